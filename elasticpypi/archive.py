@@ -1,0 +1,233 @@
+"""What is inside a wheel or an sdist: its core metadata, read with bounded memory and time.
+
+Nothing is ever unpacked. Every refusal is a :class:`BadUpload` that names the member or the number
+that was found. The bounds on size are PyPI's (REQ-130 to REQ-132).
+"""
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import IO, BinaryIO
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from elasticpypi.errors import BadUpload, Damaged
+from elasticpypi.filename import Name
+
+MAX_METADATA = 4 * 1024 * 1024
+MAX_MEMBERS = 100_000
+MAX_DIRECTORY = 64 * 1024 * 1024
+SMALL = 64 * 1024 * 1024  # below this many unpacked bytes any ratio is fine
+MAX_RATIO = 50
+
+
+def core_metadata(file: BinaryIO, name: Name) -> bytes:
+    """The bytes of METADATA (wheel) or PKG-INFO (sdist); ``file`` is seekable."""
+    try:
+        if name.kind == "bdist_wheel":
+            return _wheel_metadata(file, name)
+        if name.filename.endswith(".zip"):
+            return _zip_sdist_metadata(file)
+        return _tar_sdist_metadata(file)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error, gzip.BadGzipFile):
+        form = "zip" if name.filename.endswith((".whl", ".zip")) else "gzip-compressed tar"
+        raise Damaged(f"{name.filename!r} cannot be read: it is no {form} file, or damaged.") from None
+    except (NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, OverflowError) as error:
+        raise BadUpload(f"{name.filename!r} cannot be read: {error}."[:400].replace("\n", " ")) from None
+
+
+# ---- wheels and zip files
+
+
+def _wheel_metadata(file: BinaryIO, name: Name) -> bytes:
+    with _open_zip(file) as archive:
+        names = archive.namelist()
+        folders = {top for top, slash, _ in (member.partition("/") for member in names) if slash}
+        infos = sorted(folder for folder in folders if folder.endswith(".dist-info"))
+        if len(infos) != 1:
+            raise BadUpload(f"A wheel has one .dist-info folder, this one has {len(infos)}: {', '.join(infos[:3])}.")
+        info = infos[0]
+        if not _same_release(info.removesuffix(".dist-info"), name):
+            raise BadUpload(f"The folder {info!r} does not belong to the file name {name.filename!r}.")
+        present = set(names)
+        for needed in ("METADATA", "WHEEL", "RECORD"):  # PEP 427
+            if f"{info}/{needed}" not in present:
+                raise BadUpload(f"The wheel has no {info}/{needed}.")
+        return _read_member(archive, f"{info}/METADATA")
+
+
+def _same_release(folder: str, name: Name) -> bool:
+    """Whether ``demo_b-1.0`` names the project and version of the file, in any spelling."""
+    try:
+        project, version, _, _ = parse_wheel_filename(f"{folder}-py3-none-any.whl")
+    except InvalidWheelFilename:
+        return False
+    return project == name.project and version == name.version
+
+
+def _zip_sdist_metadata(file: BinaryIO) -> bytes:
+    with _open_zip(file) as archive:
+        top = _one_top(archive.namelist())
+        if f"{top}/PKG-INFO" not in archive.namelist():
+            raise BadUpload(f"The sdist has no {top}/PKG-INFO.")
+        return _read_member(archive, f"{top}/PKG-INFO")
+
+
+def _open_zip(file: BinaryIO) -> zipfile.ZipFile:
+    """The archive, after the checks that hold for its directory as a whole."""
+    size = file.seek(0, io.SEEK_END)
+    _check_directory(file, size)
+    archive = zipfile.ZipFile(file)
+    seen: set[str] = set()
+    packed = unpacked = 0
+    for member in archive.infolist():
+        _check_path(member.orig_filename)
+        if member.orig_filename in seen:
+            raise BadUpload(f"The member {member.filename[:80]!r} is in the archive twice.")
+        seen.add(member.orig_filename)
+        if member.flag_bits & 0x1:
+            raise BadUpload(f"The member {member.filename[:80]!r} is encrypted.")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BadUpload(f"The member {member.filename[:80]!r} is neither stored nor deflated.")
+        packed += member.compress_size
+        unpacked += member.file_size
+    if packed > size:
+        raise BadUpload(f"The members claim {packed} bytes of an archive of {size} bytes.")
+    if unpacked > SMALL and unpacked > MAX_RATIO * size:
+        raise BadUpload(f"The archive of {size} bytes unpacks to {unpacked}: more than {MAX_RATIO} times as much.")
+    return archive
+
+
+def _check_directory(file: BinaryIO, size: int) -> None:
+    """Bound the directory before zipfile reads it, and refuse data before or behind the archive."""
+    file.seek(0)
+    if file.read(4) != b"PK\x03\x04":
+        raise zipfile.BadZipFile
+    # APPNOTE.TXT 4.3.16: the end record has 22 bytes and a comment; no tool writes one into wheels.
+    file.seek(max(0, size - 22))
+    end = file.read(22)
+    if len(end) != 22 or end[:4] != b"PK\x05\x06":
+        raise Damaged("The archive does not end with a zip end record: it is truncated, or data follows it.")
+    count, length, offset, comment = struct.unpack("<10xHIIH", end)
+    if count == 0xFFFF or length == 0xFFFFFFFF or offset == 0xFFFFFFFF:
+        count, length = _zip64_directory(file, size)
+    elif comment or offset + length + 22 != size:
+        raise BadUpload("The archive has data that belongs to no member.")
+    if count > MAX_MEMBERS or length > MAX_DIRECTORY:
+        raise BadUpload(f"The archive lists {count} members in {length} bytes: {MAX_MEMBERS} members are allowed.")
+
+
+def _zip64_directory(file: BinaryIO, size: int) -> tuple[int, int]:
+    """Number of members and length of the directory of a zip64 archive (APPNOTE.TXT 4.3.14, 4.3.15)."""
+    file.seek(max(0, size - 42))
+    signature, where = struct.unpack("<4s4xQ4x", file.read(20))
+    if signature != b"PK\x06\x07" or where + 56 > size:
+        raise zipfile.BadZipFile
+    file.seek(where)
+    signature, count, length, offset = struct.unpack("<4s28xQQQ", file.read(56))
+    if signature != b"PK\x06\x06" or offset + length != where:
+        raise zipfile.BadZipFile
+    return count, length
+
+
+def _read_member(archive: zipfile.ZipFile, member: str) -> bytes:
+    with archive.open(member) as stream:
+        return _read_metadata(stream, member)
+
+
+def _read_metadata(stream: IO[bytes], member: str) -> bytes:
+    data = stream.read(MAX_METADATA + 1)
+    if len(data) > MAX_METADATA:
+        raise BadUpload(f"{member[:80]} is larger than {MAX_METADATA} bytes.")
+    return data
+
+
+# ---- sdists
+
+
+def _tar_sdist_metadata(file: BinaryIO) -> bytes:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    metadata: bytes | None = None
+    top = ""
+    with gzip.GzipFile(fileobj=file) as unpacked:
+        bounded = _Bounded(unpacked, size)
+        # Mode "r|" reads forwards only, so a member that hides behind a seek cannot exist.
+        with tarfile.open(fileobj=bounded, mode="r|") as archive:
+            for member in _members(archive):
+                path = member.name.removeprefix("./")
+                top = _one_top([path], top)
+                if path == f"{top}/PKG-INFO" and member.isfile():
+                    if metadata is not None:
+                        raise BadUpload(f"The sdist has {top[:80]}/PKG-INFO twice.")
+                    stream = archive.extractfile(member)
+                    assert stream is not None  # a regular file has content
+                    metadata = _read_metadata(stream, path)
+        while bounded.read(1024 * 1024):  # the end of the stream carries its checksum
+            pass
+    if metadata is None:
+        raise BadUpload(f"The sdist has no {top or '<name>-<version>'}/PKG-INFO.")
+    return metadata
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for count, member in enumerate(archive, 1):
+        archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header otherwise
+        if count > MAX_MEMBERS:
+            raise BadUpload(f"The archive has more than {MAX_MEMBERS} members.")
+        _check_path(member.name)
+        if member.issym() or member.islnk():
+            _check_link(member)
+        elif not (member.isfile() or member.isdir()) or member.issparse():
+            raise BadUpload(f"The member {member.name[:80]!r} is a device, a pipe or a sparse file.")
+        yield member
+
+
+def _check_link(member: tarfile.TarInfo) -> None:
+    """PEP 721: a link may not lead out of the archive."""
+    depth = len(PurePosixPath(member.name).parts) - 1 if member.issym() else 0
+    for part in PurePosixPath(member.linkname).parts:
+        depth += -1 if part == ".." else 1
+        if depth < 1 or part == "/":
+            raise BadUpload(f"The link {member.name[:80]!r} leads out of the archive.")
+
+
+class _Bounded(io.RawIOBase):
+    """Passes a decompressed stream on until it has become suspiciously larger than the file."""
+
+    def __init__(self, stream: gzip.GzipFile, packed: int) -> None:
+        self._stream = stream
+        self._left = max(SMALL, MAX_RATIO * packed)
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(min(size, 1024 * 1024) if size >= 0 else 1024 * 1024)
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadUpload(f"The archive unpacks to more than {MAX_RATIO} times its size.")
+        return data
+
+
+# ---- both
+
+
+def _check_path(path: str) -> None:
+    if path.startswith("/") or "\\" in path or "\0" in path or path[1:2] == ":" or ".." in path.split("/") or not path:
+        raise BadUpload(f"The member {path[:80]!r} has a path that leads out of the archive.")
+
+
+def _one_top(paths: list[str], top: str = "") -> str:
+    """The one folder at the top of an sdist (PEP 625)."""
+    for path in paths:
+        folder = path.removeprefix("./").partition("/")[0]
+        if not folder or folder == ".":
+            continue
+        if top and folder != top:
+            raise BadUpload(f"An sdist has one folder at the top, this one has {top[:60]!r} and {folder[:60]!r}.")
+        top = folder
+    return top
+

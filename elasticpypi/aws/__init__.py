@@ -1,0 +1,1 @@
+"""AWS: packages in S3 (``s3.py``), the index in DynamoDB (``dynamodb.py``)."""

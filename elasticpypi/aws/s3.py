@@ -1,0 +1,199 @@
+"""S3: packages in a bucket, and the events that tell of changes in it."""
+
+import base64
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import unquote_plus
+
+import boto3
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
+from elasticpypi.model import File
+from elasticpypi.stores import Stat
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+# 6 MB of answer with base64 in it (AWS: Lambda quotas): 4.5 MB of file, and some room for headers.
+INLINE = 4_400_000
+
+
+class S3Files:
+    """:class:`~elasticpypi.stores.Files` in a bucket; the revision is the ETag.
+
+    ``link_seconds`` is the window in which the link to a large file stays the same; links live twice
+    as long, so that each is good for at least one window.
+    """
+
+    def __init__(self, bucket: str, link_seconds: int = 3600, client: "S3Client | None" = None) -> None:
+        self._bucket = bucket
+        self._link_seconds = link_seconds
+        # The regional endpoint and SigV4: boto3's default may give global links of the old style.
+        config = Config(signature_version="s3v4", s3={"addressing_style": "virtual"}, retries={"mode": "standard"})
+        self._session = boto3.Session()
+        self._s3 = client or self._session.client("s3", config=config)
+
+    def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
+        source.seek(0)
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+        condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
+        try:
+            with _translated(key):
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, ChecksumSHA256=checksum, **condition)
+        except _Changed:
+            raise AlreadyExists(f"{key!r} already exists.") from None
+        stat = self.stat(key)
+        if stat is None:
+            raise Unavailable(f"{key!r} was removed while it was stored.")
+        return stat
+
+    def open(self, key: str) -> BinaryIO:
+        stat = self.stat(key)
+        if stat is None:
+            raise NotFound(f"There is no key {key!r}.")
+
+        def fetch(start: int) -> Any:
+            with _translated(key):
+                same = f'"{stat.revision}"'
+                return self._s3.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-", IfMatch=same)["Body"]
+
+        return cast(BinaryIO, _ObjectReader(stat.size, fetch))
+
+    def stat(self, key: str) -> Stat | None:
+        try:
+            with _translated(key):
+                answer = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+        except NotFound:
+            return None
+        # A multipart upload has a checksum of checksums, marked by "-<parts>": of no use here.
+        checksum = answer.get("ChecksumSHA256", "")
+        sha256 = None if not checksum or "-" in checksum else base64.b64decode(checksum).hex()
+        return Stat(key, answer["ContentLength"], answer["ETag"].strip('"'), answer["LastModified"], sha256)
+
+    def delete(self, key: str) -> None:
+        with _translated(key):
+            self._s3.delete_object(Bucket=self._bucket, Key=key)
+
+    def list(self) -> Iterator[Stat]:
+        with _translated("*"):
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+                for entry in page.get("Contents", []):
+                    yield Stat(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
+
+    def url(self, file: File) -> str | None:
+        if file.size <= INLINE:
+            return None
+        return self._sign(file.key)
+
+    def check(self) -> None:
+        try:
+            self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"The bucket cannot be read ({type(error).__name__}).") from error
+
+    def _sign(self, key: str) -> str:
+        """A link for GET, the same for one window: pip's cache looks files up by their final URL (REQ-70)."""
+        plain = self._s3.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": key}).partition("?")[0]
+        request = AWSRequest("GET", plain, params={"response-cache-control": "private, max-age=31536000, immutable"})
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise Unavailable("There are no AWS credentials to sign a download with.")
+        signer = _WindowedAuth(credentials.get_frozen_credentials(), self._s3.meta.region_name, self._link_seconds)
+        signer.add_auth(request)
+        return str(request.url)
+
+
+class _WindowedAuth(S3SigV4QueryAuth):
+    """Signs as of the beginning of the window that we are in."""
+
+    def __init__(self, credentials: Any, region: str, window: int) -> None:
+        super().__init__(credentials, "s3", region, expires=2 * window)
+        self._window = window
+
+    def _modify_request_before_signing(self, request: AWSRequest) -> None:
+        begin = int(time.time()) // self._window * self._window
+        request.context["timestamp"] = datetime.fromtimestamp(begin, UTC).strftime("%Y%m%dT%H%M%SZ")
+        super()._modify_request_before_signing(request)
+
+
+class _ObjectReader(io.RawIOBase):
+    """Reads an object by ranges: one request as long as the reading goes forwards, one more per jump."""
+
+    def __init__(self, size: int, fetch: Callable[[int], Any]) -> None:
+        self._size = size
+        self._fetch = fetch
+        self._position = 0
+        self._stream: Any = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        position = max(0, start + offset)
+        if position != self._position:
+            self._drop()
+        self._position = position
+        return position
+
+    def readinto(self, buffer: Any) -> int:
+        if self._position >= self._size or not len(buffer):
+            return 0
+        if self._stream is None:
+            self._stream = self._fetch(self._position)
+        with _translated("the object"):
+            data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._drop()
+        super().close()
+
+    def _drop(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+class _Changed(Unavailable):
+    """A condition on the object did not hold: it is there already, or is no longer what it was."""
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """The errors of S3, by code and never by text (AWS: S3 error responses), as ours; the rest as they are."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("404", "NoSuchKey", "NotFound"):
+            raise NotFound(f"There is no key {key!r}.") from None
+        if code in ("412", "PreconditionFailed", "409", "ConditionalRequestConflict"):
+            raise _Changed(f"{key!r} was changed by somebody else at the same moment.") from None
+        if code in ("NoSuchBucket", "SlowDown", "503", "500", "InternalError", "ServiceUnavailable", "RequestTimeout"):
+            raise Unavailable(f"The bucket cannot be used now ({code}).") from error
+        raise
+    except BotoCoreError as error:
+        raise Unavailable(f"The bucket cannot be reached ({type(error).__name__}).") from error
+
+
+def event_keys(event: Mapping[str, Any]) -> list[str]:
+    """The keys that an S3 event tells of, each once, in their order (AWS: event message structure)."""
+    keys = (unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", []) if "s3" in record)
+    return list(dict.fromkeys(keys))

@@ -1,0 +1,126 @@
+"""All settings: one table, one frozen dataclass, read once from environment variables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elasticpypi.errors import ConfigurationError
+
+SAMPLE_PASSWORD = "something-secretive"  # published in the README of the earlier elasticpypi
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table: the environment variable, its default as text ("" = none), what it does."""
+
+    name: str
+    default: str
+    help: str
+
+
+SETTINGS = (
+    Setting("SERVICE", "elasticpypi", "Name of this index, shown by /health."),
+    Setting("STAGE", "", "Stage of the deployment, such as dev, shown by /health."),
+    Setting("BUCKET", "", "S3 bucket of the packages. Together with TABLE it chooses AWS."),
+    Setting("TABLE", "", "DynamoDB table of the index. Together with BUCKET it chooses AWS."),
+    Setting("USERNAME", "", "The one user, together with PASSWORD; alone it means nothing."),
+    Setting("PASSWORD", "", "Password of USERNAME: plain, or a Werkzeug hash (scrypt: or pbkdf2:)."),
+    Setting("USERS", "", "Several users, user:password,user2:password2; replaces USERNAME and PASSWORD."),
+    Setting("OVERWRITE", "false", "true: an upload may replace a file of the same name with other bytes."),
+    Setting("DATA", "data", "Folder of the packages and the index on one machine."),
+    Setting("HOST", "127.0.0.1", "Address that `elasticpypi serve` listens on."),
+    Setting("PORT", "8080", "Port that `elasticpypi serve` listens on."),
+    Setting("WORKERS", "2", "Worker processes of `elasticpypi serve`."),
+    Setting("MAX_UPLOAD", "5120", "Largest upload in MB; on Lambda the gateway ends it at about 4.5 MB."),
+    Setting("LINK_SECONDS", "3600", "On AWS: seconds for which the link of a large file stays the same."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings, checked. ``users`` maps names to passwords or hashes; sizes are bytes, times seconds."""
+
+    service: str = "elasticpypi"
+    stage: str = ""
+    bucket: str = ""
+    table: str = ""
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    overwrite: bool = False
+    data: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 2
+    max_upload: int = 5120 * MEGABYTE
+    link_seconds: int = 3600
+
+    @property
+    def on_aws(self) -> bool:
+        """Whether packages and index are on AWS, wherever the application itself runs."""
+        return bool(self.bucket)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Config":
+        """Environment variables → settings; :class:`ConfigurationError` names the first that is wrong."""
+        text = {setting.name: environ.get(setting.name, "").strip() or setting.default for setting in SETTINGS}
+        if bool(text["BUCKET"]) != bool(text["TABLE"]):
+            given, missing = ("BUCKET", "TABLE") if text["BUCKET"] else ("TABLE", "BUCKET")
+            raise ConfigurationError(f"{given} is set but {missing} is not: set both for AWS, or none for one machine.")
+        return cls(
+            service=text["SERVICE"],
+            stage=text["STAGE"].strip("/"),
+            bucket=text["BUCKET"],
+            table=text["TABLE"],
+            users=_users(environ),
+            overwrite=_boolean("OVERWRITE", text["OVERWRITE"]),
+            data=Path(text["DATA"]).expanduser(),
+            host=text["HOST"],
+            port=_number("PORT", text["PORT"], 0, 65535),
+            workers=_number("WORKERS", text["WORKERS"], 1, 64),
+            max_upload=_number("MAX_UPLOAD", text["MAX_UPLOAD"], 1, 5 * 1024 * 1024) * MEGABYTE,
+            # A link lives twice this long, and S3 accepts no more than seven days (AWS: query-string auth).
+            link_seconds=_number("LINK_SECONDS", text["LINK_SECONDS"], 60, 302400),
+        )
+
+
+def _boolean(name: str, text: str) -> bool:
+    match text.lower():
+        case "true" | "yes" | "on" | "1":
+            return True
+        case "false" | "no" | "off" | "0":
+            return False
+    raise ConfigurationError(f"{name} must be true or false, not {text!r}.")
+
+
+def _number(name: str, text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {text!r}.")
+    return int(text)
+
+
+def _users(environ: Mapping[str, str]) -> dict[str, str]:
+    """The users of USERS, else of USERNAME and PASSWORD, else none. No message shows a password."""
+    if everyone := environ.get("USERS", "").strip():
+        users: dict[str, str] = {}
+        for number, entry in enumerate(everyone.split(","), 1):
+            name, colon, password = entry.strip().partition(":")
+            if not (name and colon):
+                raise ConfigurationError(f"USERS: entry {number} must have the form user:password.")
+            if name in users:
+                raise ConfigurationError(f"USERS: the user {name!r} is there twice.")
+            users[name] = _password(f"USERS: the password of {name!r}", password)
+        return users
+    if "PASSWORD" not in environ:
+        return {}  # USERNAME alone, as many desktops set it, is not a configuration
+    name = environ.get("USERNAME", "").strip()
+    if not name or ":" in name:
+        raise ConfigurationError("PASSWORD is set: set USERNAME too, to a name without a colon.")
+    return {name: _password("PASSWORD", environ["PASSWORD"])}
+
+
+def _password(what: str, password: str) -> str:
+    if not password:
+        raise ConfigurationError(f"{what} is empty: choose one.")
+    if password == SAMPLE_PASSWORD:
+        raise ConfigurationError(f"{what} is the sample password that everybody can read: choose another.")
+    return password

@@ -1,0 +1,79 @@
+"""Everything that a user can be refused, each class with the HTTP status that says so.
+
+::
+
+    Refusal                 400
+    ├── BadUpload           400  the file, its name or the form do not fit
+    │   └── Damaged         400  the file is no archive, or only a part of one
+    ├── Unauthorized        401  no credentials, or wrong ones
+    ├── Forbidden           403  known user, missing right
+    ├── NotFound            404  no such project, file or key
+    ├── NotAcceptable       406  none of the media types that we can send
+    ├── AlreadyExists       409  the name is taken by other bytes
+    ├── TooLarge            413  over the limit of an upload
+    └── Unavailable         503  the store or the index cannot be reached
+    ConfigurationError           a setting is wrong or missing: the start stops
+
+The text of each is one sentence for the person at the other end, with the remedy where there is one.
+It never contains a secret. ``app.py`` turns a Refusal into an answer, ``cli.py`` into a line.
+"""
+
+
+class Refusal(Exception):
+    """A request that is answered with a status of 4xx or 503 and one sentence."""
+
+    status = 400
+
+
+class BadUpload(Refusal):
+    """400: content errors stay at 400, since flit shows the text of no other status (REQ-121)."""
+
+
+class Damaged(BadUpload):
+    """400: no archive at all or half of one, such as a copy that is still under way."""
+
+
+class Unauthorized(Refusal):
+    """401: credentials are missing or wrong (REQ-82)."""
+
+    status = 401
+
+
+class Forbidden(Refusal):
+    """403: the user is known, the right is missing (REQ-83)."""
+
+    status = 403
+
+
+class NotFound(Refusal):
+    """404: only for what does not exist (REQ-13)."""
+
+    status = 404
+
+
+class NotAcceptable(Refusal):
+    """406: only unknown media types were asked for (REQ-7)."""
+
+    status = 406
+
+
+class AlreadyExists(Refusal):
+    """409: the texts contain "already exist", which poetry, pdm and twine look for (REQ-113)."""
+
+    status = 409
+
+
+class TooLarge(Refusal):
+    """413: the body is over the limit (REQ-122)."""
+
+    status = 413
+
+
+class Unavailable(Refusal):
+    """503: the store or the index cannot be reached; trying again later may help (REQ-72)."""
+
+    status = 503
+
+
+class ConfigurationError(Exception):
+    """A setting is wrong or missing; the text names the setting and the remedy."""

@@ -1,0 +1,323 @@
+"""One machine: the packages in a folder, the index in SQLite, and a watcher that joins the two."""
+
+import logging
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from packaging.utils import NormalizedName
+
+from elasticpypi import sync
+from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
+from elasticpypi.model import Decision, File, Project, Record, assemble, parse_status, precedence
+from elasticpypi.stores import Index, Stat
+
+log = logging.getLogger(__name__)
+
+
+class DirectoryFiles:
+    """:class:`~elasticpypi.stores.Files` in ``<data>/packages``, written by way of ``<data>/incoming``.
+
+    The revision is made of inode, size and time of change, so that nothing needs to be read to see
+    that nothing changed.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.root = data / "packages"
+        self._incoming = data / "incoming"
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._incoming.mkdir(exist_ok=True)
+
+    def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
+        target = self._path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._incoming / secrets.token_hex(16)
+        try:
+            with temporary.open("xb") as copy:
+                source.seek(0)
+                shutil.copyfileobj(source, copy, 1024 * 1024)
+                copy.flush()
+                os.fsync(copy.fileno())
+            if overwrite:
+                temporary.replace(target)
+            else:
+                os.link(temporary, target)  # unlike a rename it fails if the name is taken
+            _sync_folder(target.parent)
+        except FileExistsError:
+            raise AlreadyExists(f"{key!r} already exists.") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+        return self._stat(key, target.stat())
+
+    def open(self, key: str) -> BinaryIO:
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise NotFound(f"There is no key {key!r}.") from None
+
+    def stat(self, key: str) -> Stat | None:
+        path = self._path(key)
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return self._stat(key, found) if path.is_file() else None
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            _sync_folder(path.parent)
+
+    def list(self) -> Iterator[Stat]:
+        folders = [self.root]
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_dir():
+                            folders.append(Path(entry.path))
+                        elif entry.is_file():
+                            yield self._stat(Path(entry.path).relative_to(self.root).as_posix(), entry.stat())
+                    except FileNotFoundError:  # removed while we look
+                        continue
+
+    def url(self, file: File) -> str | None:
+        return None
+
+    def check(self) -> None:
+        try:
+            os.scandir(self.root).close()
+        except OSError as error:
+            raise Unavailable(f"The folder of packages cannot be read: {error.strerror}.") from None
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
+            raise NotFound(f"There is no key {key!r}.")
+        return self.root.joinpath(*parts)
+
+    @staticmethod
+    def _stat(key: str, found: os.stat_result) -> Stat:
+        revision = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
+        return Stat(key, found.st_size, revision, datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE projects (  -- the root list has a row of its own, with the empty name
+    name TEXT PRIMARY KEY, serial INTEGER NOT NULL, files INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE records (
+    project TEXT NOT NULL, filename TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL,
+    revision TEXT NOT NULL, text TEXT, version TEXT, size INTEGER, sha256 TEXT, upload_time TEXT,
+    requires_python TEXT, metadata_sha256 TEXT,
+    PRIMARY KEY (project, filename, key)
+) WITHOUT ROWID;
+CREATE TABLE metadata (
+    project TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (project, key)
+);
+"""
+COLUMNS = (
+    "project, filename, key, kind, revision, text, version, size, sha256, upload_time, requires_python, metadata_sha256"
+)
+
+
+class SQLiteIndex:
+    """:class:`~elasticpypi.stores.Index` in one SQLite file, for any number of threads and processes.
+
+    A file of another schema version is emptied: the next start fills it again from the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = threading.local()
+        with self._write() as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                for table in ("projects", "records", "metadata"):
+                    database.execute(f"DROP TABLE IF EXISTS {table}")
+                for statement in SCHEMA.split(";")[:-1]:
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                database.execute("INSERT INTO projects VALUES ('', ?, 0)", (_now(),))
+
+    def projects(self) -> tuple[int, list[NormalizedName]]:
+        with self._read() as database:
+            serial = database.execute("SELECT serial FROM projects WHERE name = ''").fetchone()[0]
+            names = database.execute("SELECT name FROM projects WHERE files > 0 ORDER BY name")
+            return serial, [name for (name,) in names]
+
+    def project(self, name: NormalizedName) -> Project | None:
+        with self._read() as database:
+            head = database.execute("SELECT serial FROM projects WHERE name = ?", (name,)).fetchone()
+            if head is None or not name:
+                return None
+            rows = database.execute(f"SELECT {COLUMNS} FROM records WHERE project = ?", (name,))
+            return assemble(name, head[0], map(_record, rows))
+
+    def serial(self, name: NormalizedName | None) -> int | None:
+        with self._read() as database:
+            row = database.execute("SELECT serial FROM projects WHERE name = ?", (name or "",)).fetchone()
+            return row and int(row[0])
+
+    def file(self, name: NormalizedName, filename: str) -> File | None:
+        query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ?"
+        with self._read() as database:
+            status = database.execute(query, (name, f"{name}.status")).fetchone()
+            if status and parse_status(status[5])[0] == "quarantined":
+                return None
+            found = [_record(row) for row in database.execute(query, (name, filename))]
+        candidates = [record for record in found if isinstance(record, File)]
+        return min(candidates, key=lambda file: precedence(file.key), default=None)
+
+    def metadata(self, name: NormalizedName, filename: str) -> bytes | None:
+        file = self.file(name, filename)
+        if file is None:
+            return None
+        with self._read() as database:
+            query = "SELECT body FROM metadata WHERE project = ? AND key = ?"
+            row = database.execute(query, (name, file.key)).fetchone()
+            return row and zlib.decompress(row[0])
+
+    def put(self, record: Record, metadata: bytes | None = None) -> bool:
+        row = _row(record)
+        with self._write() as database:
+            place = (record.project, row[1], record.key)
+            query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ? AND key = ?"
+            known = database.execute(query, place).fetchone()
+            if known == row:
+                return False
+            database.execute(f"REPLACE INTO records ({COLUMNS}) VALUES ({','.join('?' * len(row))})", row)
+            database.execute("DELETE FROM metadata WHERE project = ? AND key = ?", (record.project, record.key))
+            if metadata is not None:
+                body = zlib.compress(metadata)
+                database.execute("INSERT INTO metadata VALUES (?, ?, ?)", (record.project, record.key, body))
+            _changed(database, record.project, 1 if known is None and isinstance(record, File) else 0)
+            return True
+
+    def remove(self, name: NormalizedName, key: str) -> bool:
+        with self._write() as database:
+            place = (name, key.rpartition("/")[2], key)
+            query = "DELETE FROM records WHERE project = ? AND filename = ? AND key = ? RETURNING kind"
+            row = database.execute(query, place).fetchone()
+            if row is None:
+                return False
+            database.execute("DELETE FROM metadata WHERE project = ? AND key = ?", (name, key))
+            _changed(database, name, -1 if row[0] == "file" else 0)
+            return True
+
+    def records(self) -> Iterator[Record]:
+        # A connection of its own: the caller may write while it goes through the records.
+        with closing(sqlite3.connect(self._path, timeout=30)) as database:
+            yield from map(_record, database.execute(f"SELECT {COLUMNS} FROM records"))
+
+    def check(self) -> None:
+        self.serial(None)
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A power cut may cost the last records, never the file; the next start finds them in the folder.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            self._threads.connection = connection
+        return connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._connection()
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(
+                f"The index {self._path.name!r} cannot be used ({error}); if it is damaged, "
+                "remove the file and start again: it is rebuilt from the packages."
+            ) from error
+
+    def _read(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._transaction("BEGIN")
+
+    def _write(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._transaction("BEGIN IMMEDIATE")
+
+
+def _changed(database: sqlite3.Connection, name: NormalizedName, more: int) -> None:
+    """A project changed and has ``more`` files: new serials for it, and for the root list if it came or went."""
+    upsert = (
+        "INSERT INTO projects VALUES (?, ?, ?) ON CONFLICT (name) "
+        "DO UPDATE SET serial = serial + 1, files = files + excluded.files RETURNING files"
+    )
+    (files,) = database.execute(upsert, (name, _now(), more)).fetchone()
+    if more and files == max(more, 0):
+        database.execute("UPDATE projects SET serial = serial + 1 WHERE name = ''")
+
+
+def _now() -> int:
+    """Where a serial begins: milliseconds, so that a rebuilt index never gives one out again."""
+    return int(time.time() * 1000)
+
+
+_Row = tuple[str, str, str, str, str, str | None, str | None, int | None, str | None, str | None, str | None, str | None]
+
+
+def _row(record: Record) -> _Row:
+    """A record as COLUMNS has it."""
+    filename = record.key.rpartition("/")[2]
+    if isinstance(record, Decision):
+        head = (record.project, filename, record.key, record.kind, record.revision, record.text)
+        return (*head, None, None, None, None, None, None)
+    return (
+        *(record.project, filename, record.key, "file", record.revision, None),
+        *(record.version, record.size, record.sha256, record.upload_time),
+        *(record.requires_python, record.metadata_sha256),
+    )
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    project, _, key, kind, revision, text, version, size, sha256, upload_time, requires_python, metadata_sha256 = row
+    if kind != "file":
+        return Decision(key, project, kind, text, revision)
+    return File(key, project, version, size, sha256, upload_time, revision, requires_python, metadata_sha256)
+
+
+def watch(files: DirectoryFiles, index: Index, stop: threading.Event) -> None:
+    """Keep the index in step with the folder until ``stop`` is set; runs in a thread of its own."""
+    from watchfiles import watch as changes_of
+
+    # Quiet for 200 ms, so that a copy is seen when it is whole, but told of after 1 s in any case.
+    for changes in changes_of(files.root, stop_event=stop, debounce=1000, step=200, watch_filter=None):
+        try:
+            keys = {Path(path).relative_to(files.root.absolute()).as_posix() for _, path in changes}
+            if any(isinstance(sync.meaning(key), str) for key in keys):
+                # A folder that came or went may not be reported file by file.
+                keys.update(sync.changed_keys(files, index))
+            for outcome in sync.sync_all(files, index, sorted(keys)):
+                if outcome.action in ("written", "removed"):
+                    log.info("%s: %s", outcome.action, outcome.key)
+        except Unavailable as error:
+            log.error("%s", error)

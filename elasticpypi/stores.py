@@ -1,0 +1,109 @@
+"""The two interfaces: Files (bytes by key) and Index (what is there).
+
+Their docstrings are the contract, ``tests/test_stores.py`` proves it on every implementation:
+``local.py`` (a folder and SQLite) and ``aws`` (S3 and DynamoDB). Where an implementation cannot be
+reached it raises :class:`~elasticpypi.errors.Unavailable`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from packaging.utils import NormalizedName
+
+from elasticpypi.model import File, Project, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What a store knows about one key without reading it.
+
+    ``revision`` is opaque and differs whenever the bytes do. ``sha256`` (lower-case hex) is None
+    where the store has none at hand.
+    """
+
+    key: str
+    size: int
+    revision: str
+    modified: datetime
+    sha256: str | None = None
+
+
+class Files(Protocol):
+    """Bytes by key; keys are relative POSIX paths without ``.`` or ``..``."""
+
+    def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
+        """Store the bytes of ``source`` (seekable, read from its start) durably, whole or not at all.
+
+        ``sha256`` is the digest of the bytes, lower-case hex. Without ``overwrite`` an existing key is
+        left as it is and :class:`AlreadyExists` is raised, also when two callers race: one wins.
+        """
+
+    def open(self, key: str) -> BinaryIO:
+        """A seekable reader of the bytes as they are now; :class:`NotFound` if there is no such key.
+
+        Reading on after the key changed goes on with the old bytes or raises :class:`Unavailable`,
+        it never mixes the two. The caller closes it.
+        """
+
+    def stat(self, key: str) -> Stat | None:
+        """What is known about a key, None if there is none."""
+
+    def delete(self, key: str) -> None:
+        """Remove a key; nothing happens if there is none."""
+
+    def list(self) -> Iterator[Stat]:
+        """Every key, in any order and in bounded memory; ``sha256`` may be None in all of them."""
+
+    def url(self, file: File) -> str | None:
+        """Where a client can fetch the file without credentials for a while; None: serve the bytes."""
+
+    def check(self) -> None:
+        """:class:`Unavailable` if the store cannot be read."""
+
+
+class Index(Protocol):
+    """The records of all keys, by project. It can be thrown away and rebuilt from the store.
+
+    Reads see every write that returned before they began, from every process.
+    """
+
+    def projects(self) -> tuple[int, list[NormalizedName]]:
+        """The serial of the root list, and all projects with a file, sorted.
+
+        The serial grows when a project appears or disappears.
+        """
+
+    def project(self, name: NormalizedName) -> Project | None:
+        """A project with its files, None if it never had a record."""
+
+    def serial(self, name: NormalizedName | None) -> int | None:
+        """The serial of a project, None if it never had a record; of the root list for None.
+
+        One cheap read: what an answer of 304 costs.
+        """
+
+    def file(self, name: NormalizedName, filename: str) -> File | None:
+        """The file that ``filename`` means now; None if there is none or the project is quarantined.
+
+        ``yanked`` is not filled in: a yanked file can be downloaded (PEP 592).
+        """
+
+    def metadata(self, name: NormalizedName, filename: str) -> bytes | None:
+        """The core metadata file of :meth:`file`, None if there is none."""
+
+    def put(self, record: Record, metadata: bytes | None = None) -> bool:
+        """Add or replace the record of its key, whole or not at all; the project takes a new serial.
+
+        False, and no new serial, if the very same record is there already.
+        """
+
+    def remove(self, name: NormalizedName, key: str) -> bool:
+        """Remove the record of a key; False if there is none. The project keeps its serial and takes a new one."""
+
+    def records(self) -> Iterator[Record]:
+        """Every record, in any order and in bounded memory."""
+
+    def check(self) -> None:
+        """:class:`Unavailable` if the index cannot be read."""

@@ -1,0 +1,85 @@
+'use strict';
+
+// What serverless.yml cannot say: which settings are wrong, and which function gets which.
+
+const { spawnSync } = require('node:child_process');
+
+// The application's own checks, so that a wrong setting stops here and not on the first request.
+const CHECK = `
+import os, sys
+if sys.version_info < (3, 11):
+    sys.exit("python3 is Python %d.%d: put Python 3.11 or newer first on the PATH." % sys.version_info[:2])
+from elasticpypi.config import Config
+from elasticpypi.errors import ConfigurationError
+try:
+    Config.from_env(os.environ)
+except ConfigurationError as error:
+    sys.exit(str(error))
+`;
+
+class Elasticpypi {
+  constructor(serverless) {
+    this.serverless = serverless;
+    this.hooks = {
+      initialize: () => this.distribute(),
+      'before:package:cleanup': () => this.check(),
+      'before:deploy:function:initialize': () => this.check(),
+      'before:package:finalize': () => this.complete(),
+    };
+  }
+
+  // Every function gets the settings that have a value, sync none of the passwords.
+  distribute() {
+    const { provider, functions } = this.serverless.service;
+    this.settings = Object.fromEntries(Object.entries(provider.environment).filter(([, value]) => value !== ''));
+    const { USERNAME, PASSWORD, USERS, ...open } = this.settings;
+    for (const [name, definition] of Object.entries(functions)) {
+      definition.environment = name === 'sync' ? open : this.settings;
+    }
+    provider.environment = {};
+  }
+
+  check() {
+    const stop = (sentence) => {
+      throw new this.serverless.classes.Error(sentence);
+    };
+    const { BUCKET, PASSWORD, USERS } = this.settings;
+    if (!BUCKET) stop('BUCKET is missing: set ELASTICPYPI_BUCKET, or write the name into serverless.yml.');
+    if (!/^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(BUCKET)) {
+      stop(`BUCKET cannot be ${BUCKET}: S3 wants 3 to 63 characters of a-z, 0-9, "-" and ".".`);
+    }
+    if (!PASSWORD && !USERS) {
+      stop('PASSWORD is missing: set ELASTICPYPI_PASSWORD, or ELASTICPYPI_USERS for several users.');
+    }
+    const text = Object.entries(this.settings).filter(([, value]) => typeof value === 'string');
+    const env = { PATH: process.env.PATH, ...Object.fromEntries(text) };
+    const { status, stderr } = spawnSync('python3', ['-c', CHECK], { cwd: this.serverless.serviceDir, env });
+    if (status !== 0) stop(stderr ? String(stderr).trim() : 'python3 is missing: put Python 3.11 or newer on the PATH.');
+    // Anybody on the internet may guess, as often as they like; a hash is long in any case.
+    const entries = USERS ? USERS.split(',').map((entry) => entry.trim().split(/:(.*)/s)) : [['', PASSWORD]];
+    for (const [user, password] of entries) {
+      if (password.length < 12) {
+        stop(`${user ? `USERS: the password of ${user}` : 'PASSWORD'} is too short: use 12 characters or more.`);
+      }
+    }
+  }
+
+  complete() {
+    const { service } = this.serverless;
+    const { Resources } = service.provider.compiledCloudFormationTemplate;
+    const id = this.serverless.getProvider('aws').naming.getBucketLogicalId(this.settings.BUCKET);
+    const { Properties, ...policies } = service.custom.bucket;
+    Object.assign(Resources[id], policies);
+    Object.assign(Resources[id].Properties, Properties);
+    service.resources.Resources.BucketPolicy.Properties.Bucket = { Ref: id };
+    // A deployment is a snapshot of the API: it has to be taken after the gateway responses are there.
+    const responses = Object.entries(service.resources.Resources)
+      .filter(([, resource]) => resource.Type === 'AWS::ApiGateway::GatewayResponse')
+      .map(([name]) => name);
+    for (const resource of Object.values(Resources)) {
+      if (resource.Type === 'AWS::ApiGateway::Deployment') resource.DependsOn.push(...responses);
+    }
+  }
+}
+
+module.exports = Elasticpypi;
