@@ -230,4 +230,3 @@ def _one_top(paths: list[str], top: str = "") -> str:
             raise BadUpload(f"An sdist has one folder at the top, this one has {top[:60]!r} and {folder[:60]!r}.")
         top = folder
     return top
-

@@ -82,16 +82,18 @@ def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -
         except BadUpload:
             pass
     if sha256 is None:
-        size, digests = _digests(content, {"sha256"})
-        sha256 = digests["sha256"].hex()
-    else:
-        size = content.seek(0, os.SEEK_END)
-    return Distribution(name, size, sha256, metadata, requires_python)
+        sha256 = sha256_of(content)
+    return Distribution(name, content.seek(0, os.SEEK_END), sha256, metadata, requires_python)
 
 
 def sha256(data: bytes) -> str:
     """The digest of some bytes, lower-case hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of(content: BinaryIO) -> str:
+    """The digest of a file, read from its start."""
+    return _digests(content, {"sha256"})[1]["sha256"].hex()
 
 
 def _single_fields(form: Form) -> dict[str, str]:
@@ -150,7 +152,8 @@ def _check_digests(fields: dict[str, str], digests: dict[str, bytes]) -> None:
         found = digests[DIGESTS[field]]
         if not hmac.compare_digest(_digest_bytes(field, fields[field], len(found)), found):
             raise BadUpload(
-                f"{field!r} does not fit the file: it says {fields[field][:64]}, the bytes that arrived have {found.hex()}."
+                f"{field!r} does not fit the file: it says {fields[field][:64]}, "
+                f"the bytes that arrived have {found.hex()}."
             )
 
 

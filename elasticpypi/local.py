@@ -188,14 +188,14 @@ class SQLiteIndex:
         candidates = [record for record in found if isinstance(record, File)]
         return min(candidates, key=lambda file: precedence(file.key), default=None)
 
-    def metadata(self, name: NormalizedName, filename: str) -> bytes | None:
+    def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         file = self.file(name, filename)
         if file is None:
             return None
         with self._read() as database:
             query = "SELECT body FROM metadata WHERE project = ? AND key = ?"
             row = database.execute(query, (name, file.key)).fetchone()
-            return row and zlib.decompress(row[0])
+            return row and (file, zlib.decompress(row[0]))
 
     def put(self, record: Record, metadata: bytes | None = None) -> bool:
         row = _row(record)
@@ -282,7 +282,9 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-_Row = tuple[str, str, str, str, str, str | None, str | None, int | None, str | None, str | None, str | None, str | None]
+_Row = tuple[
+    str, str, str, str, str, str | None, str | None, int | None, str | None, str | None, str | None, str | None
+]
 
 
 def _row(record: Record) -> _Row:

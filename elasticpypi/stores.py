@@ -90,8 +90,8 @@ class Index(Protocol):
         ``yanked`` is not filled in: a yanked file can be downloaded (PEP 592).
         """
 
-    def metadata(self, name: NormalizedName, filename: str) -> bytes | None:
-        """The core metadata file of :meth:`file`, None if there is none."""
+    def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
+        """What :meth:`file` gives, and its core metadata file; None if there is no such file or no metadata."""
 
     def put(self, record: Record, metadata: bytes | None = None) -> bool:
         """Add or replace the record of its key, whole or not at all; the project takes a new serial.

@@ -9,7 +9,7 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from packaging.utils import NormalizedName, is_normalized_name
 
@@ -25,9 +25,11 @@ LONGEST_KEY = 700  # a DynamoDB sort key has at most 1,024 bytes, and it holds t
 LARGEST_DECISION = 4096
 LARGEST_METADATA = 390_000  # compressed; a DynamoDB item has at most 400 KB
 LONGEST_DECISION_TEXT = 2000
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # PEP 700
 
 log = logging.getLogger(__name__)
 
+ON_FILES: tuple[DecisionKind, ...] = ("yanked", "deleted")
 Action = Literal["unchanged", "written", "removed", "ignored", "failed"]
 
 
@@ -55,17 +57,20 @@ def meaning(key: str) -> Meaning | str:
         return "It is a folder."
     if len(key.encode()) > LONGEST_KEY:
         return f"The key is longer than {LONGEST_KEY} bytes."
-    base = key.rpartition("/")[2]
     if any(part.startswith(".") for part in key.split("/")):
         return "It is hidden."
-    stem, _, suffix = base.rpartition(".")
-    if suffix in get_args(DecisionKind):
-        if suffix == "status":
-            return Meaning(NormalizedName(stem), kind="status") if stem and key == base and is_normalized_name(stem) else "It names no project."
-        subject = filename.parse_stored(stem)
-        return Meaning(subject.project, kind="yanked" if suffix == "yanked" else "deleted") if subject else "It decides on no file name of a package."
+    base = key.rpartition("/")[2]
+    subject, _, suffix = base.rpartition(".")
+    if suffix == "status":
+        if key == base and is_normalized_name(subject):
+            return Meaning(NormalizedName(subject), kind="status")
+        return "It has the form of a project status, but names no project."
+    for kind in ON_FILES:
+        if suffix == kind:
+            about = filename.parse_stored(subject)
+            return Meaning(about.project, kind=kind) if about else f"It marks as {kind} what is no package."
     name = filename.parse_stored(base)
-    return Meaning(name.project, name=name) if name else "The file name is none of a wheel or an sdist."
+    return Meaning(name.project, name=name) if name else "Its name is none of a wheel or an sdist."
 
 
 def sync(files: Files, index: Index, key: str, *, force: bool = False) -> Outcome:
@@ -99,9 +104,6 @@ def saved(files: Files, index: Index, stat: Stat, dist: Distribution) -> None:
     after = files.stat(stat.key)
     if after is None or after.revision != stat.revision:
         sync(files, index, stat.key)
-
-
-TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 def _write(files: Files, index: Index, means: Meaning, key: str, stat: Stat | None, force: bool) -> Outcome:

@@ -58,7 +58,7 @@ class Elasticpypi {
     // Anybody on the internet may guess, as often as they like; a hash is long in any case.
     const entries = USERS ? USERS.split(',').map((entry) => entry.trim().split(/:(.*)/s)) : [['', PASSWORD]];
     for (const [user, password] of entries) {
-      if (password.length < 12) {
+      if (typeof password === 'string' && password.length < 12) {
         stop(`${user ? `USERS: the password of ${user}` : 'PASSWORD'} is too short: use 12 characters or more.`);
       }
     }

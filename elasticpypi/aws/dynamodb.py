@@ -2,25 +2,24 @@
 
 ::
 
-    pk               sk                              holds
-    project#<name>   #project                        serial, files (how many)
-    project#<name>   #status                         the decision on the project
-    project#<name>   file#<file name>[#<key>]        a file; the key follows where it has a prefix
-    project#<name>   file~deleted#…, file~yanked#…   the decisions on files
-    project#<name>   metadata#<file name>[#<key>]    core metadata, compressed
-    #projects        <name>                          one item per project with a file
-    #projects        #serial                         serial of the root list
+    pk               sk                            holds
+    project#<name>   #project                      serial, files (how many)
+    project#<name>   file#<file name>[#<key>]      the record of a key; it follows where it has a prefix
+    project#<name>   metadata#<file name>[#<key>]  core metadata of the file, compressed
+    #projects        <name>                        one item per project with a file
+    #projects        #serial                       serial of the root list
 
-A page is one Query over everything up to ``file~``, a 304 one GetItem, a file one BatchGetItem. Every
-attribute name is aliased, since DynamoDB reserves many words. All reads are strongly consistent.
+A page is one Query over all up to ``file#``, a 304 one GetItem, a file or its metadata one BatchGetItem.
+Every attribute name is aliased, since DynamoDB reserves many words; all reads are strongly consistent.
 """
 
+import random
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -33,5 +32,233 @@ from elasticpypi.model import Decision, File, Project, Record, assemble, parse_s
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-Item = dict[str, Any]
-ATTEMPTS = 10
+Item = Mapping[str, Any]
+ROOT = {"pk": {"S": "#projects"}, "sk": {"S": "#serial"}}
+# Writers of one project take turns; a hundred at once are through after about three seconds.
+ATTEMPTS = 40
+LONGEST_WAIT = 0.8
+
+
+class DynamoIndex:
+    """:class:`~elasticpypi.stores.Index` in a table; a change of a project is one transaction."""
+
+    def __init__(self, table: str, client: "DynamoDBClient | None" = None) -> None:
+        self._table = table
+        self._db = client or boto3.client("dynamodb", config=Config(retries={"mode": "standard"}))
+
+    def projects(self) -> tuple[int, list[NormalizedName]]:
+        serial = 0
+        names = []
+        for item in self._query("#pk = :pk", {":pk": {"S": "#projects"}}):
+            if item["sk"]["S"] == "#serial":
+                serial = int(item["serial"]["N"])
+            else:
+                names.append(NormalizedName(item["sk"]["S"]))
+        return serial, names
+
+    def project(self, name: NormalizedName) -> Project | None:
+        values = {":pk": {"S": f"project#{name}"}, ":first": {"S": "#"}, ":last": {"S": "g"}}
+        items = self._query("#pk = :pk AND #sk BETWEEN :first AND :last", values)
+        head = next(items, None)  # "#project" is the smallest sort key
+        return None if head is None else assemble(name, int(head["serial"]["N"]), map(_record, items))
+
+    def serial(self, name: NormalizedName | None) -> int | None:
+        key = ROOT if name is None else _key(name, "#project")
+        with _translated():
+            answer = self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        item = answer.get("Item")
+        if item is None:
+            return 0 if name is None else None
+        return int(item["serial"]["N"])
+
+    def file(self, name: NormalizedName, filename: str) -> File | None:
+        return self._find(name, filename)[0]
+
+    def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
+        file, item = self._find(name, filename)
+        if file is not None and file.key != filename:
+            place = _sort("metadata", file.key)
+            item = self._get(_key(name, place)).get(place)
+        return None if file is None or item is None else (file, zlib.decompress(item["body"]["B"]))
+
+    def put(self, record: Record, metadata: bytes | None = None) -> bool:
+        return self._change(record.project, record.key, _item(record), metadata)
+
+    def remove(self, name: NormalizedName, key: str) -> bool:
+        return self._change(name, key, None, None)
+
+    def records(self) -> Iterator[Record]:
+        yield from map(_record, self._pages("scan", ("kind",), FilterExpression="attribute_exists(#kind)"))
+
+    def check(self) -> None:
+        try:
+            self._db.get_item(TableName=self._table, Key=ROOT)
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"The table cannot be read ({type(error).__name__}).") from error
+
+    def _find(self, name: NormalizedName, filename: str) -> tuple[File | None, Item | None]:
+        """What a file name means and, if its key has no prefix, the item of its metadata."""
+        sorts = (f"file#{name}.status", f"file#{filename}", f"metadata#{filename}")
+        status, item, metadata = map(self._get(*(_key(name, sort) for sort in sorts)).get, sorts)
+        if status and parse_status(status["text"]["S"])[0] == "quarantined":
+            return None, None
+        if item:
+            items: Iterable[Item] = [item]
+        else:
+            values = {":pk": {"S": f"project#{name}"}, ":sk": {"S": f"file#{filename}#"}}
+            items = self._query("#pk = :pk AND begins_with(#sk, :sk)", values)
+        files = (record for record in map(_record, items) if isinstance(record, File))
+        return min(files, key=lambda file: precedence(file.key), default=None), metadata
+
+    def _change(self, name: NormalizedName, key: str, item: Item | None, metadata: bytes | None) -> bool:
+        """Replace the item of a key (None: remove it); False if it is so already.
+
+        Everything about a project is written under the condition that its serial is still the one that
+        was read, so what was read is true at the moment of writing.
+        """
+        for attempt in range(ATTEMPTS):
+            place = _sort("file", key)
+            found = self._get(_key(name, "#project"), _key(name, place))
+            head, known = found.get("#project"), found.get(place)
+            if known == item:
+                return False
+            actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, head, known, item)
+            try:
+                with _translated():
+                    self._db.transact_write_items(TransactItems=actions)
+                return True
+            except _Conflict:
+                time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
+        raise Unavailable(f"The project {name!r} is being changed by too many writers: try again.")
+
+    def _item_actions(self, name: NormalizedName, key: str, item: Item | None, metadata: bytes | None) -> list[Any]:
+        actions: list[Any] = []
+        body = None if metadata is None else {"body": {"B": zlib.compress(metadata)}}
+        for place, content in ((_sort("file", key), item), (_sort("metadata", key), body)):
+            where = {"TableName": self._table}
+            if content is None:
+                actions.append({"Delete": {**where, "Key": _key(name, place)}})
+            else:
+                actions.append({"Put": {**where, "Item": {**_key(name, place), **content}}})
+        return actions
+
+    def _head_actions(
+        self, name: NormalizedName, head: Item | None, known: Item | None, item: Item | None
+    ) -> list[Any]:
+        """The next serial of the project and, if it came or went, its place in the root list."""
+        where = {"TableName": self._table, "ExpressionAttributeNames": {"#serial": "serial"}}
+        before = int(head["files"]["N"]) if head else 0
+        after = before + _is_file(item) - _is_file(known)
+        serial = int(head["serial"]["N"]) + 1 if head else _now()
+        new = {**_key(name, "#project"), "serial": {"N": str(serial)}, "files": {"N": str(after)}}
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(#serial)"}
+        if head:
+            condition = {
+                "ConditionExpression": "#serial = :known",
+                "ExpressionAttributeValues": {":known": head["serial"]},
+            }
+        actions: list[Any] = [{"Put": {**where, "Item": new, **condition}}]
+        if bool(before) != bool(after):
+            listed = {"pk": ROOT["pk"], "sk": {"S": name}}
+            if after:
+                actions.append({"Put": {"TableName": self._table, "Item": listed}})
+            else:
+                actions.append({"Delete": {"TableName": self._table, "Key": listed}})
+            values = {":now": {"N": str(_now())}, ":one": {"N": "1"}}
+            update = "SET #serial = if_not_exists(#serial, :now) + :one"
+            actions.append(
+                {"Update": {**where, "Key": ROOT, "UpdateExpression": update, "ExpressionAttributeValues": values}}
+            )
+        return actions
+
+    def _get(self, *keys: Item) -> dict[str, Item]:
+        """Items of one partition by sort key; those that do not exist are not in it."""
+        found: dict[str, Item] = {}
+        request: Any = {self._table: {"Keys": list(keys), "ConsistentRead": True}}
+        with _translated():
+            for _ in range(ATTEMPTS):
+                answer = self._db.batch_get_item(RequestItems=request)
+                found.update((item["sk"]["S"], item) for item in answer["Responses"].get(self._table, []))
+                request = answer.get("UnprocessedKeys")
+                if not request:
+                    return found
+                time.sleep(random.uniform(0, LONGEST_WAIT))
+        raise Unavailable("The table is throttled: try again.")
+
+    def _query(self, condition: str, values: Item) -> Iterator[Item]:
+        names = ("pk", "sk") if "#sk" in condition else ("pk",)
+        yield from self._pages("query", names, KeyConditionExpression=condition, ExpressionAttributeValues=values)
+
+    def _pages(self, operation: Literal["query", "scan"], names: Iterable[str], **request: Any) -> Iterator[Item]:
+        aliases = {f"#{name}": name for name in names}
+        with _translated():
+            pages = self._db.get_paginator(operation).paginate(
+                TableName=self._table, ConsistentRead=True, ExpressionAttributeNames=aliases, **request
+            )
+            for page in pages:
+                yield from page["Items"]
+
+
+class _Conflict(Unavailable):
+    """Somebody else changed the project at the same moment."""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The errors of DynamoDB, by code and never by text, as ours; the rest as they are."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "TransactionCanceledException":
+            reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+            if reasons <= {"None", "ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"}:
+                raise _Conflict("The project was changed by somebody else at the same moment.") from None
+        if code == "TransactionInProgressException":
+            raise _Conflict("The project was changed by somebody else at the same moment.") from None
+        if code in ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"):
+            raise Unavailable("The table is throttled: try again.") from error
+        if code in ("ResourceNotFoundException", "InternalServerError"):
+            raise Unavailable(f"The table cannot be used now ({code}).") from error
+        raise
+    except BotoCoreError as error:
+        raise Unavailable(f"The table cannot be reached ({type(error).__name__}).") from error
+
+
+def _key(name: NormalizedName, sort: str) -> Item:
+    return {"pk": {"S": f"project#{name}"}, "sk": {"S": sort}}
+
+
+def _sort(kind: Literal["file", "metadata"], key: str) -> str:
+    filename = key.rpartition("/")[2]
+    return f"{kind}#{filename}" if key == filename else f"{kind}#{filename}#{key}"
+
+
+def _now() -> int:
+    """Where a serial begins: milliseconds, so that a rebuilt index never gives one out again."""
+    return int(time.time() * 1000)
+
+
+def _is_file(item: Item | None) -> bool:
+    return item is not None and item["kind"]["S"] == "file"
+
+
+def _item(record: Record) -> Item:
+    """A record → its item, without the attributes that are None."""
+    fields = {"kind": "file", **asdict(record)}
+    values = {
+        name: {"N": str(value)} if isinstance(value, int) else {"S": value}
+        for name, value in fields.items()
+        if value is not None
+    }
+    return {**_key(record.project, _sort("file", record.key)), **values}
+
+
+def _record(item: Item) -> Record:
+    fields: dict[str, Any] = {name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()}
+    for name in ("pk", "sk"):
+        del fields[name]
+    if fields["kind"] != "file":
+        return Decision(**fields)
+    del fields["kind"]
+    return File(**fields)

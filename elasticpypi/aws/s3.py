@@ -101,7 +101,9 @@ class S3Files:
 
     def _sign(self, key: str) -> str:
         """A link for GET, the same for one window: pip's cache looks files up by their final URL (REQ-70)."""
-        plain = self._s3.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": key}).partition("?")[0]
+        plain = self._s3.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": key}).partition(
+            "?"
+        )[0]
         request = AWSRequest("GET", plain, params={"response-cache-control": "private, max-age=31536000, immutable"})
         credentials = self._session.get_credentials()
         if credentials is None:
@@ -121,7 +123,7 @@ class _WindowedAuth(S3SigV4QueryAuth):
     def _modify_request_before_signing(self, request: AWSRequest) -> None:
         begin = int(time.time()) // self._window * self._window
         request.context["timestamp"] = datetime.fromtimestamp(begin, UTC).strftime("%Y%m%dT%H%M%SZ")
-        super()._modify_request_before_signing(request)
+        super()._modify_request_before_signing(request)  # type: ignore[misc]
 
 
 class _ObjectReader(io.RawIOBase):

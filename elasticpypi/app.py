@@ -1,0 +1,87 @@
+"""The WSGI application: blueprints, who may come in, and how a refusal is told."""
+
+import json
+import logging
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.http import HTTP_STATUS_CODES
+
+from elasticpypi.auth import CHALLENGE, gatekeeper
+from elasticpypi.config import MEGABYTE
+from elasticpypi.errors import ConfigurationError, NotFound, Refusal
+from elasticpypi.views import download, health, index, upload
+from elasticpypi.wiring import Services
+
+LONGEST_MESSAGE = 500
+log = logging.getLogger(__name__)
+
+
+def create_app(services: Services) -> Flask:
+    """Services → the application, with all its routes; :class:`ConfigurationError` if nobody could log in."""
+    config = services.config
+    if not config.users:
+        raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
+    app = Flask(__name__, static_folder=None)
+    # Redirects are ours and relative, so that they hold behind any stage or proxy prefix (REQ-11).
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = config.max_upload + 32 * MEGABYTE  # the file and its form
+    # REQ-127: a long README in the form is more than Werkzeug's 500 kB, many classifiers more than 1,000 parts.
+    app.config["MAX_FORM_MEMORY_SIZE"] = 16 * MEGABYTE
+    app.config["MAX_FORM_PARTS"] = 20_000
+    check = gatekeeper(config.users)
+
+    @app.before_request
+    def authenticate() -> None:
+        if request.path == "/health":
+            return
+        if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
+            raise NotFound("This index has no trusted publishing: use a user name and a password.")
+        request.user = check(request.headers.get("Authorization", ""))  # type: ignore[attr-defined]
+
+    for module in (index, upload, download, health):
+        app.register_blueprint(module.blueprint(services))
+    app.register_error_handler(Exception, _refuse)
+    return app
+
+
+def _refuse(error: Exception) -> Response:
+    """Any error → a status and one line; JSON for those who ask for it (REQ-119), no traceback for anybody."""
+    headers = {}
+    if isinstance(error, Refusal):
+        status, text = error.status, str(error)
+    elif isinstance(error, HTTPException) and error.code is not None:
+        status, text = error.code, _plain(error)
+        headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Content-Range")}
+    else:
+        log.exception("%s %s failed", request.method, request.path)
+        status, text = 500, "The index failed at this request; its log says why."
+    text = " ".join(text.split())[:LONGEST_MESSAGE]
+    if status == 401:
+        headers["WWW-Authenticate"] = CHALLENGE
+    if status in (406, 304):
+        headers["Vary"] = "Accept, Accept-Encoding"
+    if status == 503:
+        headers["Retry-After"] = "5"  # REQ-73: whole seconds
+    headers["Cache-Control"] = "no-store"
+    if "application/json" in request.headers.get("Accept", "").lower():
+        title = HTTP_STATUS_CODES.get(status, "Error")
+        response = Response(json.dumps({"code": f"{status} {text}", "message": text, "title": title}))
+        response.headers["Content-Type"] = "application/json"  # uv compares the whole header
+    else:
+        response = Response(text + "\n", mimetype="text/plain")
+    response.status = f"{status} {text.encode('ascii', 'replace').decode()}"  # REQ-120: twine shows only this
+    response.headers.update(headers)
+    return response
+
+
+def _plain(error: HTTPException) -> str:
+    match error:
+        case RequestEntityTooLarge():
+            return "The upload is larger than this index takes."
+        case _ if error.code == 404:
+            return "There is nothing at this address: the index is at /simple/."
+        case _ if error.code == 405:
+            return f"{request.method} is not possible here."
+    return error.description or error.name

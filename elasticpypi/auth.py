@@ -1,0 +1,95 @@
+"""Who is asking: HTTP Basic (RFC 7617), checked by the application and by the API Gateway authorizer alike."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from werkzeug.security import check_password_hash
+
+from elasticpypi.errors import Unauthorized
+
+CHALLENGE = 'Basic realm="elasticpypi", charset="UTF-8"'
+TOKEN_USER = "__token__"
+REMEMBERED = 1000
+HASHES = ("scrypt:", "pbkdf2:")
+
+
+def gatekeeper(users: Mapping[str, str]) -> Callable[[str], str]:
+    """Users and their passwords (plain, or Werkzeug hashes) → a check of an Authorization header.
+
+    The check returns the user's name and raises :class:`Unauthorized` for anything else. It remembers
+    what it found, since a scrypt check costs 140 ms and pip sends credentials with every request; it
+    keeps a keyed digest of the header, never the header. The user name ``__token__`` stands for
+    whoever has the password, as clients send tokens (REQ-81).
+    """
+    secret = secrets.token_bytes(32)
+    remembered: dict[bytes, str | None] = {}
+
+    def check(authorization: str) -> str:
+        digest = hashlib.blake2b(authorization.encode("utf-8", "surrogateescape"), key=secret).digest()
+        if digest not in remembered:
+            if len(remembered) >= REMEMBERED:
+                remembered.clear()
+            remembered[digest] = _user_of(authorization, users)
+        user = remembered[digest]
+        if user is None:
+            text = "wrong user name or password" if authorization else "this index needs a user name and a password"
+            raise Unauthorized(f"{text.capitalize()}: give both with HTTP Basic authentication.")
+        return user
+
+    return check
+
+
+def _user_of(authorization: str, users: Mapping[str, str]) -> str | None:
+    credentials = _credentials(authorization)
+    if credentials is None:
+        return None
+    name, password = credentials
+    if name == TOKEN_USER and TOKEN_USER not in users:
+        matching = [user for user, known in users.items() if _matches(password, known)]
+        return matching[0] if matching else None
+    # An unknown user costs as much time as a known one.
+    known = users.get(name) or next(iter(users.values()), "")
+    return name if _matches(password, known) and name in users else None
+
+
+def _credentials(authorization: str) -> tuple[str, str] | None:
+    scheme, _, encoded = authorization.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    try:
+        text = decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        text = decoded.decode("latin-1")  # what requests, and so pip and twine, make of "é"
+    name, colon, password = text.partition(":")
+    return (name, password) if colon else None
+
+
+def _matches(password: str, known: str) -> bool:
+    if known.startswith(HASHES) and known.count("$") == 2:
+        return check_password_hash(known, password)
+    return hmac.compare_digest(password.encode(), known.encode())
+
+
+def authorize(event: Mapping[str, Any], check: Callable[[str], str]) -> dict[str, Any]:
+    """An API Gateway request authorizer: its event → a policy for the whole stage of this one API.
+
+    The gateway keeps a policy for all paths, so it must not depend on the path; the application checks
+    again. ``Exception("Unauthorized")`` is how the gateway wants to hear of a 401 (AWS: Lambda authorizers).
+    """
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    try:
+        user = check(headers.get("authorization") or "")
+    except Unauthorized:
+        raise Exception("Unauthorized") from None  # the gateway wants this very text
+    stage = "/".join(event["methodArn"].split("/")[:2])
+    statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{stage}/*"}
+    return {"principalId": user, "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}

@@ -1,0 +1,105 @@
+"""The command line: serve, reindex, password, settings."""
+
+import getpass
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from elasticpypi import __version__, sync
+from elasticpypi.config import SETTINGS, Config
+from elasticpypi.errors import ConfigurationError, Refusal
+from elasticpypi.wiring import services
+
+data_option = click.option("--data", type=click.Path(path_type=Path), help="Folder of the packages.  [default: data]")
+
+
+class _Commands(click.Group):
+    """Errors of ours are one sentence and exit status 1, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (ConfigurationError, Refusal) as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="elasticpypi")
+def main() -> None:
+    """A private Python package index: on AWS, or on one machine.
+
+    Everything is set by environment variables; `elasticpypi settings` lists them.
+    """
+
+
+def _config(**options: object) -> Config:
+    """Settings, with options in the place of environment variables; worker processes see them too."""
+    os.environ.update({name.upper(): str(value) for name, value in options.items() if value is not None})
+    return Config.from_env(os.environ)
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on, 0 for any.  [default: 8080]")
+@data_option
+def serve(host: str | None, port: int | None, data: Path | None) -> None:
+    """Run the index on this machine until it is stopped."""
+    from elasticpypi import server
+
+    server.serve(_config(host=host, port=port, data=data))
+
+
+@main.command()
+@data_option
+def reindex(data: Path | None) -> None:
+    """Rebuild the index from the packages in the folder or bucket."""
+    config = _config(data=data)
+    if not config.on_aws and not config.data.is_dir():
+        raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
+    opened = services(config)
+    click.echo("Looking at what is there ...", err=True)
+    keys = sync.every_key(opened.files, opened.index)
+    counts: dict[str, int] = {}
+    problems = []
+    with click.progressbar(length=len(keys), label="Reading", file=sys.stderr, show_pos=True) as bar:
+        for outcome in sync.sync_all(opened.files, opened.index, keys, force=True):
+            counts[outcome.action] = counts.get(outcome.action, 0) + 1
+            if outcome.reason:
+                problems.append(outcome)
+            bar.update(1)
+    for outcome in problems:
+        click.echo(f"{outcome.action}: {outcome.key}: {outcome.reason}")
+    told = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"
+    click.echo(f"{len(keys)} keys: {told}.")
+    if counts.get("failed"):
+        raise click.ClickException("Some keys failed: run it again.")
+
+
+@main.command()
+@data_option
+def password(data: Path | None) -> None:
+    """Set a new password for the user that the first start made."""
+    from elasticpypi import server
+
+    config = _config(data=data)
+    if config.on_aws or config.users:
+        raise ConfigurationError("The users are set in the environment: change PASSWORD or USERS there.")
+    if sys.stdin.isatty():
+        chosen = getpass.getpass("New password (empty for a random one): ")
+        if chosen and chosen != getpass.getpass("Again: "):
+            raise click.ClickException("The two are not the same: nothing was changed.")
+    else:
+        chosen = sys.stdin.readline().rstrip("\n")
+    click.echo(server.set_password(config.data, f"http://{config.host}:{config.port}", chosen))
+    click.echo("It holds from the next start.")
+
+
+@main.command()
+def settings() -> None:
+    """List all settings: environment variables, defaults, what they do."""
+    width = max(len(setting.name) for setting in SETTINGS)
+    for setting in SETTINGS:
+        default = f"  [default: {setting.default}]" if setting.default else ""
+        click.echo(f"{setting.name:{width}}  {setting.help}{default}")

@@ -1,0 +1,51 @@
+"""The three functions on AWS, named as handlers in ``serverless.yml``."""
+
+import os
+from functools import cache
+from typing import Any
+
+from elasticpypi.config import Config
+from elasticpypi.wiring import Services, services
+
+
+@cache
+def _services() -> Services:
+    return services(Config.from_env(os.environ))
+
+
+@cache
+def _app() -> Any:
+    from elasticpypi.app import create_app
+
+    return create_app(_services())
+
+
+@cache
+def _gatekeeper() -> Any:
+    from elasticpypi.auth import gatekeeper
+
+    return gatekeeper(Config.from_env(os.environ).users)
+
+
+def api(event: dict[str, Any], context: object) -> Any:
+    """An API Gateway proxy event → the application's answer."""
+    import serverless_wsgi
+
+    return serverless_wsgi.handle_request(_app(), event, context)
+
+
+def authorizer(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """An API Gateway authorizer event → a policy; see :func:`elasticpypi.auth.authorize`."""
+    from elasticpypi.auth import authorize
+
+    return authorize(event, _gatekeeper())
+
+
+def sync(event: dict[str, Any], context: object) -> None:
+    """An S3 event → the index. Fails if any key failed, so that AWS tries again and keeps what never works."""
+    from elasticpypi.aws.s3 import event_keys
+    from elasticpypi.sync import sync_all
+
+    outcomes = list(sync_all(_services().files, _services().index, event_keys(event)))
+    if failed := [outcome for outcome in outcomes if outcome.action == "failed"]:
+        raise RuntimeError(f"{len(failed)} of {len(outcomes)} keys failed, {failed[0].key!r} first: {failed[0].reason}")

@@ -1,0 +1,247 @@
+"""One machine: the web server and its workers, the watcher of the folder, the first user.
+
+Granian (RATIONALE.md says why) serves the application in spawned worker processes; the main process
+brings the index up to date, watches the folder and passes signals on.
+"""
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import secrets
+import signal
+import socket
+import string
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from elasticpypi import __version__
+from elasticpypi.config import Config
+from elasticpypi.errors import ConfigurationError
+
+FIRST_USER = "elasticpypi"
+THREADS = 8  # per worker; one serves one request, a slow download included
+PATIENCE = 30  # seconds that a stop waits for requests in flight
+ACCESS_LINE = '%(addr)s "%(method)s %(path)s" %(status)d %(dt_ms).1f ms'
+
+
+class _OnePath(logging.Filter):
+    """The path arrives percent-decoded: a line break in it would forge a line of the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        atoms: Any = record.args
+        atoms["path"] = quote(atoms["path"].encode("latin-1", "replace"), safe="/:@!$&'()*+,;=~")
+        return True
+
+
+class _Advice(logging.Filter):
+    """Granian's hints on threads are for whoever configures it, which is us."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(("Configuration allows", "Configured number"))
+
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}, "access": {"format": "%(message)s"}},
+    "filters": {"path": {"()": _OnePath}, "advice": {"()": _Advice}},
+    "handlers": {
+        "plain": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["advice"]},
+        "access": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": "access",
+            "filters": ["path"],
+        },
+    },
+    "loggers": {
+        "_granian": {"handlers": ["plain"], "propagate": False},
+        "granian.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
+        "elasticpypi": {"handlers": ["plain"], "level": "INFO", "propagate": False},
+    },
+}
+
+
+def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT; then requests in flight are finished, for half a minute at most.
+
+    :class:`ConfigurationError` if the address cannot be used or a setting does not fit.
+    """
+    host, port = _free_address(config.host, config.port)
+    url = f"http://{_shown_host(host)}:{port}"
+    stop = threading.Event()
+    watcher = None
+    if config.on_aws:
+        if not config.users:
+            raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
+        greeting = f"elasticpypi {__version__} serves the bucket {config.bucket} at {url}/simple/"
+    else:
+        from elasticpypi import local, sync, wiring
+
+        services = wiring.services(config)
+        os.environ["TMPDIR"] = str((config.data / "incoming").resolve())  # uploads wait on the disk of the packages
+        greeting = f"elasticpypi {__version__} serves {config.data.resolve()} at {url}/simple/\n\n" + _first_user(
+            config, url
+        )
+        for _ in sync.sync_all(services.files, services.index, sync.changed_keys(services.files, services.index)):
+            pass
+        assert isinstance(services.files, local.DirectoryFiles)
+        watcher = threading.Thread(target=local.watch, args=(services.files, services.index, stop), daemon=True)
+        watcher.start()
+    click.echo(greeting, err=True)
+    try:
+        _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
+    finally:
+        stop.set()
+        if watcher is not None:
+            watcher.join(5)
+
+
+def _granian(host: str, port: int, workers: int) -> Any:
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+
+    multiprocessing.set_start_method("spawn", force=True)  # a fork would copy the locks of the watcher's thread
+    return Granian(
+        "elasticpypi",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=60_000),
+        websockets=False,
+        workers=workers,
+        blocking_threads=THREADS,
+        backpressure=256,
+        workers_kill_timeout=PATIENCE,
+        respawn_failed_workers=True,
+        log_level=LogLevels.warning,
+        log_dictconfig=LOGGING,
+        log_access=True,
+        log_access_format=ACCESS_LINE,
+    )
+
+
+def _load(parent: int) -> Any:
+    """The application, in a worker of the process ``parent``."""
+    from granian import _signals
+
+    from elasticpypi.app import create_app
+    from elasticpypi.wiring import services
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a stop that comes while we import must not be lost
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process too, which sends SIGTERM
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: no orphan goes on serving
+    if os.getppid() != parent:
+        os._exit(0)
+    _signals.set_sync_signals = _stop_once
+    return create_app(services(Config.from_env(os.environ)))
+
+
+def _stop_once() -> Any:
+    """Instead of granian's own handler, with which a second signal leaves a worker hanging."""
+    from granian._granian import WorkerSignal
+
+    event = WorkerSignal()
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        event.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return event
+
+
+def _free_address(host: str, port: int) -> tuple[str, int]:
+    """Bind once without SO_REUSEPORT: with it a second server would silently share the port. 0 finds a port."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+            bound = probe.getsockname()
+            return bound[0], bound[1]
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port} ({reason}): choose another --port or --host."
+        ) from None
+
+
+def _shown_host(host: str) -> str:
+    """The address for people on this machine."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _first_user(config: Config, url: str) -> str:
+    """See to it that somebody can log in; returns what to tell about it."""
+    if config.users:
+        return f"Users: {', '.join(sorted(config.users))} (from the environment)."
+    path = password_file(config.data)
+    if path.exists():
+        os.environ["USERS"] = path.read_text().strip()
+        Config.from_env(os.environ)
+        name = os.environ["USERS"].partition(":")[0]
+        return f"The user is {name!r}. For a new password: elasticpypi password --data {config.data}"
+    return set_password(config.data, url)
+
+
+def password_file(data: Path) -> Path:
+    """Where the hash of the first user's password is."""
+    return data / "user"
+
+
+def set_password(data: Path, url: str, password: str = "") -> str:
+    """Store the hash of a password ("": a random one) for the first user; returns how to use it, to be shown once."""
+    from werkzeug.security import generate_password_hash
+
+    alphabet = string.ascii_letters + string.digits  # survives URLs, netrc, ini files and shells (REQ-87)
+    password = password or "".join(secrets.choice(alphabet) for _ in range(24))
+    line = f"{FIRST_USER}:{generate_password_hash(password)}"
+    data.mkdir(parents=True, exist_ok=True)
+    path = password_file(data)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{line}\n")
+    os.environ["USERS"] = line
+    return how_to_use(url, FIRST_USER, password)
+
+
+def how_to_use(url: str, user: str, password: str) -> str:
+    """Lines to paste; ``url`` is the server's address without a path."""
+    scheme, _, rest = url.partition("://")
+    index = f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}/simple/"
+    return f"""\
+User {user}, password {password}  (shown only now)
+
+Index URL   {index}
+pip         pip install --index-url {index} PROJECT
+uv          uv pip install --index-url {index} PROJECT
+twine       twine upload --repository-url {url}/legacy/ -u {user} -p {password} dist/*
+
+~/.pypirc, for twine upload -r {FIRST_USER} dist/*
+    [distutils]
+    index-servers = {FIRST_USER}
+    [{FIRST_USER}]
+    repository = {url}/legacy/
+    username = {user}
+    password = {password}
+
+~/.config/pip/pip.conf
+    [global]
+    index-url = {index}
+"""

@@ -1,0 +1,88 @@
+"""The simple repository API: a project → the dict of PEP 691, and which representation to send.
+
+Everything here is pure. Links are relative to the page, so they keep any stage or mount prefix without
+knowing it (REQ-22), and one rendering is right for all of them.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from packaging.utils import NormalizedName
+from werkzeug.http import parse_accept_header
+
+from elasticpypi.model import File, Project
+
+API_VERSION = "1.4"  # PEP 792 is the newest that is final; PEP 833 freezes HTML at it
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = "application/vnd.pypi.simple.v1+html"
+PLAIN_HTML = "text/html"
+# PEP 691: "latest" is answered with the type of the version that it is.
+NAMES = {
+    JSON: (JSON, "application/vnd.pypi.simple.latest+json"),
+    HTML: (HTML, "application/vnd.pypi.simple.latest+html"),
+    PLAIN_HTML: (PLAIN_HTML,),
+}
+
+
+def negotiate(accept: str) -> str | None:
+    """An Accept header ("" if there is none) → the media type to send, None if none of ours will do.
+
+    The highest q wins. Among equals a type that is named wins over a wildcard, JSON is the first of
+    those that are named, and text/html of those that are not: browsers, curl and hatch want it (REQ-3, 4).
+    """
+    if not accept.strip():
+        return PLAIN_HTML
+    wanted = [(value.partition(";")[0].strip().lower(), q) for value, q in parse_accept_header(accept)]
+    best: tuple[float, int, int] = (0.0, 0, 0)
+    chosen = None
+    for place, media_type in enumerate((JSON, HTML, PLAIN_HTML)):
+        ranges = (*NAMES[media_type], f"{media_type.partition('/')[0]}/*", "*/*")
+        for specific, candidates in ((2, ranges[:-2]), (1, ranges[-2:-1]), (0, ranges[-1:])):
+            found = [q for value, q in wanted if value in candidates]
+            if found:  # RFC 9110: the most specific range that matches decides, also when it says q=0
+                rank = (max(found), specific, -place if specific == 2 else place)
+                if rank[0] > 0 and (chosen is None or rank > best):
+                    best, chosen = rank, media_type
+                break
+    return chosen
+
+
+def root_page(serial: int, names: Iterable[NormalizedName]) -> dict[str, Any]:
+    """All projects → the root page as PEP 691 has it."""
+    return {
+        "meta": {"_last-serial": serial, "api-version": API_VERSION},
+        "projects": [{"name": name} for name in names],
+    }
+
+
+def project_page(project: Project) -> dict[str, Any]:
+    """A project → its page as PEP 691, 700, 714 and 792 have it. What is not known has no key (uv: REQ-36)."""
+    page: dict[str, Any] = {
+        "meta": {"_last-serial": project.serial, "api-version": API_VERSION},
+        "name": project.name,
+        "versions": project.versions,
+        "files": [_file(file) for file in project.listed],
+    }
+    if project.status != "active":
+        page["project-status"] = {"status": project.status}
+        if project.status_reason:
+            page["project-status"]["reason"] = project.status_reason
+    return page
+
+
+def _file(file: File) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "filename": file.filename,
+        "url": f"../../packages/{quote(file.filename, safe='')}",  # REQ-31: + and ! are encoded
+        "hashes": {"sha256": file.sha256},
+        "size": file.size,
+        "upload-time": file.upload_time,
+        "yanked": False if file.yanked is None else file.yanked or True,  # REQ-45: never ""
+    }
+    if file.requires_python:
+        entry["requires-python"] = file.requires_python
+    if file.metadata_sha256:
+        entry["core-metadata"] = {"sha256": file.metadata_sha256}  # PEP 714: no dist-info-metadata in JSON
+    return entry

@@ -1,0 +1,72 @@
+"""``/packages/``: files and their core metadata, never at another address (REQ-31, REQ-48)."""
+
+import io
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import BinaryIO
+
+from flask import Blueprint, Response, request
+
+from elasticpypi.errors import NotFound
+from elasticpypi.filename import Name, parse_stored
+from elasticpypi.model import File
+from elasticpypi.wiring import Services
+
+CHUNK = 256 * 1024
+CACHE = "private, max-age=31536000, immutable"  # REQ-67: one URL means the same bytes for ever
+
+
+def blueprint(services: Services) -> Blueprint:
+    """The file, its metadata beside it."""
+    views = Blueprint("download", __name__)
+
+    @views.get("/packages/<filename>")
+    def package(filename: str) -> Response:
+        named = parse_stored(filename.removesuffix(".metadata"))
+        if named is None:
+            raise _missing(filename)
+        if filename.endswith(".metadata"):
+            return metadata(named)
+        file = services.index.file(named.project, filename)
+        if file is None:
+            raise _missing(filename)
+        link = services.files.url(file) if request.method == "GET" else None  # REQ-63: HEAD is answered here
+        if link is not None:
+            return Response(status=302, headers={"Location": link, "Cache-Control": "no-store"})  # REQ-60, REQ-70
+        return _answer(file, file.sha256, file.size, lambda: services.files.open(file.key))
+
+    def metadata(named: Name) -> Response:
+        found = services.index.metadata(named.project, named.filename)
+        if found is None or found[0].metadata_sha256 is None:
+            raise _missing(f"{named.filename}.metadata")
+        file, body = found
+        return _answer(file, found[0].metadata_sha256, len(body), lambda: io.BytesIO(body))
+
+    return views
+
+
+def _missing(filename: str) -> NotFound:
+    return NotFound(f"There is no file {filename[:200]!r} in this index.")
+
+
+def _answer(file: File, sha256: str, size: int, content: Callable[[], BinaryIO]) -> Response:
+    """200, or 304, 206 and 416 as the conditions of the request ask; ``content`` is opened only if it is sent."""
+    response = Response(content_type="application/octet-stream")
+    response.headers["Cache-Control"] = CACHE
+    response.set_etag(sha256)
+    response.last_modified = datetime.fromisoformat(file.upload_time)
+    response.make_conditional(request, accept_ranges=True, complete_length=size)
+    if response.status_code == 200:
+        response.content_length = size
+    if request.method == "GET" and response.status_code in (200, 206):
+        start, stop = response.content_range.start or 0, response.content_range.stop or size
+        response.response = _chunks(content(), start, stop)
+    return response
+
+
+def _chunks(content: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    with content:
+        content.seek(start)
+        while start < stop and (chunk := content.read(min(CHUNK, stop - start))):
+            start += len(chunk)
+            yield chunk

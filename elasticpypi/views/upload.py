@@ -1,0 +1,37 @@
+"""``POST``: the upload API that twine, uv, flit, poetry, pdm and hatch speak (PyPI's "legacy" API)."""
+
+from typing import BinaryIO, cast
+
+from flask import Blueprint, Response, request
+
+from elasticpypi import upload
+from elasticpypi.distribution import SINGLE
+from elasticpypi.errors import BadUpload
+from elasticpypi.wiring import Services
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Uploads at ``/``, ``/legacy/`` and ``/simple/``, with and without the slash, never redirected (REQ-101)."""
+    views = Blueprint("upload", __name__)
+
+    @views.post("/")
+    @views.post("/legacy")
+    @views.post("/legacy/")
+    @views.post("/simple")
+    @views.post("/simple/")
+    def file() -> Response:
+        form = {**request.args.to_dict(flat=False), **request.form.to_dict(flat=False)}
+        for field in request.files:
+            if field in SINGLE:
+                raise BadUpload(f"The field {field!r} came as a file: send it as text.")
+        contents = request.files.getlist("content")
+        if len(contents) != 1 or not contents[0].filename:
+            raise BadUpload(
+                f"An upload has one file in the field 'content', with a file name; this one has {len(contents)}: "
+                "send multipart/form-data, as twine does."
+            )
+        [content] = contents
+        said = upload.accept(services, form, content.filename or "", cast(BinaryIO, content.stream))
+        return Response(f"{said}\n", mimetype="text/plain")
+
+    return views

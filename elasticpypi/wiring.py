@@ -1,0 +1,27 @@
+"""Settings → the store and the index that they choose. The one place that knows which family runs."""
+
+from dataclasses import dataclass
+
+from elasticpypi.config import Config
+from elasticpypi.stores import Files, Index
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the views, the sync function and the commands work with."""
+
+    config: Config
+    files: Files
+    index: Index
+
+
+def services(config: Config) -> Services:
+    """Open store and index; nothing of the other family is imported."""
+    if config.on_aws:
+        from elasticpypi.aws.dynamodb import DynamoIndex
+        from elasticpypi.aws.s3 import S3Files
+
+        return Services(config, S3Files(config.bucket, config.link_seconds), DynamoIndex(config.table))
+    from elasticpypi.local import DirectoryFiles, SQLiteIndex
+
+    return Services(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))

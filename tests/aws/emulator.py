@@ -1,0 +1,120 @@
+"""The emulator process: MiniStack with what API Gateway and Lambda do beyond it, and a proxy in front.
+
+Runs in an environment of its own (see local_aws.py): ``emulator.py PROXY_PORT MINISTACK_PORT``.
+
+Every client here honours HTTPS_PROXY. The proxy takes any host of amazonaws.com to MiniStack, so that
+the real URLs work without DNS: ``https://<api>.execute-api.us-east-1.amazonaws.com/dev/simple/``.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import threading
+import uuid
+from typing import Any
+
+from ministack import app
+from ministack.services import apigateway_v1 as gateway
+
+MB = 1024 * 1024
+LAMBDA_PAYLOAD = 6 * MB + 100  # what Lambda itself reports as its limit
+GATEWAY_PAYLOAD = 10 * MB
+# AWS: "API Gateway important notes" lists these headers of an answer as remapped or dropped.
+REMAPPED = {"connection", "content-length", "content-md5", "date", "host", "server", "via", "warning", "www-authenticate"}
+INTERNAL_ERROR = 502, {"Content-Type": "application/json"}, b'{"message": "Internal server error"}'
+
+
+class Headers(dict[str, Any]):
+    """Names in Title-Case, as clients of HTTP/1.1 send them; MiniStack looks them up in lower case."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return next((value for key, value in self.items() if key.lower() == name.lower()), default)
+
+
+execute = gateway._execute_in_scope
+build_event = gateway._build_lambda_event_v1
+invoke = gateway._invoke_lambda_proxy_v1
+proxy_response = gateway._lambda_proxy_response
+
+
+async def execute_with_headers(request: Any, api: str, stage: str, method: str, path: str, headers: Any, *rest: Any) -> Any:
+    forwarded = {"x-forwarded-for": "127.0.0.1", "x-forwarded-port": "443", "x-forwarded-proto": "https"}
+    trace = {"x-amzn-trace-id": f"Root=1-00000000-{uuid.uuid4().hex[:24]}"}
+    names = {"-".join(part.capitalize() for part in name.split("-")): value for name, value in headers.items()}
+    for name, value in {**forwarded, **trace}.items():
+        names.setdefault(name.title(), value)
+    return await execute(request, api, stage, method, path, Headers(names), *rest)
+
+
+def build_event_of_rest_api(*args: Any, **options: Any) -> Any:
+    event = build_event(*args, **options)
+    del event["version"]  # only events of HTTP APIs have one
+    host = (Headers(event["headers"]).get("host") or "").partition(":")[0]
+    event["requestContext"] |= {"domainName": host, "domainPrefix": host.partition(".")[0]}
+    return event
+
+
+def strict_proxy_response(result: dict[str, Any]) -> Any:
+    """Only an object of known keys below the limit is an answer; everything else is a 502."""
+    answer, error = proxy_response(result)
+    if error is None:
+        payload = result.get("body")
+        text = payload if isinstance(payload, str | bytes) else json.dumps(payload)
+        known = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
+        if len(text) > LAMBDA_PAYLOAD or not isinstance(json.loads(text), dict) or set(json.loads(text)) - known:
+            return None, "Malformed Lambda proxy response"
+    return answer, error
+
+
+async def invoke_within_limits(*args: Any, **options: Any) -> Any:
+    size = len(args[8] or b"")  # the body; it travels to the function as base64
+    if size > GATEWAY_PAYLOAD or size * 4 / 3 + 2048 > LAMBDA_PAYLOAD:
+        return gateway._gw_error("REQUEST_TOO_LARGE", "Request Too Long")
+    answer = await invoke(*args, **options)
+    if isinstance(answer, gateway._GatewayError):
+        return answer
+    status, headers, body = answer
+    if status == 502:
+        return INTERNAL_ERROR
+    renamed = {f"x-amzn-Remapped-{name}" if name.lower() in REMAPPED else name: value for name, value in headers.items()}
+    return status, renamed, body
+
+
+async def tunnel(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One CONNECT request: the host decides whether, never where to."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not re.match(rb"CONNECT ([a-z0-9-]+\.)+amazonaws\.com:443 ", head):
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        return
+    other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    await asyncio.gather(pump(reader, other_writer), pump(other_reader, writer), return_exceptions=True)
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+async def serve_proxy(port: int, target: int) -> None:
+    server = await asyncio.start_server(lambda reader, writer: tunnel(target, reader, writer), "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    gateway._execute_in_scope = execute_with_headers
+    gateway._build_lambda_event_v1 = build_event_of_rest_api
+    gateway._lambda_proxy_response = strict_proxy_response
+    gateway._invoke_lambda_proxy_v1 = invoke_within_limits
+    ports = int(sys.argv[1]), int(sys.argv[2])
+    threading.Thread(target=lambda: asyncio.run(serve_proxy(*ports)), daemon=True).start()
+    app._port_is_bindable = lambda *_: False  # it would also take port 443
+    sys.argv = ["ministack"]
+    app.main()

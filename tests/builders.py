@@ -1,0 +1,145 @@
+"""Small valid wheels and sdists, built on the spot; options bend them out of shape."""
+
+import base64
+import gzip
+import hashlib
+import io
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def metadata(name: str, version: str, **fields: str | list[str]) -> bytes:
+    """Core metadata; ``requires_python=">=3.8"`` becomes a ``Requires-Python`` line, a list several lines."""
+    lines = ["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}"]
+    description = fields.pop("description", "")
+    for field, values in fields.items():
+        title = "-".join(part.capitalize() for part in field.split("_"))
+        lines += [f"{title}: {value}" for value in ([values] if isinstance(values, str) else values)]
+    return ("\n".join(lines) + f"\n\n{description}").encode()
+
+
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    tag: str = "py3-none-any",
+    build: str = "",
+    files: Mapping[str, bytes] | None = None,
+    core: bytes | None = None,
+    **fields: str | list[str],
+) -> Path:
+    """``folder/name-version-tag.whl`` with a module, METADATA, WHEEL and RECORD.
+
+    ``core`` replaces METADATA, ``files`` adds members; other options are fields of :func:`metadata`.
+    """
+    spelled = name.replace("-", "_")
+    info = f"{spelled}-{version}.dist-info"
+    module = spelled.lower().replace(".", "_")
+    members = {
+        f"{module}.py": f"version = {version!r}\n".encode(),
+        **(files or {}),
+        f"{info}/METADATA": metadata(name, version, **fields) if core is None else core,
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
+    }
+    record = "".join(f"{path},{_record_hash(data)},{len(data)}\n" for path, data in members.items())
+    members[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
+    parts = [spelled, version, *([build] if build else []), tag]
+    path = folder / f"{'-'.join(parts)}.whl"
+    path.write_bytes(zip_bytes(members))
+    return path
+
+
+def zip_bytes(members: Mapping[str, bytes]) -> bytes:
+    """A zip file with these members, the same bytes each time."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in members.items():
+            archive.writestr(zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def make_sdist(
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    files: Mapping[str, bytes] | None = None,
+    core: bytes | None = None,
+    **fields: str | list[str],
+) -> Path:
+    """``folder/name-version.tar.gz`` that a PEP 517 front end can build without the network.
+
+    It brings its own tiny build backend, so that installing it needs nothing else.
+    """
+    spelled = name.replace("-", "_").replace(".", "_").lower()
+    top = f"{spelled}-{version}"
+    members = {
+        "PKG-INFO": metadata(name, version, **fields) if core is None else core,
+        "pyproject.toml": b'[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": _BACKEND.format(name=name, version=version, spelled=spelled).encode(),
+        f"{spelled}.py": f"version = {version!r}\n".encode(),
+        **(files or {}),
+    }
+    path = folder / f"{top}.tar.gz"
+    path.write_bytes(tar_bytes({f"{top}/{member}": data for member, data in members.items()}))
+    return path
+
+
+def tar_bytes(members: Mapping[str, bytes]) -> bytes:
+    """A gzip-compressed tar file with these members, the same bytes each time."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, data in members.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+def upload_form(path: Path, **changes: str | None) -> dict[str, str]:
+    """The fields that twine sends for a file; ``changes`` replaces or, with None, removes some."""
+    parts = path.name.removesuffix(".tar.gz").split("-")
+    data = path.read_bytes()
+    form: dict[str, str | None] = {
+        ":action": "file_upload",
+        "protocol_version": "1",
+        "filetype": "bdist_wheel" if path.suffix == ".whl" else "sdist",
+        "pyversion": "py3" if path.suffix == ".whl" else "source",
+        "metadata_version": "2.4",
+        "name": parts[0],
+        "version": parts[1],
+        "sha256_digest": hashlib.sha256(data).hexdigest(),
+        "blake2_256_digest": hashlib.blake2b(data, digest_size=32).hexdigest(),
+        **changes,
+    }
+    return {field: value for field, value in form.items() if value is not None}
+
+
+def _record_hash(data: bytes) -> str:
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+_BACKEND = '''
+import base64, hashlib, pathlib, zipfile
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    info = "{spelled}-{version}.dist-info"
+    members = {{
+        "{spelled}.py": pathlib.Path("{spelled}.py").read_bytes(),
+        info + "/METADATA": pathlib.Path("PKG-INFO").read_bytes(),
+        info + "/WHEEL": b"Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }}
+    record = ""
+    for path, data in members.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        record += path + ",sha256=" + digest + "," + str(len(data)) + "\\n"
+    members[info + "/RECORD"] = (record + info + "/RECORD,,\\n").encode()
+    name = "{spelled}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(wheel_directory, name), "w") as archive:
+        for path, data in members.items():
+            archive.writestr(path, data)
+    return name
+'''
