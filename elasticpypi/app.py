@@ -2,8 +2,9 @@
 
 import json
 import logging
+from typing import IO, Any
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -17,15 +18,28 @@ LONGEST_MESSAGE = 500
 log = logging.getLogger(__name__)
 
 
+class _Request(Request):
+    """Closes what was received of a file also when the rest of the body never came."""
+
+    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        stream = super()._get_file_stream(*args, **kwargs)
+        self.environ.setdefault("elasticpypi.streams", []).append(stream)
+        return stream
+
+    def close(self) -> None:
+        super().close()
+        for stream in self.environ.get("elasticpypi.streams", []):
+            stream.close()
+
+
 def create_app(services: Services) -> Flask:
     """Services → the application, with all its routes; :class:`ConfigurationError` if nobody could log in."""
     config = services.config
     if not config.users:
         raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
     app = Flask(__name__, static_folder=None)
-    # Redirects are ours and relative, so that they hold behind any stage or proxy prefix (REQ-11).
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
+    app.request_class = _Request
+    app.url_map.merge_slashes = False  # redirects are ours and relative, to hold behind any prefix (REQ-11)
     app.config["MAX_CONTENT_LENGTH"] = config.max_upload + 32 * MEGABYTE  # the file and its form
     # REQ-127: a long README in the form is more than Werkzeug's 500 kB, many classifiers more than 1,000 parts.
     app.config["MAX_FORM_MEMORY_SIZE"] = 16 * MEGABYTE

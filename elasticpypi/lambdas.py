@@ -1,11 +1,14 @@
 """The three functions on AWS, named as handlers in ``serverless.yml``."""
 
+import logging
 import os
 from functools import cache
 from typing import Any
 
 from elasticpypi.config import Config
 from elasticpypi.wiring import Services, services
+
+log = logging.getLogger("elasticpypi")
 
 
 @cache
@@ -47,5 +50,16 @@ def sync(event: dict[str, Any], context: object) -> None:
     from elasticpypi.sync import sync_all
 
     outcomes = list(sync_all(_services().files, _services().index, event_keys(event)))
+    for outcome in outcomes:
+        log.info("%s: %s %s", outcome.action, outcome.key, outcome.reason)
     if failed := [outcome for outcome in outcomes if outcome.action == "failed"]:
         raise RuntimeError(f"{len(failed)} of {len(outcomes)} keys failed, {failed[0].key!r} first: {failed[0].reason}")
+
+
+# Lambda gives the initialization more CPU than the first request, so the work is done here (AWS: _HANDLER).
+match os.environ.get("_HANDLER"):
+    case "elasticpypi.lambdas.api":
+        _app()
+    case "elasticpypi.lambdas.sync":
+        logging.getLogger().setLevel(logging.INFO)
+        _services()

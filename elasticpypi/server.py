@@ -22,7 +22,7 @@ from urllib.parse import quote
 import click
 
 from elasticpypi import __version__
-from elasticpypi.config import Config
+from elasticpypi.config import SAMPLE_PASSWORD, Config
 from elasticpypi.errors import ConfigurationError
 
 FIRST_USER = "elasticpypi"
@@ -209,6 +209,8 @@ def set_password(data: Path, url: str, password: str = "") -> str:
     """Store the hash of a password ("": a random one) for the first user; returns how to use it, to be shown once."""
     from werkzeug.security import generate_password_hash
 
+    if password == SAMPLE_PASSWORD:
+        raise ConfigurationError("This is the sample password that everybody can read: choose another.")
     alphabet = string.ascii_letters + string.digits  # survives URLs, netrc, ini files and shells (REQ-87)
     password = password or "".join(secrets.choice(alphabet) for _ in range(24))
     line = f"{FIRST_USER}:{generate_password_hash(password)}"

@@ -23,7 +23,6 @@ class Elasticpypi {
     this.hooks = {
       initialize: () => this.distribute(),
       'before:package:cleanup': () => this.check(),
-      'before:deploy:function:initialize': () => this.check(),
       'before:package:finalize': () => this.complete(),
     };
   }

@@ -122,7 +122,7 @@ def _record_hash(data: bytes) -> str:
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
-_BACKEND = '''
+_BACKEND = """
 import base64, hashlib, pathlib, zipfile
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
@@ -142,4 +142,4 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         for path, data in members.items():
             archive.writestr(path, data)
     return name
-'''
+"""

@@ -1,15 +1,21 @@
-"""`osls` for the tests: the deployment tool, started as a user would start it."""
+"""osls, the deployment tool, started as a user would start it, and what it makes."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OSLS = ROOT / "node_modules" / ".bin" / "osls"
+BUCKET = "packages-of-the-tests"
+PASSWORD = "correct horse battery"
 
 
 def require_osls() -> None:
@@ -23,8 +29,52 @@ def require_osls() -> None:
 
 def osls(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run osls in the project with these variables, and none of AWS or of the project from outside."""
+    require_osls()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ELASTICPYPI_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # its python3 packs the zip
-    command = [str(OSLS), *arguments]
     env = {**inherited, "PATH": path, **environ}
-    return subprocess.run(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    options: dict[str, Any] = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run([str(OSLS), *arguments], cwd=ROOT, env=env, **options)
+
+
+@dataclass(frozen=True)
+class Package:
+    """What `osls package` leaves in a folder."""
+
+    folder: Path
+
+    @property
+    def zip(self) -> Path:
+        return self.folder / "elasticpypi.zip"
+
+    @property
+    def template(self) -> Path:
+        return self.folder / "cloudformation-template-update-stack.json"
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        resources: dict[str, Any] = json.loads(self.template.read_text())["Resources"]
+        return resources
+
+    def properties(self, kind: str) -> dict[str, Any]:
+        """Logical id → properties of all resources of a type."""
+        resources = self.resources.items()
+        return {name: each.get("Properties", {}) for name, each in resources if each["Type"] == f"AWS::{kind}"}
+
+    def environment(self, function: str) -> dict[str, str]:
+        variables: dict[str, str] = self.properties("Lambda::Function")[function]["Environment"]["Variables"]
+        return variables
+
+
+def make_package(folder: str, **settings: str) -> Package:
+    """`osls package` with these settings."""
+    environ = {f"ELASTICPYPI_{name}": value for name, value in settings.items()}
+    done = osls("package", "--package", f"build/{folder}", **environ)
+    assert done.returncode == 0, done.stdout
+    return Package(ROOT / "build" / folder)
+
+
+@cache
+def packaged() -> Package:
+    """The package that most tests look at, made once."""
+    return make_package("serverless", BUCKET=BUCKET, PASSWORD=PASSWORD)

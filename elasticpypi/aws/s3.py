@@ -37,17 +37,18 @@ class S3Files:
         self._bucket = bucket
         self._link_seconds = link_seconds
         # The regional endpoint and SigV4: boto3's default may give global links of the old style.
-        config = Config(signature_version="s3v4", s3={"addressing_style": "virtual"}, retries={"mode": "standard"})
+        style: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+        config = Config(signature_version="s3v4", s3=style, retries={"mode": "standard"})
         self._session = boto3.Session()
         self._s3 = client or self._session.client("s3", config=config)
 
     def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
         source.seek(0)
-        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
-        condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
+        checksum = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
+        condition = {} if overwrite else {"IfNoneMatch": "*"}
         try:
             with _translated(key):
-                self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, ChecksumSHA256=checksum, **condition)
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, **checksum, **condition)  # type: ignore[arg-type]
         except _Changed:
             raise AlreadyExists(f"{key!r} already exists.") from None
         stat = self.stat(key)

@@ -51,6 +51,7 @@ def _missing(filename: str) -> NotFound:
 
 def _answer(file: File, sha256: str, size: int, content: Callable[[], BinaryIO]) -> Response:
     """200, or 304, 206 and 416 as the conditions of the request ask; ``content`` is opened only if it is sent."""
+    _settle_range(size)
     response = Response(content_type="application/octet-stream")
     response.headers["Cache-Control"] = CACHE
     response.set_etag(sha256)
@@ -62,6 +63,15 @@ def _answer(file: File, sha256: str, size: int, content: Callable[[], BinaryIO])
         start, stop = response.content_range.start or 0, response.content_range.stop or size
         response.response = _chunks(content(), start, stop)
     return response
+
+
+def _settle_range(size: int) -> None:
+    """RFC 9110, which Werkzeug answers with 416: several ranges may be ignored, more than all is all (REQ-64)."""
+    asked = request.range
+    if asked is None or len(asked.ranges) != 1:
+        request.environ.pop("HTTP_RANGE", None)
+    elif (asked.ranges[0][0] or 0) < -size:
+        request.environ["HTTP_RANGE"] = "bytes=0-"
 
 
 def _chunks(content: BinaryIO, start: int, stop: int) -> Iterator[bytes]:

@@ -12,7 +12,6 @@ from elasticpypi.errors import BadUpload, NotAcceptable, NotFound
 from elasticpypi.filename import project_name
 from elasticpypi.wiring import Services
 
-WORTH_COMPRESSING = 500
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Encoding"}  # REQ-9, REQ-68
 
 
@@ -21,7 +20,11 @@ def blueprint(services: Services) -> Blueprint:
     views = Blueprint("index", __name__)
     index = services.index
 
-    @views.get("/simple", strict_slashes=True)
+    @views.get("/")
+    def start() -> Response:
+        return _redirect("simple/", 302)
+
+    @views.get("/simple")
     def slash() -> Response:
         return _redirect("simple/")
 
@@ -57,10 +60,10 @@ def blueprint(services: Services) -> Blueprint:
     return views
 
 
-def _redirect(location: str) -> Response:
+def _redirect(location: str, status: int = 301) -> Response:
     """A relative Location holds behind every prefix; the query stays (REQ-10)."""
     query = request.query_string.decode("latin-1")
-    return Response(status=301, headers={"Location": f"{location}?{query}" if query else location})
+    return Response(status=status, headers={"Location": f"{location}?{query}" if query else location})
 
 
 def _answer(serial: Callable[[], int | None], page: Callable[[], dict[str, Any]], template: str) -> Response:
@@ -80,7 +83,7 @@ def _answer(serial: Callable[[], int | None], page: Callable[[], dict[str, Any]]
     response = Response(body, content_type=media_type if media_type == simple.JSON else f"{media_type}; charset=utf-8")
     response.headers.update(HEADERS)
     response.set_etag(_etag(content["meta"]["_last-serial"], media_type, compressed))
-    if compressed and len(body) > WORTH_COMPRESSING:
+    if compressed:
         response.set_data(gzip.compress(body, 6, mtime=0))
         response.headers["Content-Encoding"] = "gzip"
     return response

@@ -21,7 +21,17 @@ MB = 1024 * 1024
 LAMBDA_PAYLOAD = 6 * MB + 100  # what Lambda itself reports as its limit
 GATEWAY_PAYLOAD = 10 * MB
 # AWS: "API Gateway important notes" lists these headers of an answer as remapped or dropped.
-REMAPPED = {"connection", "content-length", "content-md5", "date", "host", "server", "via", "warning", "www-authenticate"}
+REMAPPED = {
+    "connection",
+    "content-length",
+    "content-md5",
+    "date",
+    "host",
+    "server",
+    "via",
+    "warning",
+    "www-authenticate",
+}
 INTERNAL_ERROR = 502, {"Content-Type": "application/json"}, b'{"message": "Internal server error"}'
 
 
@@ -38,7 +48,9 @@ invoke = gateway._invoke_lambda_proxy_v1
 proxy_response = gateway._lambda_proxy_response
 
 
-async def execute_with_headers(request: Any, api: str, stage: str, method: str, path: str, headers: Any, *rest: Any) -> Any:
+async def execute_with_headers(
+    request: Any, api: str, stage: str, method: str, path: str, headers: Any, *rest: Any
+) -> Any:
     forwarded = {"x-forwarded-for": "127.0.0.1", "x-forwarded-port": "443", "x-forwarded-proto": "https"}
     trace = {"x-amzn-trace-id": f"Root=1-00000000-{uuid.uuid4().hex[:24]}"}
     names = {"-".join(part.capitalize() for part in name.split("-")): value for name, value in headers.items()}
@@ -77,7 +89,9 @@ async def invoke_within_limits(*args: Any, **options: Any) -> Any:
     status, headers, body = answer
     if status == 502:
         return INTERNAL_ERROR
-    renamed = {f"x-amzn-Remapped-{name}" if name.lower() in REMAPPED else name: value for name, value in headers.items()}
+    renamed = {
+        f"x-amzn-Remapped-{name}" if name.lower() in REMAPPED else name: value for name, value in headers.items()
+    }
     return status, renamed, body
 
 

@@ -25,7 +25,14 @@ CREDENTIALS = {
     "AWS_REGION": REGION,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-HOSTS = "localhost", f"*.execute-api.{REGION}.amazonaws.com", f"*.s3.{REGION}.amazonaws.com", "*.s3.amazonaws.com", f"*.{REGION}.amazonaws.com"
+HOSTS = (
+    "localhost",
+    f"*.execute-api.{REGION}.amazonaws.com",
+    f"*.s3.{REGION}.amazonaws.com",
+    "*.s3.amazonaws.com",
+    f"*.{REGION}.amazonaws.com",
+    "*.amazonaws.com",
+)
 
 
 def emulator_python() -> Path:
@@ -105,10 +112,16 @@ class LocalAws:
             "HTTPS_PROXY": self.proxy,
             "NO_PROXY": "127.0.0.1,localhost",
         }
-        command = [emulator_python(), HERE / "emulator.py", str(proxy_port), str(port)]
+        command = [str(emulator_python()), str(HERE / "emulator.py"), str(proxy_port), str(port)]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                command, cwd=folder, env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                cwd=folder,
+                env=environ,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         try:
             self._wait()
@@ -121,7 +134,9 @@ class LocalAws:
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 with self.session() as session:
-                    session.get(f"{self.endpoint}/_ministack/health", timeout=5, proxies={"https": ""}).raise_for_status()
+                    session.get(
+                        f"{self.endpoint}/_ministack/health", timeout=5, proxies={"https": ""}
+                    ).raise_for_status()
                 return
             except requests.RequestException:
                 time.sleep(0.1)
@@ -162,9 +177,9 @@ class LocalAws:
     def boto3(self, service: str) -> Any:
         """A client with the rights of the account's owner."""
         config = Config(proxies={"https": self.proxy}, retries={"total_max_attempts": 1})
-        options = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, config=config, verify=str(self.ca), **options)  # type: ignore[call-overload]
+        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+        return session.client(service, config=config, verify=str(self.ca))
 
 
 if __name__ == "__main__":
-    print(emulator_python())
+    emulator_python()

@@ -1,0 +1,50 @@
+# The index on one machine: make serve. The tests: make test. Python 3.11 or newer is all that both need.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8080
+DATA ?= data
+
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: serve test lint demo package clean
+
+serve: .venv/serve
+	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
+
+test: .venv/test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Real packages from PyPI through both families, with real clients.
+demo: .venv/test
+	$(BIN)/python demo/demo.py
+
+# What would be deployed to AWS, in build/aws; needs Node.js and ELASTICPYPI_BUCKET and _PASSWORD, no credentials.
+package: node_modules .venv/test
+	npx --no-install osls package --package build/aws
+	cfn-lint --ignore-checks W3005 -- build/aws/cloudformation-template-update-stack.json
+
+node_modules: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/serve: .venv/python pyproject.toml requirements.txt test-requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint test-requirements.txt --editable .
+	@touch $@
+
+.venv/test: .venv/serve
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement test-requirements.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .cache build node_modules .serverless

@@ -1,0 +1,60 @@
+"""A page as headless Chromium shows it."""
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Error, HttpCredentials, Response, sync_playwright
+
+from tests.clients.live import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SCREENSHOTS = ROOT / "build" / "screenshots"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What there is to see; ``links`` are texts and the addresses behind them."""
+
+    status: int
+    title: str
+    text: str
+    links: dict[str, str]
+
+
+def look(url: str, screenshot: Path, credentials: tuple[str, str] | None = None, click: str = "") -> Page:
+    """Open a page, click on the link that says ``click`` if anything, take a picture."""
+    screenshot.parent.mkdir(parents=True, exist_ok=True)
+    login: HttpCredentials | None = None
+    if credentials:
+        login = {"username": credentials[0], "password": credentials[1]}
+    statuses: list[int] = []
+
+    def remember(answer: Response) -> None:
+        if answer.request.is_navigation_request():
+            statuses.append(answer.status)
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_context(http_credentials=login).new_page()
+        page.on("response", remember)
+        with suppress(Error):  # Chromium gives up at a 401 that it has no credentials for
+            page.goto(url)
+        if click:
+            with page.expect_navigation():
+                page.get_by_role("link", name=click, exact=True).click()
+        page.screenshot(path=screenshot)
+        links = page.eval_on_selector_all("a", "links => links.map(link => [link.textContent, link.href])")
+        found = Page(statuses[-1], page.title(), page.inner_text("body"), dict(links))
+        browser.close()
+    return found

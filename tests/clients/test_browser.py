@@ -1,0 +1,41 @@
+"""A person with a browser: what Chromium shows of the pages, with and without credentials."""
+
+import os
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.builders import make_sdist, make_wheel
+from tests.clients.browser import CHROMIUM, SCREENSHOTS, look
+from tests.clients.live import PASSWORD, USER, Server
+from tests.clients.publish import publish
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium here: install your system's package"
+)
+
+
+def test_browser_shows_the_root_and_a_project(server: Server, name: str, dist: Path, tmp_path: Path) -> None:
+    wheel = make_wheel(dist, name, "1!1.0+local.1")
+    sdist = make_sdist(dist, name, "1.0")
+    publish("uv", server, tmp_path)
+    root = look(server.simple, SCREENSHOTS / f"{server.family}-root.png", (USER, PASSWORD))
+    assert root.status == 200
+    assert root.links[name] == f"{server.simple}{name}/"
+    project = look(server.simple, SCREENSHOTS / f"{server.family}-project.png", (USER, PASSWORD), click=name)
+    assert project.status == 200
+    addresses = {file: entry["url"] for file, entry in server.files(name).items()}
+    assert set(addresses) == {wheel.name, sdist.name}
+    assert {file: address.partition("#")[0] for file, address in project.links.items()} == {
+        file: urljoin(f"{server.simple}{name}/", address) for file, address in addresses.items()
+    }
+
+
+def test_browser_without_credentials_sees_nothing(server: Server, name: str, dist: Path, tmp_path: Path) -> None:
+    make_wheel(dist, name, "1.0")
+    publish("uv", server, tmp_path)
+    page = look(server.simple, SCREENSHOTS / f"{server.family}-unauthorized.png")
+    assert page.status == 401
+    assert page.links == {}
+    assert name not in page.text

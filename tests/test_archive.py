@@ -1,0 +1,214 @@
+"""Wheels and sdists out of shape: refused with one sentence, in little time and memory."""
+
+import gzip
+import io
+import os
+import struct
+import tarfile
+import tracemalloc
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from elasticpypi import filename
+from elasticpypi.archive import core_metadata
+from elasticpypi.errors import BadUpload
+from tests.builders import make_sdist, make_wheel, metadata, tar_bytes, zip_bytes
+
+WHEEL = filename.parse("demo-1.0-py3-none-any.whl")
+SDIST = filename.parse("demo-1.0.tar.gz")
+CORE = metadata("demo", "1.0")
+INFO = "demo-1.0.dist-info"
+MEMBERS = {f"{INFO}/METADATA": CORE, f"{INFO}/WHEEL": b"", f"{INFO}/RECORD": b""}
+
+
+def refused(data: bytes, name: filename.Name = WHEEL) -> str:
+    with pytest.raises(BadUpload) as error:
+        core_metadata(io.BytesIO(data), name)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+    return str(error.value)
+
+
+def test_good_archives() -> None:
+    assert core_metadata(io.BytesIO(zip_bytes(MEMBERS)), WHEEL) == CORE
+    assert core_metadata(io.BytesIO(tar_bytes({"demo-1.0/PKG-INFO": CORE})), SDIST) == CORE
+    assert core_metadata(io.BytesIO(tar_bytes({"./demo-1.0/PKG-INFO": CORE})), SDIST) == CORE
+    assert core_metadata(io.BytesIO(zip_bytes({"demo-1.0/PKG-INFO": CORE})), filename.parse("demo-1.0.zip")) == CORE
+
+
+def test_no_archives() -> None:
+    tar, zipped = tar_bytes({"demo-1.0/PKG-INFO": CORE}), zip_bytes(MEMBERS)
+    for data in (b"x", b"not an archive" * 10, tar, os.urandom(1000)):
+        assert "no zip file, or damaged" in refused(data)
+    for data in (b"x", b"not an archive" * 10, zipped, os.urandom(1000), gzip.compress(b"no tar"), tar[:-9]):
+        assert "no gzip-compressed tar file, or damaged" in refused(data, SDIST)
+    assert "truncated" in refused(zipped[:-30])
+
+
+@pytest.mark.parametrize("missing", ["METADATA", "WHEEL", "RECORD"])
+def test_a_wheel_lacks_something(missing: str) -> None:
+    members = {path: data for path, data in MEMBERS.items() if not path.endswith(missing)}
+    assert refused(zip_bytes(members)) == f"The wheel has no {INFO}/{missing}."
+
+
+def test_dist_info_folders() -> None:
+    assert "this one has 0" in refused(zip_bytes({"demo.py": b""}))
+    assert "this one has 2" in refused(zip_bytes({**MEMBERS, "other-1.0.dist-info/METADATA": CORE}))
+    other = {path.replace("demo-1.0", "other-1.0"): data for path, data in MEMBERS.items()}
+    assert "'other-1.0.dist-info' does not belong" in refused(zip_bytes(other))
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "C:\\x", "C:x", "a\\b"])
+def test_paths_that_lead_out(path: str) -> None:
+    assert "leads out of the archive" in refused(zip_bytes({**MEMBERS, path: b""}))
+    assert "leads out of the archive" in refused(tar_bytes({"demo-1.0/PKG-INFO": CORE, path: b""}), SDIST)
+
+
+def zip_with(change: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, data in MEMBERS.items():
+            archive.writestr(path, data)
+        if change == "duplicate":
+            with pytest.warns(UserWarning, match="Duplicate"):
+                archive.writestr(f"{INFO}/METADATA", CORE)
+        elif change in ("bzip2", "lzma"):
+            archive.writestr("x", b"x", zipfile.ZIP_BZIP2 if change == "bzip2" else zipfile.ZIP_LZMA)
+    data = buffer.getvalue()
+    if change == "encrypted":
+        place = data.index(b"PK\x01\x02") + 8
+        data = data[:place] + b"\x01\x00" + data[place + 2 :]
+    return data
+
+
+def test_members_that_installers_cannot_trust() -> None:
+    assert "in the archive twice" in refused(zip_with("duplicate"))
+    assert "neither stored nor deflated" in refused(zip_with("bzip2"))
+    assert "neither stored nor deflated" in refused(zip_with("lzma"))
+    assert "is encrypted" in refused(zip_with("encrypted"))
+
+
+def test_data_around_a_zip_file() -> None:
+    data = zip_bytes(MEMBERS)
+    assert "no zip file" in refused(b"#!/bin/sh\n" + data)
+    assert "data follows" in refused(data + b"behind")
+    assert "belongs to no member" in refused(data[:-22] + b"between" + data[-22:])
+    assert "no zip file" in refused(tar_bytes({"demo-1.0/PKG-INFO": CORE}) + data)
+
+
+def test_zip64_is_read() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, data in MEMBERS.items():
+            with archive.open(path, "w", force_zip64=True) as member:
+                member.write(data)
+    assert core_metadata(io.BytesIO(buffer.getvalue()), WHEEL) == CORE
+
+
+def bomb(path: str, size: int) -> bytes:
+    """A zip file whose last member unpacks to ``size`` zeros, built without holding them."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, data in MEMBERS.items():
+            if member != path:
+                archive.writestr(member, data)
+        with archive.open(path, "w", force_zip64=True) as stream:
+            for _ in range(size // 1_000_000):
+                stream.write(bytes(1_000_000))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("path", [f"{INFO}/METADATA", "demo.py"])
+def test_a_zip_bomb_costs_little(path: str) -> None:
+    data = bomb(path, 100_000_000)
+    tracemalloc.start()
+    try:
+        assert "more than 50 times as much" in refused(data)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_bomb_that_lies_about_its_size() -> None:
+    data = bytearray(bomb(f"{INFO}/METADATA", 20_000_000))
+    place = data.rindex(b"PK\x01\x02")
+    data[place + 24 : place + 28] = struct.pack("<I", 1000)
+    assert refused(bytes(data))
+
+
+def test_a_million_members_are_not_read() -> None:
+    data = bytearray(zip_bytes(MEMBERS))
+    data[-12:-8] = struct.pack("<HH", 0xFFFE, 0xFFFE)[:4]
+    assert refused(bytes(data))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(100_001):
+            archive.writestr(str(number), b"")
+    assert "100001 members" in refused(buffer.getvalue())
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_gzip_bomb_costs_little(kind: bytes) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    header = member("demo-1.0/data", kind)
+    header.size = 10**10
+    data = packer.compress(header.tobuf(tarfile.GNU_FORMAT))
+    for _ in range(200):
+        data += packer.compress(bytes(1_000_000))
+    data += packer.flush()
+    tracemalloc.start()
+    try:
+        assert "more than" in refused(data, SDIST)
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def tar_with(*members: tarfile.TarInfo) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        core = tarfile.TarInfo("demo-1.0/PKG-INFO")
+        core.size = len(CORE)
+        archive.addfile(core, io.BytesIO(CORE))
+        for member in members:
+            archive.addfile(member)
+    return buffer.getvalue()
+
+
+def member(path: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(path)
+    info.type, info.linkname = kind, link
+    return info
+
+
+def test_tar_members_that_installers_cannot_trust() -> None:
+    for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE):
+        assert "is a device, a pipe" in refused(tar_with(member("demo-1.0/x", kind)), SDIST)
+    for link in ("../../x", "/etc/passwd", "a/../../../x"):
+        assert "leads out" in refused(tar_with(member("demo-1.0/x", tarfile.SYMTYPE, link)), SDIST)
+    assert "leads out" in refused(tar_with(member("demo-1.0/x", tarfile.LNKTYPE, "../x")), SDIST)
+    inside = [
+        member("demo-1.0/a/x", tarfile.SYMTYPE, "../b"),
+        member("demo-1.0/y", tarfile.LNKTYPE, "demo-1.0/PKG-INFO"),
+    ]
+    assert core_metadata(io.BytesIO(tar_with(*inside)), SDIST) == CORE
+
+
+def test_shape_of_an_sdist() -> None:
+    assert "one folder at the top" in refused(tar_bytes({"demo-1.0/PKG-INFO": CORE, "other/x": b""}), SDIST)
+    assert "has no demo-1.0/PKG-INFO" in refused(tar_bytes({"demo-1.0/setup.py": b""}), SDIST)
+    assert "has no demo-1.0/PKG-INFO" in refused(tar_bytes({"demo-1.0/a/PKG-INFO": CORE}), SDIST)
+    assert "has no" in refused(tar_bytes({}), SDIST)
+    twice = tar_with(member("demo-1.0/PKG-INFO", tarfile.REGTYPE))
+    assert "PKG-INFO twice" in refused(twice, SDIST)
+    assert "no gzip-compressed tar file" in refused(tar_bytes({"demo-1.0/PKG-INFO": CORE}) + b"behind", SDIST)
+    assert "has no demo-1.0/PKG-INFO" in refused(zip_bytes({"demo-1.0/x": b""}), filename.parse("demo-1.0.zip"))
+
+
+def test_real_builders(tmp_path: Path) -> None:
+    wheel, sdist = make_wheel(tmp_path, "demo", "1.0"), make_sdist(tmp_path, "demo", "1.0")
+    assert core_metadata(io.BytesIO(wheel.read_bytes()), WHEEL) == CORE
+    assert core_metadata(io.BytesIO(sdist.read_bytes()), SDIST) == CORE

@@ -1,0 +1,106 @@
+"""The other commands: reindex, settings, password, help."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from packaging.utils import NormalizedName
+
+from elasticpypi.cli import main
+from elasticpypi.config import SETTINGS, Config
+from elasticpypi.wiring import Services, services
+from tests.builders import make_wheel
+from tests.conftest import BUCKET, TABLE
+
+DEMO = NormalizedName("demo")
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path) -> CliRunner:
+    """Commands on the family of the parameter, with nothing else set."""
+    for setting in SETTINGS:
+        monkeypatch.setenv(setting.name, "")
+        monkeypatch.delenv(setting.name)
+    monkeypatch.setenv("DATA", str(tmp_path / "data"))
+    if getattr(request, "param", "one machine") == "aws":
+        request.getfixturevalue("aws")
+        monkeypatch.setenv("BUCKET", BUCKET)
+        monkeypatch.setenv("TABLE", TABLE)
+    return CliRunner()
+
+
+def opened(tmp_path: Path, runner: CliRunner) -> Services:
+    import os
+
+    return services(
+        Config.from_env({name: os.environ[name] for name in ("BUCKET", "TABLE", "DATA") if name in os.environ})
+    )
+
+
+@pytest.mark.parametrize("runner", ["one machine", "aws"], indirect=True)
+def test_reindex_rebuilds_and_reports(runner: CliRunner, tmp_path: Path) -> None:
+    stores = opened(tmp_path, runner)
+    contents = {
+        "README.md": b"hello",
+        "demo-0.9.egg": b"egg",
+        "demo-0.1-py3-none-any.whl": b"broken",
+        "demo-0.2.tar.bz2": b"old",
+    }
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    contents[wheel.name] = contents[f"team/{wheel.name}"] = wheel.read_bytes()
+    for key, data in contents.items():
+        stores.files.save(key, io.BytesIO(data), hashlib.sha256(data).hexdigest())
+    done = runner.invoke(main, ["reindex"])
+    assert done.exit_code == 0, done.output
+    assert "6 keys: 3 ignored, 3 written." in done.output
+    assert "ignored: README.md: Its name is none of a wheel or an sdist." in done.output
+    assert "ignored: demo-0.9.egg: Its name is none of a wheel or an sdist." in done.output
+    assert "ignored: demo-0.1-py3-none-any.whl: 'demo-0.1-py3-none-any.whl' cannot be read" in done.output
+    project = stores.index.project(DEMO)
+    assert project is not None
+    assert [file.key for file in project.files] == ["demo-0.2.tar.bz2", wheel.name]
+    assert "6 keys: 3 ignored, 3 unchanged." in runner.invoke(main, ["reindex"]).output
+    stores.files.delete(wheel.name)
+    assert "1 removed" in runner.invoke(main, ["reindex"]).output
+    after = stores.index.project(DEMO)
+    assert after is not None
+    assert [file.key for file in after.files] == ["demo-0.2.tar.bz2", f"team/{wheel.name}"]
+
+
+def test_reindex_of_a_folder_that_is_not_there(runner: CliRunner, tmp_path: Path) -> None:
+    done = runner.invoke(main, ["reindex", "--data", str(tmp_path / "nowhere")])
+    assert done.exit_code == 1
+    assert done.output == f"Error: There is no folder '{tmp_path}/nowhere': give the right one with --data.\n"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_settings_are_listed(runner: CliRunner) -> None:
+    output = runner.invoke(main, ["settings"]).output
+    for setting in SETTINGS:
+        assert setting.name in output
+        assert setting.help in output
+
+
+def test_the_password_of_the_environment_cannot_be_set_here(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USERS", "a:b")
+    done = runner.invoke(main, ["password"])
+    assert done.output == "Error: The users are set in the environment: change PASSWORD or USERS there.\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_chosen_password_must_not_be_the_sample(runner: CliRunner, tmp_path: Path) -> None:
+    done = runner.invoke(main, ["password"], input="something-secretive\n")
+    assert done.exit_code == 1
+    assert "sample password" in done.output
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["reindex"], ["password"], ["settings"]])
+def test_every_command_explains_itself(runner: CliRunner, command: list[str]) -> None:
+    done = runner.invoke(main, [*command, "--help"])
+    assert done.exit_code == 0
+    assert "Usage:" in done.output

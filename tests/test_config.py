@@ -1,0 +1,88 @@
+"""Environment variables → settings, or one sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from elasticpypi.config import SETTINGS, Config
+from elasticpypi.errors import ConfigurationError
+
+
+def test_nothing_set_is_one_machine_without_users() -> None:
+    config = Config.from_env({})
+    assert not config.on_aws
+    assert config.users == {}
+    assert (config.data, config.host, config.port, config.overwrite) == (Path("data"), "127.0.0.1", 8080, False)
+
+
+def test_every_setting_arrives() -> None:
+    config = Config.from_env(
+        {
+            "SERVICE": "s",
+            "STAGE": "/dev",
+            "BUCKET": "b",
+            "TABLE": "t",
+            "USERNAME": "u",
+            "PASSWORD": "p:w",
+            "OVERWRITE": "True",
+            "DATA": "/x",
+            "HOST": "::1",
+            "PORT": "0",
+            "WORKERS": "3",
+            "MAX_UPLOAD": "10",
+            "LINK_SECONDS": "60",
+        }
+    )
+    assert config == Config("s", "dev", "b", "t", {"u": "p:w"}, True, Path("/x"), "::1", 0, 3, 10 * 1024 * 1024, 60)
+    assert config.on_aws
+
+
+def test_every_setting_of_the_table_is_a_field_or_a_user() -> None:
+    fields = set(Config.__dataclass_fields__)
+    assert {setting.name.lower() for setting in SETTINGS} - {"username", "password"} == fields
+
+
+def test_users_replace_the_one_user() -> None:
+    environ = {"USERS": " a:1:2 , b:scrypt:32768:8:1$x$y", "USERNAME": "c", "PASSWORD": "d"}
+    assert Config.from_env(environ).users == {"a": "1:2", "b": "scrypt:32768:8:1$x$y"}
+
+
+def test_a_user_name_alone_is_no_configuration() -> None:
+    assert Config.from_env({"USERNAME": "desktop"}).users == {}
+
+
+def test_no_password_is_shown() -> None:
+    assert "hunter2" not in repr(Config.from_env({"USERS": "a:hunter2"}))
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"BUCKET": "b"}, "BUCKET is set but TABLE is not: set both for AWS, or none for one machine."),
+        ({"TABLE": "t"}, "TABLE is set but BUCKET is not: set both for AWS, or none for one machine."),
+        ({"OVERWRITE": "maybe"}, "OVERWRITE must be true or false, not 'maybe'."),
+        ({"PORT": "http"}, "PORT must be a whole number from 0 to 65535, not 'http'."),
+        ({"PORT": "65536"}, "PORT must be a whole number from 0 to 65535, not '65536'."),
+        ({"PORT": "\u0668"}, "PORT must be a whole number from 0 to 65535, not '\u0668'."),
+        ({"WORKERS": "0"}, "WORKERS must be a whole number from 1 to 64, not '0'."),
+        ({"PASSWORD": "x"}, "PASSWORD is set: set USERNAME too, to a name without a colon."),
+        ({"USERNAME": "a:b", "PASSWORD": "x"}, "PASSWORD is set: set USERNAME too, to a name without a colon."),
+        ({"USERNAME": "a", "PASSWORD": ""}, "PASSWORD is empty: choose one."),
+        (
+            {"USERNAME": "a", "PASSWORD": "something-secretive"},
+            "PASSWORD is the sample password that everybody can read: choose another.",
+        ),
+        ({"USERS": "a:1,b"}, "USERS: entry 2 must have the form user:password."),
+        ({"USERS": ":1"}, "USERS: entry 1 must have the form user:password."),
+        ({"USERS": "a:1,a:2"}, "USERS: the user 'a' is there twice."),
+        ({"USERS": "a:"}, "USERS: the password of 'a' is empty: choose one."),
+        (
+            {"USERS": "a:something-secretive"},
+            "USERS: the password of 'a' is the sample password that everybody can read: choose another.",
+        ),
+    ],
+)
+def test_what_cannot_be_read_stops_the_start(environ: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Config.from_env(environ)
+    assert str(refused.value) == sentence

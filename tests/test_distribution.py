@@ -1,0 +1,146 @@
+"""Every check of an uploaded file: form, digests, name, archive, metadata."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elasticpypi import filename
+from elasticpypi.distribution import check_upload, inspect
+from elasticpypi.errors import BadUpload, Damaged
+from tests.builders import make_sdist, make_wheel, metadata, upload_form
+
+
+def check(path: Path, **changes: str | None) -> object:
+    form = {field: [value] for field, value in upload_form(path, **changes).items()}
+    with path.open("rb") as content:
+        return check_upload(form, path.name, content)
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    return make_wheel(
+        tmp_path, "demo-b", "1.0", requires_python=">=3.8,<4", requires_dist=["flask>=2", "x @ https://e.org/x.zip"]
+    )
+
+
+@pytest.mark.parametrize("make", [make_wheel, make_sdist])
+def test_what_a_good_file_says(tmp_path: Path, make: Callable[..., Path]) -> None:
+    path = make(tmp_path, "Demo-B", "1.0+local.1", requires_python=">=3.8,<4", description="h\u00e9llo")
+    with path.open("rb") as content:
+        dist = check_upload({field: [value] for field, value in upload_form(path).items()}, path.name, content)
+    assert (dist.name.project, str(dist.name.version)) == ("demo-b", "1.0+local.1")
+    assert dist.size == path.stat().st_size
+    assert dist.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert dist.metadata == metadata("Demo-B", "1.0+local.1", requires_python=">=3.8,<4", description="h\u00e9llo")
+    assert dist.requires_python == ">=3.8,<4"
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def test_forms_that_clients_send(wheel: Path) -> None:
+    digest = upload_form(wheel)["sha256_digest"]
+    check(wheel, sha256_digest=digest.upper())
+    check(wheel, blake2_256_digest=None)
+    check(wheel, sha256_digest=None, blake2_256_digest="", md5_digest=md5(wheel))
+    check(wheel, md5_digest=base64.urlsafe_b64encode(bytes.fromhex(md5(wheel))).decode().rstrip("="))
+    check(wheel, name="Demo.B", version="v1.0.0")
+    check(wheel, name=None, version=None, metadata_version=None, pyversion="", protocol_version=None)
+    check(wheel, name="UNKNOWN", requires_python="", summary="x" * 9999, unknown="field")
+
+
+REFUSED = [
+    ({"sha256_digest": "00" * 32}, "'sha256_digest' does not fit the file: it says 0000"),
+    ({"blake2_256_digest": "00" * 32}, "'blake2_256_digest' does not fit the file"),
+    ({"md5_digest": "00" * 16}, "'md5_digest' does not fit the file"),
+    ({"md5_digest": "A" * 22}, "'md5_digest' does not fit the file"),
+    ({"sha256_digest": "00"}, "'sha256_digest' must be 64 hex digits, not '00'"),
+    ({"sha256_digest": "zz" * 32}, "'sha256_digest' must be 64 hex digits"),
+    ({"sha256_digest": None, "blake2_256_digest": None}, "The form has no digest"),
+    ({":action": "submit"}, "':action' must be 'file_upload', not 'submit'"),
+    ({":action": None}, "':action' must be 'file_upload', not ''"),
+    ({"protocol_version": "2"}, "'protocol_version' must be 1, not '2'"),
+    ({"filetype": None}, "'filetype' must be 'bdist_wheel' or 'sdist', not ''"),
+    ({"filetype": "bdist_egg"}, "'filetype' must be 'bdist_wheel' or 'sdist', not 'bdist_egg'"),
+    ({"filetype": "sdist"}, "'filetype' says sdist, the file name"),
+    ({"name": "other"}, "The form names the project 'other', the file 'demo-b'"),
+    ({"name": "-x"}, "'-x' is not a project name"),
+    ({"version": "2.0"}, "The form has version '2.0', the file '1.0'"),
+    ({"version": "foo"}, "'foo' in the form is not a version"),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), REFUSED)
+def test_a_form_that_does_not_fit(wheel: Path, changes: dict[str, str | None], sentence: str) -> None:
+    with pytest.raises(BadUpload) as refused:
+        check(wheel, **changes)
+    assert str(refused.value).startswith(sentence)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_field_that_comes_twice(wheel: Path) -> None:
+    form = {field: [value] for field, value in upload_form(wheel).items()}
+    with wheel.open("rb") as content, pytest.raises(BadUpload, match="'name' is in the form 2 times"):
+        check_upload({**form, "name": ["demo-b", "demo-b"]}, wheel.name, content)
+
+
+CORES = [
+    (b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n", "METADATA names the project 'other', the file name 'demo'"),
+    (b"Metadata-Version: 2.1\nName: demo\nVersion: 1.1\n", "METADATA has version '1.1', the file name '1.0'"),
+    (b"Metadata-Version: 2.1\nName: demo\nVersion: one\n", "'one' in METADATA is not a version"),
+    (b"Metadata-Version: 2.1\nVersion: 1.0\n", "METADATA has no Name"),
+    (b"Name: demo\nVersion: 1.0\n", "METADATA has no Metadata-Version"),
+    (b"", "METADATA has no Metadata-Version"),
+    (b"Metadata-Version: 3.0\nName: demo\nVersion: 1.0\n", "METADATA has Metadata-Version '3.0'"),
+    (b"Metadata-Version: 2.1\nName: d\xe9mo\nVersion: 1.0\n", "METADATA is not UTF-8: byte 29"),
+    (b"\xef\xbb\xbfMetadata-Version: 2.1\nName: demo\nVersion: 1.0\n", "METADATA has no Metadata-Version"),
+    (metadata("demo", "1.0", requires_python="junk"), "Requires-Python 'junk' in METADATA is no version specifier"),
+    (metadata("demo", "1.0", requires_dist=["junk junk"]), "Requires-Dist 'junk junk' in METADATA cannot be read"),
+    (metadata("demo", "1.0", description="x" * 5_000_000), "demo-1.0.dist-info/METADATA is larger than 4194304 bytes"),
+]
+
+
+@pytest.mark.parametrize(("core", "sentence"), CORES)
+def test_metadata_that_does_not_fit(tmp_path: Path, core: bytes, sentence: str) -> None:
+    with pytest.raises(BadUpload) as refused:
+        check(make_wheel(tmp_path, "demo", "1.0", core=core))
+    assert str(refused.value).startswith(sentence)
+
+
+def test_newer_minor_metadata_versions_are_taken(tmp_path: Path) -> None:
+    check(make_wheel(tmp_path, "demo", "1.0", core=b"Metadata-Version: 2.9\nName: demo\nVersion: 1.0\n"))
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "demo-1.0.tar.gz"
+    path.write_bytes(b"")
+    with pytest.raises(BadUpload, match="is empty"):
+        check(path)
+
+
+def test_what_is_in_the_store_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0", core=b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    with path.open("rb") as content:
+        dist = inspect(filename.parse(path.name), content)
+    assert dist.metadata is None
+    assert dist.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert dist.size == path.stat().st_size
+
+
+def test_an_old_sdist_in_the_store_is_not_opened() -> None:
+    name = filename.parse_stored("demo-1.0.tar.bz2")
+    assert name is not None
+    assert inspect(name, io.BytesIO(b"BZh9...")).size == 7
+
+
+@pytest.mark.parametrize("make", [make_wheel, make_sdist])
+def test_half_a_file_is_damaged(tmp_path: Path, make: Callable[..., Path]) -> None:
+    path = make(tmp_path, "demo", "1.0", description="text " * 2000)
+    half = io.BytesIO(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(Damaged):
+        inspect(filename.parse(path.name), half)

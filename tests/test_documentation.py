@@ -1,0 +1,74 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from elasticpypi.app import create_app
+from elasticpypi.config import SETTINGS, Config
+from elasticpypi.wiring import services
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+
+
+def test_every_setting_is_in_the_readme_with_its_default() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\| (.*) \|$", README, re.MULTILINE)
+    assert rows == [(setting.name, setting.default, setting.help) for setting in SETTINGS]
+
+
+def test_every_setting_of_aws_can_be_given_at_deploy_time() -> None:
+    template = (ROOT / "serverless.yml").read_text()
+    only_one_machine = {"DATA", "HOST", "PORT", "WORKERS"}
+    for setting in SETTINGS:
+        if setting.name not in only_one_machine | {"SERVICE", "STAGE"}:
+            assert f"{setting.name}: ${{env:ELASTICPYPI_{setting.name}" in template
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    return create_app(services(Config(users={"a": "b"}, data=tmp_path)))
+
+
+def test_every_route_is_in_architecture(app: Flask) -> None:
+    rows = re.findall(r"^\| `(?:GET|POST) .*", ARCHITECTURE, re.MULTILINE)
+    documented = {route for row in rows for route in re.findall(r"`((?:GET|POST) .*?)`", row)}
+    existing = {
+        f"{method} {rule.rule}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) & {"GET", "POST"}
+    }
+    assert documented == existing
+
+
+def test_every_module_is_in_architecture() -> None:
+    package = ROOT / "elasticpypi"
+    for path in package.rglob("*.py"):
+        if path.name not in ("__init__.py", "__main__.py"):
+            name = path.relative_to(package).as_posix()
+            assert f"`{name}`" in ARCHITECTURE or (name.startswith("views/") and f"`{path.stem}`" in ARCHITECTURE), name
+
+
+def test_every_module_has_a_test_file() -> None:
+    tests = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    # Where the tests of a module have another name, since they look at it from outside.
+    elsewhere = {"errors": "test_views.py", "app": "test_views.py", "wiring": "test_cli.py"}
+    for path in (ROOT / "elasticpypi").rglob("*.py"):
+        if path.parent.name != "views" and not path.name.startswith("__"):
+            assert elsewhere.get(path.stem, f"test_{path.name}") in tests, path
+
+
+def test_every_target_of_make_is_explained() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make ([a-z]+)", README):
+        assert f"\n{target}:" in makefile
+
+
+def test_pins_agree() -> None:
+    pins = dict(
+        re.findall(r"^([A-Za-z0-9_-]+)(?:\[.*\])?==(.*)$", (ROOT / "test-requirements.txt").read_text(), re.MULTILINE)
+    )
+    assert f'"granian=={pins["granian"]}"' in (ROOT / "pyproject.toml").read_text()

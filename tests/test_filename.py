@@ -1,0 +1,96 @@
+"""What file names say; the verdicts are in ``vectors.json``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.version import InvalidVersion, Version
+
+from elasticpypi.errors import BadUpload
+from elasticpypi.filename import parse, parse_stored, project_name
+
+VECTORS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
+
+
+@pytest.mark.parametrize("vector", VECTORS["filenames"], ids=lambda vector: ascii(vector["filename"]))
+def test_file_names(vector: dict[str, Any]) -> None:
+    if vector["verdict"] == "bad":
+        with pytest.raises(BadUpload):
+            parse(vector["filename"])
+    else:
+        name = parse(vector["filename"])
+        assert f"{name.project} {name.version}" == vector["detail"]
+        assert name.kind == ("bdist_wheel" if vector["filename"].endswith(".whl") else "sdist")
+
+
+@pytest.mark.parametrize("vector", VECTORS["names"], ids=lambda vector: ascii(vector["name"]))
+def test_project_names(vector: dict[str, Any]) -> None:
+    if vector["valid"]:
+        assert project_name(vector["name"]) == vector["normalized"]
+    else:
+        with pytest.raises(BadUpload, match="is not a project name"):
+            project_name(vector["name"])
+
+
+@pytest.mark.parametrize("vector", VECTORS["versions"], ids=lambda vector: vector["version"])
+def test_versions(vector: dict[str, Any]) -> None:
+    if vector["normalized"] is None:
+        with pytest.raises(InvalidVersion):
+            Version(vector["version"])
+    else:
+        assert str(Version(vector["version"])) == vector["normalized"]
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "",
+        ".demo-1.0.tar.gz",
+        "../demo-1.0.tar.gz",
+        "a/demo-1.0.tar.gz",
+        "a\\demo-1.0.tar.gz",
+        "demo-1.0.tar.gz\n",
+        "demo-1.0 .tar.gz",
+        "_demo-1.0-py3-none-any.whl",
+        "demo\u017f-1.0.tar.gz",
+        "demo-1.0\r\nX: y.tar.gz",
+        "d" * 300 + "-1.0.tar.gz",
+        "-1.0.tar.gz",
+        "demo-.tar.gz",
+        "demo-1.0.egg",
+        "demo-1.0.exe",
+    ],
+)
+def test_odd_file_names_are_refused_with_one_line(filename: str) -> None:
+    with pytest.raises(BadUpload) as refused:
+        parse(filename)
+    assert "\n" not in str(refused.value)
+    assert parse_stored(filename) is None
+
+
+def test_one_identity_for_all_spellings_of_a_file() -> None:
+    wheels = [
+        "Demo.B-1.0-py2.py3-none-any.whl",
+        "demo_b-1.0.0-py3.py2-none-any.whl",
+        "demo_B-01.0-py2.py3-none-any.whl",
+    ]
+    assert len({parse(wheel).identity for wheel in wheels}) == 1
+    sdists = ["Demo.B-1.0.tar.gz", "demo_b-1.0.0.tar.gz", "demo-b-1.0.zip"]
+    assert len({parse(sdist).identity for sdist in sdists}) == 1
+    others = [
+        "demo_b-1.0-1-py2.py3-none-any.whl",
+        "demo_b-1.0-py3-none-any.whl",
+        "demo_b-1.1.tar.gz",
+        "demo-1.0.tar.gz",
+    ]
+    assert len({parse(other).identity for other in [*others, wheels[0], sdists[0]]}) == 6
+
+
+@pytest.mark.parametrize("extension", [".tar.bz2", ".tar.xz", ".tgz", ".tar"])
+def test_old_sdists_are_known_in_the_store_only(extension: str) -> None:
+    stored = parse_stored(f"demo-1.0{extension}")
+    assert stored is not None
+    assert (stored.project, str(stored.version), stored.kind) == ("demo", "1.0", "sdist")
+    with pytest.raises(BadUpload):
+        parse(f"demo-1.0{extension}")

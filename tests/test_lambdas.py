@@ -1,0 +1,127 @@
+"""The three handlers, called as AWS calls them."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from elasticpypi import lambdas
+from elasticpypi.aws.dynamodb import DynamoIndex
+from tests.builders import make_wheel
+from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic
+
+HOST = "abc123.execute-api.us-east-1.amazonaws.com"
+
+
+@pytest.fixture
+def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in {
+        "BUCKET": BUCKET,
+        "TABLE": TABLE,
+        "USERNAME": USER,
+        "PASSWORD": PASSWORD,
+        "STAGE": "dev",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for cached in (lambdas._services, lambdas._app, lambdas._gatekeeper):
+        cached.cache_clear()
+    yield lambdas
+    for cached in (lambdas._services, lambdas._app, lambdas._gatekeeper):
+        cached.cache_clear()
+
+
+def request(path: str, **headers: str) -> dict[str, Any]:
+    """A proxy event of a REST API with the stage ``dev``."""
+    return {
+        "httpMethod": "GET",
+        "path": path,
+        "headers": {"Host": HOST, "X-Forwarded-Proto": "https", **headers},
+        "multiValueHeaders": {name: [value] for name, value in {"Host": HOST, **headers}.items()},
+        "queryStringParameters": None,
+        "requestContext": {"stage": "dev", "path": f"/dev{path}"},
+        "body": None,
+        "isBase64Encoded": False,
+    }
+
+
+def event(*keys: str) -> dict[str, Any]:
+    return {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": key}}} for key in keys]}
+
+
+def test_a_direct_put_is_served_after_its_event(deployed: Any, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0+local")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    deployed.sync(event(wheel.name.replace("+", "%2B"), "README.md"), None)
+    page = deployed.api(request("/simple/demo/", Authorization=basic(f"{USER}:{PASSWORD}")), None)
+    assert page["statusCode"] == 200
+    assert "demo-1.0%2Blocal-py3-none-any.whl" in page["body"]
+    file = deployed.api(request(f"/packages/{wheel.name}", Authorization=basic(f"{USER}:{PASSWORD}")), None)
+    assert file["isBase64Encoded"]
+    assert base64.b64decode(file["body"]) == wheel.read_bytes()
+
+
+def test_one_bad_record_fails_the_event_but_not_the_others(
+    deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    files = deployed._services().files
+    real = files.stat
+    monkeypatch.setattr(files, "stat", lambda key: 1 / 0 if key == "bad-1.0.tar.gz" else real(key))
+    with pytest.raises(RuntimeError, match=r"1 of 2 keys failed, 'bad-1\.0\.tar\.gz' first: ZeroDivisionError"):
+        deployed.sync(event("bad-1.0.tar.gz", wheel.name), None)
+    assert DynamoIndex(TABLE).projects()[1] == ["demo"]
+
+
+def test_sync_needs_no_password(deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.delenv(name)
+    deployed.sync(event("README.md"), None)
+    deployed.sync({"Event": "s3:TestEvent"}, None)
+
+
+def test_the_application_checks_users_itself(deployed: Any) -> None:
+    refused = deployed.api(request("/simple/"), None)
+    assert refused["statusCode"] == 401
+    health = deployed.api(request("/health"), None)
+    assert (health["statusCode"], json.loads(health["body"])["stage"]) == (200, "dev")
+
+
+def test_redirects_keep_the_stage(deployed: Any) -> None:
+    for path in ("/simple", "/simple/Foo_Bar", "/"):
+        answer = deployed.api(request(path, Authorization=basic(f"{USER}:{PASSWORD}")), None)
+        assert answer["statusCode"] in (301, 302)
+        headers = answer.get("multiValueHeaders") or answer["headers"]
+        location = headers["Location"]
+        assert not str(location[0] if isinstance(location, list) else location).startswith(("/", "http"))
+
+
+def test_the_authorizer(deployed: Any) -> None:
+    arn = "arn:aws:execute-api:us-east-1:1:abc123/dev/GET/"
+    allowed = deployed.authorizer({"methodArn": arn, "headers": {"authorization": basic(f"{USER}:{PASSWORD}")}}, None)
+    assert allowed["principalId"] == USER
+    with pytest.raises(Exception, match="^Unauthorized$"):
+        deployed.authorizer({"methodArn": arn, "headers": {}}, None)
+
+
+def test_a_body_arrives_as_it_was(deployed: Any, tmp_path: Path) -> None:
+    from werkzeug.datastructures import FileStorage
+    from werkzeug.test import encode_multipart
+
+    from tests.builders import upload_form
+
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    content = FileStorage(io.BytesIO(wheel.read_bytes()), filename=wheel.name)
+    boundary, body = encode_multipart({**upload_form(wheel), "content": content})
+    headers = {
+        "Content-Type": f"multipart/form-data; boundary={boundary}",
+        "Authorization": basic(f"{USER}:{PASSWORD}"),
+    }
+    upload = request("/simple/", **headers)
+    upload.update(httpMethod="POST", body=base64.b64encode(body).decode(), isBase64Encoded=True)
+    answer = deployed.api(upload, None)
+    assert (answer["statusCode"], answer["body"]) == (200, f"{wheel.name} is in the index.\n")

@@ -1,0 +1,187 @@
+"""What only the folder and SQLite have: the disk, the watcher, a damaged index."""
+
+import hashlib
+import io
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from packaging.utils import NormalizedName
+
+from elasticpypi import sync
+from elasticpypi.errors import NotFound, Unavailable
+from elasticpypi.local import DirectoryFiles, SQLiteIndex, watch
+from tests.builders import make_wheel
+
+DEMO = NormalizedName("demo")
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> float:
+    """Wait for a condition; returns how long it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, "it never happened"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> DirectoryFiles:
+    return DirectoryFiles(tmp_path / "data")
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> SQLiteIndex:
+    return SQLiteIndex(tmp_path / "index.db")
+
+
+def test_nothing_is_left_of_a_refused_upload(files: DirectoryFiles, tmp_path: Path) -> None:
+    class Breaking(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError("the client hung up")
+
+    with pytest.raises(OSError, match="hung up"):
+        files.save("a.txt", Breaking(), "00" * 32)
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("key", ["../a", "a/../../b", "/etc/passwd", "a//b", ".", "", "a\\b", "a\0b"])
+def test_no_key_leads_out_of_the_folder(files: DirectoryFiles, key: str) -> None:
+    for use in (files.open, files.stat, files.delete):
+        with pytest.raises(NotFound):
+            use(key)  # type: ignore[operator]
+
+
+def test_a_folder_is_no_file(files: DirectoryFiles) -> None:
+    (files.root / "demo-1.0.tar.gz").mkdir()
+    assert files.stat("demo-1.0.tar.gz") is None
+    with pytest.raises(NotFound):
+        files.open("demo-1.0.tar.gz")
+    assert list(files.list()) == []
+
+
+def test_a_folder_that_is_away_is_said(files: DirectoryFiles) -> None:
+    shutil.rmtree(files.root)
+    with pytest.raises(Unavailable, match=r"The folder of packages cannot be read: No such file or directory\."):
+        files.check()
+
+
+def test_a_damaged_index_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(Unavailable, match=r"remove the file and start again: it is rebuilt from the packages\."):
+        SQLiteIndex(path)
+
+
+def test_an_index_of_another_version_is_emptied(tmp_path: Path, files: DirectoryFiles) -> None:
+    path = tmp_path / "index.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE records (something TEXT)")
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    index = SQLiteIndex(path)
+    assert index.projects()[1] == []
+    assert list(index.records()) == []
+
+
+def test_processes_see_each_others_writes(tmp_path: Path, files: DirectoryFiles, index: SQLiteIndex) -> None:
+    wheel = make_wheel(files.root, "demo", "1.0")
+    script = (
+        "import sys; from pathlib import Path; from elasticpypi import local, sync;"
+        "data = Path(sys.argv[1]); index = local.SQLiteIndex(data.parent / 'index.db');"
+        "print(sync.sync(local.DirectoryFiles(data), index, sys.argv[2]).action)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "data"), wheel.name]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "written\n"
+    assert index.projects()[1] == [DEMO]
+
+
+# ---- the watcher
+
+
+@pytest.fixture
+def watched(files: DirectoryFiles, index: SQLiteIndex) -> Iterator[Callable[[], list[str]]]:
+    """Runs the watcher; gives the keys that the index has."""
+    stop = threading.Event()
+    thread = threading.Thread(target=watch, args=(files, index, stop))
+    thread.start()
+
+    def keys() -> list[str]:
+        return sorted(record.key for record in index.records())
+
+    # The watcher is at work as soon as it sees a first file.
+    first = make_wheel(files.root, "first", "1.0")
+    until(lambda: (first.touch(), keys() == [first.name])[1])  # type: ignore[func-returns-value]
+    first.unlink()
+    until(lambda: keys() == [])
+    yield keys
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_file_appears_and_disappears(files: DirectoryFiles, watched: Callable[[], list[str]], tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    shutil.copy(wheel, files.root)
+    assert until(lambda: watched() == [wheel.name]) < 2
+    (files.root / wheel.name).rename(files.root / "demo-2.0-py3-none-any.whl")
+    assert until(lambda: watched() == ["demo-2.0-py3-none-any.whl"]) < 2
+    (files.root / "demo-2.0-py3-none-any.whl").unlink()
+    assert until(lambda: watched() == []) < 2
+
+
+def test_a_folder_of_files_appears_and_disappears(
+    files: DirectoryFiles, watched: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    team = tmp_path / "team"
+    team.mkdir()
+    names = [make_wheel(team, "demo", f"{number}.0").name for number in range(5)]
+    team.rename(files.root / "team")
+    until(lambda: watched() == [f"team/{name}" for name in names])
+    (files.root / "team").rename(tmp_path / "away")
+    until(lambda: watched() == [])
+
+
+def test_a_slow_copy_is_listed_when_it_is_whole(
+    files: DirectoryFiles, index: SQLiteIndex, watched: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0", files={"noise": hashlib.shake_128(b"x").digest(100_000)})
+    data = wheel.read_bytes()
+    marker = make_wheel(tmp_path, "marker", "1.0")
+    with (files.root / wheel.name).open("wb") as copy:
+        copy.write(data[:50_000])
+        copy.flush()
+        shutil.copy(marker, files.root)
+        until(lambda: marker.name in watched())  # the watcher has been here, and did not take the half
+        assert watched() == [marker.name]
+        copy.write(data[50_000:])
+    until(lambda: watched() == sorted([wheel.name, marker.name]))
+    file = index.file(DEMO, wheel.name)
+    assert file is not None
+    assert file.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_decision_beside_a_file(files: DirectoryFiles, index: SQLiteIndex, watched: Callable[[], list[str]]) -> None:
+    wheel = make_wheel(files.root, "demo", "1.0")
+    (files.root / f"{wheel.name}.yanked").write_text("bad build")
+
+    def yanked() -> list[str | None]:
+        project = index.project(DEMO)
+        return [file.yanked for file in project.files] if project else []
+
+    until(lambda: yanked() == ["bad build"])
+    (files.root / f"{wheel.name}.yanked").unlink()
+    until(lambda: yanked() == [None])
+
+
+def test_a_start_brings_the_index_up_to_date(files: DirectoryFiles, index: SQLiteIndex) -> None:
+    wheel = make_wheel(files.root, "demo", "1.0")
+    outcomes = sync.sync_all(files, index, sync.changed_keys(files, index))
+    assert [(outcome.key, outcome.action) for outcome in outcomes] == [(wheel.name, "written")]
+    assert sync.changed_keys(files, index) == []

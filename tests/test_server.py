@@ -1,0 +1,212 @@
+"""The command `serve`, as a process: first user, log, clean stop."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import make_wheel
+
+STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
+
+
+class Server:
+    """A running `elasticpypi serve`, with what it says so far."""
+
+    def __init__(self, data: Path, **environ: str) -> None:
+        path = {"PATH": os.environ["PATH"], "HOME": str(data)}
+        command = [sys.executable, "-m", "elasticpypi", "serve", "--port", "0", "--data", str(data)]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**path, **environ}
+        )
+        self.said: list[str] = []
+        self.logged: list[str] = []
+        for stream, lines in ((self.process.stderr, self.said), (self.process.stdout, self.logged)):
+            threading.Thread(target=lambda s=stream, to=lines: to.extend(iter(s.readline, "")), daemon=True).start()
+        self.wait_for(lambda: STARTED.search("".join(self.said)) is not None)
+        found = STARTED.search("".join(self.said))
+        assert found is not None
+        self.url = f"http://127.0.0.1:{found[1]}"
+        self.wait_for(self.is_up)
+
+    def wait_for(self, condition: Any, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, "".join(self.said)
+            assert time.monotonic() < end, "".join(self.said)
+            time.sleep(0.02)
+
+    def is_up(self) -> bool:
+        try:
+            return self.open("/health", None).status == 200  # type: ignore[no-any-return]
+        except OSError:
+            return False
+
+    def open(self, path: str, user: str | None, **headers: str) -> Any:
+        from tests.conftest import basic
+
+        if user:
+            headers["Authorization"] = basic(user)
+        return urllib.request.urlopen(urllib.request.Request(f"{self.url}{path}", headers=headers), timeout=20)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(40)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    running: list[Server] = []
+    yield running
+    for server in running:
+        server.process.kill()
+        server.process.wait()
+        for stream in (server.process.stdout, server.process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+def test_the_first_start_makes_a_user_and_shows_it_once(data: Path, servers: list[Server]) -> None:
+    server = Server(data)
+    servers.append(server)
+    server.wait_for(lambda: "index-url" in server.said[-2:][0] if len(server.said) > 2 else False)
+    said = "".join(server.said)
+    shown = re.search(r"User elasticpypi, password (\S+)", said)
+    assert shown is not None
+    password = shown[1]
+    assert re.fullmatch(r"[A-Za-z0-9]{24}", password)
+    index = f"http://elasticpypi:{password}@{server.url.removeprefix('http://')}/simple/"
+    for line in (
+        f"pip install --index-url {index} PROJECT",
+        f"uv pip install --index-url {index} PROJECT",
+        f"twine upload --repository-url {server.url}/legacy/ -u elasticpypi -p {password} dist/*",
+        f"    repository = {server.url}/legacy/",
+        f"    index-url = {index}",
+    ):
+        assert line in said
+    assert server.open("/simple/", f"elasticpypi:{password}").status == 200
+    stored = data / "user"
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
+    assert password not in stored.read_text()
+    assert server.stop() == 0
+
+    again = Server(data)
+    servers.append(again)
+    assert "The user is 'elasticpypi'. For a new password: elasticpypi password --data" in "".join(again.said)
+    assert again.open("/simple/", f"elasticpypi:{password}").status == 200
+    assert password not in "".join(again.said)
+
+    setting = [sys.executable, "-m", "elasticpypi", "password", "--data", str(data)]
+    environ = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(setting, input="n\u00e9w:pass\n", text=True, capture_output=True, check=True, env=environ)
+    assert "n%C3%A9w%3Apass@" in done.stdout
+    assert again.stop() == 0
+    third = Server(data)
+    servers.append(third)
+    assert third.open("/simple/", "elasticpypi:n\u00e9w:pass").status == 200
+    assert third.stop(signal.SIGINT) == 0
+
+
+def test_requests_in_flight_are_finished(data: Path, servers: list[Server]) -> None:
+    packages = data / "packages"
+    packages.mkdir(parents=True)
+    wheel = make_wheel(packages, "demo", "1.0", files={"noise": os.urandom(20_000_000)})
+    server = Server(data, USERNAME="alice", PASSWORD="pa:ss")
+    servers.append(server)
+    with server.open(f"/packages/{wheel.name}", "alice:pa:ss") as response:
+        start = response.read(1000)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)  # give it time to do the wrong thing
+        assert start + response.read() == wheel.read_bytes()
+    assert server.process.wait(40) == 0
+
+
+def test_a_line_per_request_without_secrets(data: Path, servers: list[Server]) -> None:
+    server = Server(data, USERNAME="alice", PASSWORD="pa:ss")
+    servers.append(server)
+    server.open("/simple/?token=secret", "alice:pa:ss").read()
+    with pytest.raises(urllib.error.HTTPError):
+        server.open("/simple/x%0A127.0.0.1/", "alice:pa:ss")
+    server.wait_for(lambda: len([line for line in server.logged if "/simple/" in line]) == 2)
+    lines = [line for line in server.logged if "/simple/" in line]
+    assert re.fullmatch(r'127\.0\.0\.1 "GET /simple/" 200 \d+\.\d ms\n', lines[0])
+    assert re.fullmatch(r'127\.0\.0\.1 "GET /simple/x%0A127\.0\.0\.1/" 404 \d+\.\d ms\n', lines[1])
+    everything = "".join(server.logged + server.said)
+    for secret in ("pa:ss", "secret", "YWxpY2U6cGE6c3M"):
+        assert secret not in everything
+    assert server.stop() == 0
+
+
+def test_workers_agree_at_once(data: Path, servers: list[Server]) -> None:
+    server = Server(data, USERS="alice:x", WORKERS="2")
+    servers.append(server)
+    for number in range(3):
+        make_wheel(data / "packages", "demo", f"{number}.0")
+        found: set[str] = set()
+
+        def seen(found: set[str] = found, number: int = number) -> bool:
+            page = server.open("/simple/demo/", "alice:x", Accept="application/vnd.pypi.simple.v1+json")
+            found.update(json.load(page)["versions"])
+            return f"{number}.0" in found
+
+        def tolerant() -> bool:
+            try:
+                return seen()
+            except urllib.error.HTTPError:
+                return False
+
+        server.wait_for(tolerant, 5)
+        for _ in range(8):  # each a new connection, so that both workers answer
+            page = server.open("/simple/demo/", "alice:x", Accept="application/vnd.pypi.simple.v1+json")
+            assert f"{number}.0" in json.load(page)["versions"]
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "elasticpypi", *arguments]
+    environ = {"PATH": os.environ["PATH"], **environ}
+    return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"OVERWRITE": "maybe"}, "Error: OVERWRITE must be true or false, not 'maybe'.\n"),
+        ({"BUCKET": "b"}, "Error: BUCKET is set but TABLE is not: set both for AWS, or none for one machine.\n"),
+        (
+            {"USERNAME": "a", "PASSWORD": "something-secretive"},
+            "Error: PASSWORD is the sample password that everybody can read: choose another.\n",
+        ),
+        ({"BUCKET": "b", "TABLE": "t"}, "Error: No user is set: set USERNAME and PASSWORD, or USERS.\n"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start(data: Path, environ: dict[str, str], sentence: str) -> None:
+    done = run("serve", "--port", "0", "--data", str(data), **environ)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", sentence)
+    assert not data.exists()
+
+
+def test_a_port_that_is_taken_stops_the_start(data: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port), "--data", str(data))
+    sentence = f"Cannot listen on 127.0.0.1:{port} (address already in use): choose another --port or --host."
+    assert (done.returncode, done.stderr) == (1, f"Error: {sentence}\n")

@@ -1,0 +1,263 @@
+"""The index follows the store, whatever the events say."""
+
+import hashlib
+import io
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from packaging.utils import NormalizedName
+
+from elasticpypi import sync
+from elasticpypi.errors import Unavailable
+from elasticpypi.model import Project
+from elasticpypi.stores import Files, Stat
+from elasticpypi.wiring import Services
+from tests.builders import make_sdist, make_wheel, metadata
+
+DEMO = NormalizedName("demo")
+
+
+def put(files: Files, key: str, data: bytes) -> Stat:
+    return files.save(key, io.BytesIO(data), hashlib.sha256(data).hexdigest(), overwrite=True)
+
+
+def run(services: Services, *keys: str, force: bool = False) -> list[str]:
+    return [outcome.action for outcome in sync.sync_all(services.files, services.index, keys, force=force)]
+
+
+def project(services: Services, name: NormalizedName = DEMO) -> Project:
+    found = services.index.project(name)
+    assert found is not None
+    return found
+
+
+def test_a_file_that_was_put_is_in_the_index(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0", requires_python=">=3.8")
+    stat = put(services.files, path.name, path.read_bytes())
+    assert run(services, path.name) == ["written"]
+    [file] = project(services).files
+    assert (file.key, file.version, file.size, file.requires_python) == (path.name, "1.0", stat.size, ">=3.8")
+    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert file.upload_time.startswith(stat.modified.strftime("%Y-%m-%dT%H:%M:%S"))
+    core = metadata("demo", "1.0", requires_python=">=3.8")
+    assert file.metadata_sha256 == hashlib.sha256(core).hexdigest()
+    assert services.index.metadata(DEMO, path.name) == (file, core)
+
+
+def test_a_removed_file_leaves_the_index(services: Services, tmp_path: Path) -> None:
+    path = make_sdist(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+    run(services, path.name)
+    services.files.delete(path.name)
+    assert run(services, path.name) == ["removed"]
+    assert services.index.projects()[1] == []
+
+
+def test_repeated_and_reordered_events_end_alike(services: Services, tmp_path: Path) -> None:
+    one, two = make_wheel(tmp_path, "demo", "1.0"), make_wheel(tmp_path, "demo", "2.0")
+    for path in (one, two):
+        put(services.files, path.name, path.read_bytes())
+    services.files.delete(one.name)
+    # The events of "put one, put two, delete one", late, doubled and in the wrong order.
+    assert run(services, one.name, two.name, two.name, one.name) == ["unchanged", "written", "unchanged", "unchanged"]
+    assert [file.key for file in project(services).files] == [two.name]
+    serial = services.index.serial(DEMO)
+    run(services, two.name, one.name)
+    assert services.index.serial(DEMO) == serial
+
+
+def test_new_bytes_under_a_key_replace_the_record(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+    run(services, path.name)
+    other = make_wheel(tmp_path, "demo", "1.0", requires_python=">=3.12")
+    put(services.files, path.name, other.read_bytes())
+    assert run(services, path.name) == ["written"]
+    [file] = project(services).files
+    assert file.requires_python == ">=3.12"
+
+
+def test_the_upload_time_of_the_same_bytes_never_changes(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+    run(services, path.name)
+    [before] = project(services).files
+    put(services.files, path.name, path.read_bytes())
+    run(services, path.name, force=True)
+    [after] = project(services).files
+    assert after.upload_time == before.upload_time
+
+
+def test_decisions_are_read_from_the_store(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+    put(services.files, f"{path.name}.yanked", "bad \u00e4 build\n".encode())
+    put(services.files, "demo-0.9.tar.gz.deleted", b"ab" * 32)
+    put(services.files, "demo.status", b"archived\nsee demo2")
+    # A decision may arrive before what it is about.
+    keys = (f"{path.name}.yanked", "demo.status", path.name, "demo-0.9.tar.gz.deleted")
+    assert run(services, *keys) == ["written"] * 4
+    found = project(services)
+    assert [file.yanked for file in found.files] == ["bad \u00e4 build"]
+    assert (found.status, found.status_reason, found.deleted) == (
+        "archived",
+        "see demo2",
+        {"demo-0.9.tar.gz": "ab" * 32},
+    )
+    services.files.delete(f"{path.name}.yanked")
+    assert run(services, f"{path.name}.yanked") == ["removed"]
+    assert [file.yanked for file in project(services).files] == [None]
+
+
+def test_a_file_below_a_prefix(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, f"team/{path.name}", path.read_bytes())
+    run(services, f"team/{path.name}")
+    [file] = project(services).files
+    assert (file.key, file.filename) == (f"team/{path.name}", path.name)
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("folder/", "It is a folder."),
+        ("README.md", "Its name is none of a wheel or an sdist."),
+        ("demo-1.0.egg", "Its name is none of a wheel or an sdist."),
+        (".hidden/demo-1.0.tar.gz", "It is hidden."),
+        ("x" * 700 + "/demo-1.0.tar.gz", "The key is longer than 700 bytes."),
+        ("README.md.yanked", "It marks as yanked what is no package."),
+        ("README.md.deleted", "It marks as deleted what is no package."),
+        ("team/demo.status", "It has the form of a project status, but names no project."),
+        ("Demo.status", "It has the form of a project status, but names no project."),
+    ],
+)
+def test_what_is_no_package_is_ignored(services: Services, key: str, reason: str) -> None:
+    outcome = sync.sync(services.files, services.index, key)
+    assert (outcome.action, outcome.reason) == ("ignored", reason)
+    assert list(services.index.records()) == []
+
+
+def test_half_a_copy_is_not_listed_until_it_is_whole(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0", description="text " * 1000)
+    put(services.files, path.name, path.read_bytes()[:500])
+    outcome = sync.sync(services.files, services.index, path.name)
+    assert outcome.action == "ignored"
+    assert "damaged" in outcome.reason or "truncated" in outcome.reason
+    assert services.index.projects()[1] == []
+    put(services.files, path.name, path.read_bytes())
+    assert run(services, path.name) == ["written"]
+    put(services.files, path.name, path.read_bytes()[:500])
+    run(services, path.name)
+    assert services.index.projects()[1] == []
+
+
+def test_one_bad_key_does_not_stop_the_others(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+    stat = services.files.stat
+
+    def failing(key: str) -> Stat | None:
+        if key == "bad-1.0.tar.gz":
+            raise OSError("disk")
+        return stat(key)
+
+    monkeypatch.setattr(services.files, "stat", failing)
+    with caplog.at_level(logging.CRITICAL):
+        outcomes = list(sync.sync_all(services.files, services.index, ["bad-1.0.tar.gz", path.name]))
+    assert [(outcome.action, outcome.reason) for outcome in outcomes] == [("failed", "OSError: disk"), ("written", "")]
+
+
+class Meanwhile:
+    """Files whose next calls of one method are followed by something that somebody else does."""
+
+    def __init__(self, files: Files, method: str, *changes: Callable[[], object]) -> None:
+        self._files, self._method, self._changes = files, method, list(changes)
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        real = getattr(self._files, name)
+        if name != self._method:
+            return real  # type: ignore[no-any-return]
+
+        def call(*arguments: object) -> object:
+            result = real(*arguments)
+            if self._changes:
+                self._changes.pop(0)()
+            return result
+
+        return call
+
+
+def test_a_change_while_we_look_is_not_missed(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+
+    def gone() -> None:  # deleted, and the event of it handled, before we write
+        services.files.delete(path.name)
+        run(services, path.name)
+
+    late = Meanwhile(services.files, "open", gone)
+    assert sync.sync(late, services.index, path.name).action in ("unchanged", "removed")  # type: ignore[arg-type]
+    assert services.index.projects()[1] == []
+
+    data = path.read_bytes()
+    back = Meanwhile(services.files, "stat", lambda: put(services.files, path.name, data))
+    sync.sync(back, services.index, path.name)  # type: ignore[arg-type]
+    services.files.delete(path.name)
+    run(services, path.name)
+    assert services.index.projects()[1] == []
+
+
+def test_a_key_that_never_rests_is_given_up(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+    numbers = iter(range(1000))
+
+    def change() -> None:
+        put(services.files, path.name, make_wheel(tmp_path, "demo", "1.0", summary=str(next(numbers))).read_bytes())
+
+    restless = Meanwhile(services.files, "stat", *[change] * 100)
+    with pytest.raises(Unavailable, match="keeps changing"):
+        sync.sync(restless, services.index, path.name)  # type: ignore[arg-type]
+
+
+def test_a_rebuilt_index_is_equal(services: Services, tmp_path: Path) -> None:
+    for number in range(3):
+        path = make_wheel(tmp_path, "demo", f"{number}.0")
+        put(services.files, path.name, path.read_bytes())
+        put(services.files, f"{path.name}.yanked", b"")
+    put(services.files, "stray.txt", b"")
+    run(services, *sync.every_key(services.files, services.index))
+    before = sorted(services.index.records(), key=lambda record: record.key)
+    for record in before:
+        services.index.remove(record.project, record.key)
+    services.index.put(replace(before[0], key="demo-9.0.tar.gz"))  # of a key that is not there
+    keys = sync.every_key(services.files, services.index)
+    assert sorted(keys) == keys
+    run(services, *keys, force=True)
+    assert sorted(services.index.records(), key=lambda record: record.key) == before
+    assert sync.changed_keys(services.files, services.index) == []
+
+
+def test_only_what_differs_is_looked_at(services: Services, tmp_path: Path) -> None:
+    paths = [make_wheel(tmp_path, "demo", f"{number}.0") for number in range(3)]
+    for path in paths:
+        put(services.files, path.name, path.read_bytes())
+    run(services, *(path.name for path in paths))
+    put(services.files, paths[0].name, make_wheel(tmp_path, "demo", "0.0", summary="new").read_bytes())
+    services.files.delete(paths[1].name)
+    put(services.files, "stray.txt", b"")
+    assert sync.changed_keys(services.files, services.index) == sorted([paths[0].name, paths[1].name])
+
+
+def test_huge_metadata_is_left_to_the_file(services: Services, tmp_path: Path) -> None:
+    noise = hashlib.shake_128(b"x").hexdigest(500_000)
+    path = make_wheel(tmp_path, "demo", "1.0", requires_python=">=3.8", description=noise)
+    put(services.files, path.name, path.read_bytes())
+    assert run(services, path.name) == ["written"]
+    [file] = project(services).files
+    assert (file.metadata_sha256, file.requires_python) == (None, ">=3.8")

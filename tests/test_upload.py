@@ -1,0 +1,294 @@
+"""Uploads over HTTP: what is stored, what is refused, who wins."""
+
+import gzip
+import hashlib
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elasticpypi.local import DirectoryFiles
+from elasticpypi.wiring import Services
+from tests.builders import make_sdist, make_wheel, upload_form
+from tests.conftest import Client
+
+
+def stored(services: Services) -> dict[str, bytes]:
+    content = {}
+    for stat in services.files.list():
+        with services.files.open(stat.key) as file:
+            content[stat.key] = file.read()
+    return content
+
+
+@pytest.mark.parametrize("url", ["/", "/legacy", "/legacy/", "/simple", "/simple/"])
+def test_an_upload_is_stored_and_visible_at_once(client: Client, tmp_path: Path, url: str) -> None:
+    wheel, sdist = make_wheel(tmp_path, "Demo-B", "1.0"), make_sdist(tmp_path, "Demo-B", "1.0")
+    for path in (wheel, sdist):
+        response = client.upload(path, url)
+        assert (response.status_code, response.text) == (200, f"{path.name} is in the index.\n")
+    assert stored(client.services) == {path.name: path.read_bytes() for path in (wheel, sdist)}
+    page: Any = client.json("/simple/demo-b/")
+    assert {file["filename"]: file["hashes"]["sha256"] for file in page["files"]} == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheel, sdist)
+    }
+    assert client.json("/simple/")["projects"] == [{"name": "demo-b"}]
+
+
+def test_the_same_file_again_changes_nothing(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    client.upload(path)
+    before = stored(client.services), client.json("/simple/demo/")
+    response = client.upload(path)
+    assert (response.status_code, response.text) == (200, f"{path.name} is in the index already.\n")
+    assert (stored(client.services), client.json("/simple/demo/")) == before
+
+
+def test_other_bytes_under_a_name_are_refused(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    client.upload(path)
+    before = stored(client.services), client.json("/simple/demo/")
+    response = client.upload(make_wheel(tmp_path, "demo", "1.0", summary="other"))
+    assert response.status_code == 409
+    assert "already exist" in response.text
+    assert "was ever registered" not in response.text
+    assert (stored(client.services), client.json("/simple/demo/")) == before
+
+
+def test_overwrite_replaces(overwriting: Client, tmp_path: Path) -> None:
+    overwriting.upload(make_wheel(tmp_path, "demo", "1.0"))
+    path = make_wheel(tmp_path, "demo", "1.0", summary="other")
+    assert overwriting.upload(path).status_code == 200
+    assert stored(overwriting.services) == {path.name: path.read_bytes()}
+    page: Any = overwriting.json("/simple/demo/")
+    assert page["files"][0]["hashes"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_another_spelling_of_a_file_is_refused(client: Client, tmp_path: Path) -> None:
+    client.upload(make_wheel(tmp_path, "demo_b", "1.0"))
+    response = client.upload(make_wheel(tmp_path, "Demo.B", "1.0.0"))
+    assert response.status_code == 409
+    assert "already exists as 'demo_b-1.0-py3-none-any.whl'" in response.text
+    assert list(stored(client.services)) == ["demo_b-1.0-py3-none-any.whl"]
+
+
+def test_a_file_that_was_put_directly_is_respected(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    data = path.read_bytes()
+    client.services.files.save(path.name, io.BytesIO(data), hashlib.sha256(data).hexdigest())
+    other = make_wheel(tmp_path, "demo", "1.0", summary="other")
+    assert client.upload(other).status_code == 409
+    path.write_bytes(data)
+    assert client.upload(path).status_code == 200
+    assert [file.filename for file in client.services.index.project("demo").files] == [path.name]  # type: ignore[arg-type,union-attr]
+
+
+def test_of_simultaneous_uploads_one_wins(tmp_path: Path, services: Services) -> None:
+    clients = [Client(services) for _ in range(4)]
+    paths = []
+    for number in range(4):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        paths.append(make_wheel(folder, "demo", "1.0", summary=str(number)))
+    # The emulated table cannot take two calls at once; there the uploads meet in the bucket alone.
+    local = isinstance(services.files, DirectoryFiles)
+    start = threading.Barrier(4)
+    turn = threading.Lock()
+
+    def upload(number: int) -> int:
+        if local:
+            start.wait()
+            return clients[number].upload(paths[number]).status_code
+        with turn:
+            return clients[number].upload(paths[number]).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(upload, range(4)))
+    assert sorted(codes) == [200, 409, 409, 409]
+    winner = paths[codes.index(200)]
+    assert stored(services) == {winner.name: winner.read_bytes()}
+    [file] = services.index.project("demo").files  # type: ignore[arg-type,union-attr]
+    assert file.sha256 == hashlib.sha256(winner.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("active", 200), ("deprecated", 200), ("archived", 403), ("quarantined", 403)]
+)
+def test_project_status_decides_on_uploads(client: Client, tmp_path: Path, status: str, code: int) -> None:
+    put_key(client.services, "demo.status", f"{status}\nwhy".encode())
+    assert client.upload(make_wheel(tmp_path, "demo", "1.0")).status_code == code
+
+
+def test_the_name_of_a_deleted_file_stays_its_own(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put_key(client.services, f"{path.name}.deleted", hashlib.sha256(path.read_bytes()).hexdigest().encode())
+    other = tmp_path / "other"
+    other.mkdir()
+    response = client.upload(make_wheel(other, "demo", "1.0", summary="other"))
+    assert response.status_code == 409
+    assert "was deleted" in response.text
+    assert "already exist" not in response.text
+    assert client.upload(path).status_code == 200
+
+
+def put_key(services: Services, key: str, data: bytes) -> None:
+    from elasticpypi import sync
+
+    services.files.save(key, io.BytesIO(data), hashlib.sha256(data).hexdigest())
+    sync.sync(services.files, services.index, key)
+
+
+KINDS = (
+    "no body",
+    "json",
+    "urlencoded",
+    "no content",
+    "content as text",
+    "content without name",
+    "two contents",
+    "name as file",
+    "name twice",
+    "empty file",
+    "other bytes",
+    "path in name",
+    "windows path",
+    "wrong boundary",
+    "no boundary",
+    "line feeds only",
+    "compressed",
+    "latin-1 name",
+    "truncated",
+)
+
+
+def bodies(path: Path) -> dict[str, dict[str, Any]]:
+    """Requests that no client should send, and some that a broken network makes."""
+    good = {**upload_form(path)}
+    data = path.read_bytes()
+    return {
+        "no body": {},
+        "json": {"json": {"content": "x"}},
+        "urlencoded": {"data": b"content=text", "content_type": "application/x-www-form-urlencoded"},
+        "no content": {"data": {**good, "other": (io.BytesIO(data), path.name)}},
+        "content as text": {"data": {**good, "content": "x", "gpg_signature": (io.BytesIO(b"x"), "x.asc")}},
+        "content without name": {"data": {**good, "content": (io.BytesIO(data), "")}},
+        "two contents": {"data": {**good, "content": [(io.BytesIO(data), path.name), (io.BytesIO(data), path.name)]}},
+        "name as file": {
+            "data": {
+                **{k: v for k, v in good.items() if k != "name"},
+                "name": (io.BytesIO(b"demo"), "name"),
+                "content": (io.BytesIO(data), path.name),
+            }
+        },
+        "name twice": {"data": {**good, "name": ["demo", "demo"], "content": (io.BytesIO(data), path.name)}},
+        "empty file": {"data": {**good, "content": (io.BytesIO(b""), path.name)}},
+        "other bytes": {"data": {**good, "content": (io.BytesIO(data[:-1]), path.name)}},
+        "path in name": {"data": {**good, "content": (io.BytesIO(data), f"../{path.name}")}},
+        "windows path": {"data": {**good, "content": (io.BytesIO(data), f"C:\\{path.name}")}},
+        "wrong boundary": {
+            "data": b"--right\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n--right--\r\n",
+            "content_type": "multipart/form-data; boundary=wrong",
+        },
+        "no boundary": {"data": b"x", "content_type": "multipart/form-data"},
+        "line feeds only": {
+            "data": b'--b\nContent-Disposition: form-data; name="content"; filename="x"\n\nx\n--b--\n',
+            "content_type": "multipart/form-data; boundary=b",
+        },
+        "compressed": {
+            "data": gzip.compress(b"--b--"),
+            "content_type": "multipart/form-data; boundary=b",
+            "headers": {"Content-Encoding": "gzip"},
+        },
+        "latin-1 name": {
+            "data": b'--b\r\nContent-Disposition: form-data; name="content"; filename="d\xe9mo-1.0.tar.gz"\r\n\r\nx\r\n--b--\r\n',
+            "content_type": "multipart/form-data; boundary=b",
+        },
+        "truncated": {
+            "data": b'--b\r\nContent-Disposition: form-data; name="content"; filename="x-1.0.tar.gz"\r\n\r\nxyz',
+            "content_type": "multipart/form-data; boundary=b",
+        },
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_upload_is_a_400_and_changes_nothing(client: Client, tmp_path: Path, kind: str) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    requests = bodies(path)
+    assert set(requests) == set(KINDS)
+    response = client.request("POST", "/legacy/", **requests[kind])
+    assert response.status_code == 400, response.text
+    assert response.mimetype == "text/plain"
+    assert response.text.count("\n") == 1
+    assert len(response.text) < 502
+    assert "<" not in response.text
+    assert stored(client.services) == {}
+    assert client.services.index.projects()[1] == []
+
+
+def test_a_client_that_hangs_up(client: Client) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="content"; filename="x-1.0.tar.gz"\r\n\r\nxyz'
+    response = client.request(
+        "POST",
+        "/legacy/",
+        input_stream=io.BytesIO(body),
+        environ_overrides={"CONTENT_LENGTH": "100000"},
+        content_type="multipart/form-data; boundary=b",
+    )
+    assert response.status_code == 400
+    assert stored(client.services) == {}
+
+
+def test_refusals_are_json_for_those_who_ask(client: Client) -> None:
+    accept = {"Accept": "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7"}  # uv
+    response = client.request("POST", "/legacy/", headers=accept)
+    assert response.headers["Content-Type"] == "application/json"
+    said = response.get_json()
+    assert said["code"] == f"400 {said['message']}"
+    assert said["title"] == "Bad Request"
+    assert said["message"] in response.status
+
+
+def test_large_forms_pass(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    form: dict[str, Any] = {**upload_form(path), "description": "x" * 3_000_000, "classifiers": ["a"] * 5000}
+    response = client.request("POST", "/legacy/", data={**form, "content": (io.BytesIO(path.read_bytes()), path.name)})
+    assert response.status_code == 200
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(services: Services) -> None:
+    small = Client(replace(services, config=replace(services.config, max_upload=1)))
+    body = io.BytesIO(b"x")
+    response = small.request(
+        "POST",
+        "/legacy/",
+        input_stream=body,
+        environ_overrides={"CONTENT_LENGTH": str(10**12)},
+        content_type="multipart/form-data; boundary=b",
+    )
+    assert response.status_code == 413
+    assert response.text == "The upload is larger than this index takes.\n"
+    assert body.tell() == 0
+
+
+def test_there_is_nothing_to_get_at_upload_addresses(client: Client) -> None:
+    for path in ("/legacy", "/legacy/"):
+        response = client.get(path)
+        assert response.status_code == 405
+        assert set(response.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+        assert response.text == "GET is not possible here.\n"
+    assert client.request("PUT", "/legacy/").status_code == 405
+
+
+def test_uploads_need_a_user(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    with path.open("rb") as content:
+        response = client.request(
+            "POST", "/legacy/", user=None, data={**upload_form(path), "content": (content, path.name)}
+        )
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Basic realm="elasticpypi", charset="UTF-8"'
+    assert stored(client.services) == {}
