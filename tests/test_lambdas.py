@@ -104,7 +104,7 @@ def test_the_authorizer(deployed: Any) -> None:
     arn = "arn:aws:execute-api:us-east-1:1:abc123/dev/GET/"
     allowed = deployed.authorizer({"methodArn": arn, "headers": {"authorization": basic(f"{USER}:{PASSWORD}")}}, None)
     assert allowed["principalId"] == USER
-    with pytest.raises(Exception, match="^Unauthorized$"):
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
         deployed.authorizer({"methodArn": arn, "headers": {}}, None)
 
 

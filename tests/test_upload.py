@@ -204,7 +204,8 @@ def bodies(path: Path) -> dict[str, dict[str, Any]]:
             "headers": {"Content-Encoding": "gzip"},
         },
         "latin-1 name": {
-            "data": b'--b\r\nContent-Disposition: form-data; name="content"; filename="d\xe9mo-1.0.tar.gz"\r\n\r\nx\r\n--b--\r\n',
+            "data": b'--b\r\nContent-Disposition: form-data; name="content"; filename="d\xe9mo-1.0.tar.gz"'
+            b"\r\n\r\nx\r\n--b--\r\n",
             "content_type": "multipart/form-data; boundary=b",
         },
         "truncated": {
