@@ -38,11 +38,11 @@ node_modules: package.json package-lock.json
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/serve: .venv/python pyproject.toml requirements.txt test-requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint test-requirements.txt --editable .
+.venv/serve: .venv/python pyproject.toml requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt --editable .
 	@touch $@
 
-.venv/test: .venv/serve
+.venv/test: .venv/serve test-requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement test-requirements.txt
 	@touch $@
 
