@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from packaging.metadata import parse_email
+from packaging.metadata import RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -33,13 +33,14 @@ SINGLE = (":action", "protocol_version", "filetype", "pyversion", "name", "versi
 class Distribution:
     """A file that was read: ``size`` in bytes, ``sha256`` lower-case hex, ``metadata`` the exact bytes
     of METADATA or PKG-INFO, None where they could not be read (possible only in a file that was put
-    into the store directly)."""
+    into the store directly). ``static`` tells whether installers may trust it without building (PEP 643)."""
 
     name: filename.Name
     size: int
     sha256: str
     metadata: bytes | None
     requires_python: str | None
+    static: bool
 
 
 Form = Mapping[str, Sequence[str]]
@@ -59,9 +60,9 @@ def check_upload(form: Form, file_name: str, content: BinaryIO) -> Distribution:
         raise BadUpload(f"{file_name!r} is empty.")
     _check_digests(fields, digests)
     metadata = archive.core_metadata(content, name)
-    requires_python = _check_metadata(metadata, name)
+    requires_python, static = _check_metadata(metadata, name)
     _check_form_agrees(fields, name)
-    return Distribution(name, size, digests["sha256"].hex(), metadata, requires_python)
+    return Distribution(name, size, digests["sha256"].hex(), metadata, requires_python, static)
 
 
 def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -> Distribution:
@@ -71,11 +72,11 @@ def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -
     half a file, such as a copy that is still under way.
     """
     metadata: bytes | None = None
-    requires_python: str | None = None
+    requires_python, static = None, False
     if not name.filename.endswith(filename.OLD_SDISTS):
         try:
             found = archive.core_metadata(content, name)
-            requires_python = _check_metadata(found, name)
+            requires_python, static = _check_metadata(found, name)
             metadata = found
         except Damaged:
             raise
@@ -83,7 +84,7 @@ def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -
             pass
     if sha256 is None:
         sha256 = sha256_of(content)
-    return Distribution(name, content.seek(0, os.SEEK_END), sha256, metadata, requires_python)
+    return Distribution(name, content.seek(0, os.SEEK_END), sha256, metadata, requires_python, static)
 
 
 def sha256(data: bytes) -> str:
@@ -171,8 +172,8 @@ def _digest_bytes(field: str, text: str, length: int) -> bytes:
     raise BadUpload(f"{field!r} must be {2 * length} hex digits, not {text[:80]!r}.")
 
 
-def _check_metadata(metadata: bytes, name: filename.Name) -> str | None:
-    """What the core metadata must say (REQ-39, REQ-110, REQ-133); returns Requires-Python."""
+def _check_metadata(metadata: bytes, name: filename.Name) -> tuple[str | None, bool]:
+    """What the core metadata must say (REQ-39, REQ-110, REQ-133); returns Requires-Python and ``static``."""
     file = "METADATA" if name.kind == "bdist_wheel" else "PKG-INFO"
     try:
         metadata.decode("utf-8")
@@ -198,7 +199,19 @@ def _check_metadata(metadata: bytes, name: filename.Name) -> str | None:
     except InvalidRequirement as error:
         reason = str(error).partition("\n")[0]
         raise BadUpload(f"Requires-Dist {requirement[:120]!r} in {file} cannot be read: {reason[:120]}.") from None
-    return requires_python
+    return requires_python, name.kind == "bdist_wheel" or _is_static(raw)
+
+
+def _is_static(raw: RawMetadata) -> bool:
+    """PEP 643: the PKG-INFO of an sdist is what a build will say from 2.2 on, but for its Dynamic fields."""
+    major, _, minor = raw["metadata_version"].partition(".")
+    if (int(major), int(minor) if minor.isdigit() else 0) < (2, 2):
+        return False
+    return not {field.lower() for field in raw.get("dynamic", [])} & {
+        "requires-dist",
+        "requires-python",
+        "provides-extra",
+    }
 
 
 def _version(where: str, text: str) -> Version:

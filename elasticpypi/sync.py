@@ -143,7 +143,7 @@ def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File
         upload_time=upload_time,
         revision=stat.revision,
         requires_python=dist.requires_python,
-        metadata_sha256=None if metadata is None else distribution.sha256(metadata),
+        metadata_sha256=distribution.sha256(metadata) if metadata is not None and dist.static else None,
     )
     return record, metadata
 

@@ -261,3 +261,23 @@ def test_huge_metadata_is_left_to_the_file(services: Services, tmp_path: Path) -
     assert run(services, path.name) == ["written"]
     [file] = project(services).files
     assert (file.metadata_sha256, file.requires_python) == (None, ">=3.8")
+
+
+@pytest.mark.parametrize(
+    ("core", "announced"),
+    [
+        (b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n", False),
+        (b"Metadata-Version: 2.2\nName: demo\nVersion: 1.0\n", True),
+        (b"Metadata-Version: 2.4\nName: demo\nVersion: 1.0\nDynamic: License-File\n", True),
+        (b"Metadata-Version: 2.2\nName: demo\nVersion: 1.0\nDynamic: Requires-Dist\n", False),
+        (b"Metadata-Version: 2.2\nName: demo\nVersion: 1.0\nDynamic: provides-extra\n", False),
+    ],
+)
+def test_metadata_of_an_sdist_is_announced_only_if_it_is_final(
+    services: Services, tmp_path: Path, core: bytes, announced: bool
+) -> None:
+    path = make_sdist(tmp_path, "demo", "1.0", core=core)
+    put(services.files, path.name, path.read_bytes())
+    run(services, path.name)
+    [file] = project(services).files
+    assert (file.metadata_sha256 is not None) is announced
