@@ -19,7 +19,7 @@ from packaging.utils import NormalizedName
 from elasticpypi import sync
 from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, parse_status, precedence
-from elasticpypi.stores import Index, Stat
+from elasticpypi.stores import Check, Index, Stat
 
 log = logging.getLogger(__name__)
 
@@ -167,11 +167,7 @@ class SQLiteIndex:
 
     def project(self, name: NormalizedName) -> Project | None:
         with self._read() as database:
-            head = database.execute("SELECT serial FROM projects WHERE name = ?", (name,)).fetchone()
-            if head is None or not name:
-                return None
-            rows = database.execute(f"SELECT {COLUMNS} FROM records WHERE project = ?", (name,))
-            return assemble(name, head[0], map(_record, rows))
+            return _project(database, name)
 
     def serial(self, name: NormalizedName | None) -> int | None:
         with self._read() as database:
@@ -197,9 +193,11 @@ class SQLiteIndex:
             row = database.execute(query, (name, file.key)).fetchone()
             return row and (file, zlib.decompress(row[0]))
 
-    def put(self, record: Record, metadata: bytes | None = None) -> bool:
+    def put(self, record: Record, metadata: bytes | None = None, check: Check | None = None) -> bool:
         row = _row(record)
         with self._write() as database:
+            if check and (project := _project(database, record.project)):
+                check(project)
             place = (record.project, row[1], record.key)
             query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ? AND key = ?"
             known = database.execute(query, place).fetchone()
@@ -264,6 +262,14 @@ class SQLiteIndex:
 
     def _write(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._transaction("BEGIN IMMEDIATE")
+
+
+def _project(database: sqlite3.Connection, name: NormalizedName) -> Project | None:
+    head = database.execute("SELECT serial FROM projects WHERE name = ?", (name,)).fetchone()
+    if head is None or not name:
+        return None
+    rows = database.execute(f"SELECT {COLUMNS} FROM records WHERE project = ?", (name,))
+    return assemble(name, head[0], map(_record, rows))
 
 
 def _changed(database: sqlite3.Connection, name: NormalizedName, more: int) -> None:

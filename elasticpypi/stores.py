@@ -5,7 +5,7 @@ Their docstrings are the contract, ``tests/test_stores.py`` proves it on every i
 reached it raises :class:`~elasticpypi.errors.Unavailable`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
@@ -63,6 +63,9 @@ class Files(Protocol):
         """:class:`Unavailable` if the store cannot be read."""
 
 
+Check = Callable[[Project], None]
+
+
 class Index(Protocol):
     """The records of all keys, by project. It can be thrown away and rebuilt from the store.
 
@@ -93,10 +96,11 @@ class Index(Protocol):
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         """What :meth:`file` gives, and its core metadata file; None if there is no such file or no metadata."""
 
-    def put(self, record: Record, metadata: bytes | None = None) -> bool:
+    def put(self, record: Record, metadata: bytes | None = None, check: Check | None = None) -> bool:
         """Add or replace the record of its key, whole or not at all; the project takes a new serial.
 
-        False, and no new serial, if the very same record is there already.
+        False, and no new serial, if the very same record is there already. ``check`` is called with the
+        project as it is at the moment of the write; nothing is written if it raises.
         """
 
     def remove(self, name: NormalizedName, key: str) -> bool:

@@ -18,7 +18,7 @@ from elasticpypi.distribution import Distribution
 from elasticpypi.errors import Damaged, NotFound, Unavailable
 from elasticpypi.filename import Name
 from elasticpypi.model import Decision, DecisionKind, File, Record
-from elasticpypi.stores import Files, Index, Stat
+from elasticpypi.stores import Check, Files, Index, Stat
 
 ATTEMPTS = 10
 LONGEST_KEY = 700  # a DynamoDB sort key has at most 1,024 bytes, and it holds the key and the file name
@@ -98,9 +98,9 @@ def sync(files: Files, index: Index, key: str, *, force: bool = False) -> Outcom
     raise Unavailable(f"{key!r} keeps changing: it will be looked at again with its next event.")
 
 
-def saved(files: Files, index: Index, stat: Stat, dist: Distribution) -> None:
-    """An upload was just stored as ``stat``: write its record without reading it again."""
-    index.put(*_file_record(stat, dist, stat.modified.strftime(TIME)))
+def saved(files: Files, index: Index, stat: Stat, dist: Distribution, check: Check) -> None:
+    """An upload was just stored as ``stat``: write its record without reading it again, if ``check`` agrees."""
+    index.put(*_file_record(stat, dist, stat.modified.strftime(TIME)), check)
     after = files.stat(stat.key)
     if after is None or after.revision != stat.revision:
         sync(files, index, stat.key)

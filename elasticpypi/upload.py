@@ -6,7 +6,7 @@ from packaging.version import Version
 
 from elasticpypi import filename, sync
 from elasticpypi.distribution import Distribution, Form, check_upload, sha256_of
-from elasticpypi.errors import AlreadyExists, Forbidden, NotFound
+from elasticpypi.errors import AlreadyExists, Forbidden, NotFound, Refusal, Unavailable
 from elasticpypi.model import Project
 from elasticpypi.wiring import Services
 
@@ -17,34 +17,43 @@ def accept(services: Services, form: Form, file_name: str, content: BinaryIO) ->
     When this returns, every reader sees the file. The same file again is fine (REQ-112); other bytes
     under its name are :class:`AlreadyExists`, unless OVERWRITE allows them.
     """
+    files, index, overwrite = services.files, services.index, services.config.overwrite
     dist = check_upload(form, file_name, content)
-    project = services.index.project(dist.name.project)
+    project = index.project(dist.name.project)
     if project is not None:
-        _check_status(project)
-        _check_tombstone(project, dist)
-        if _is_there(project, dist, services.config.overwrite):
+        _check_project(project, dist)
+        if _is_there(project, dist, overwrite):
             return f"{file_name} is in the index already."
     try:
-        stat = services.files.save(file_name, content, dist.sha256, overwrite=services.config.overwrite)
+        stat = files.save(file_name, content, dist.sha256, overwrite=overwrite)
     except AlreadyExists:
         # Not in the index yet: another upload at this moment, or put into the store directly.
         _check_same(services, dist)
-        sync.sync(services.files, services.index, file_name)
+        sync.sync(files, index, file_name)
         return f"{file_name} is in the index already."
-    sync.saved(services.files, services.index, stat, dist)
+    try:
+        # Once more at the moment of the write: another spelling of the file may have come first (REQ-116).
+        sync.saved(files, index, stat, dist, lambda project: _check_project(project, dist))
+    except Refusal as refusal:
+        if not overwrite and not isinstance(refusal, Unavailable):
+            files.delete(file_name)
+            sync.sync(files, index, file_name)
+        raise
     return f"{file_name} is in the index."
 
 
-def _check_status(project: Project) -> None:
-    """PEP 792: archived and quarantined projects take no uploads."""
-    if project.status in ("archived", "quarantined"):
+def _check_project(project: Project, dist: Distribution) -> None:
+    """What the project allows, whatever bytes it has under this very name."""
+    if project.status in ("archived", "quarantined"):  # PEP 792
         raise Forbidden(f"The project {project.name!r} is {project.status}: it takes no uploads.")
-
-
-def _check_tombstone(project: Project, dist: Distribution) -> None:
-    """REQ-117: the name of a deleted file never comes back with other bytes."""
-    if project.deleted.get(dist.name.filename, dist.sha256) != dist.sha256:
-        raise AlreadyExists(f"{dist.name.filename} was deleted, and its name cannot be used again: use a new version.")
+    name = dist.name
+    if project.deleted.get(name.filename, dist.sha256) != dist.sha256:  # REQ-117
+        raise AlreadyExists(f"{name.filename} was deleted, and its name cannot be used again: use a new version.")
+    for file in project.files:  # REQ-116
+        if file.filename != name.filename and Version(file.version) == name.version:
+            other = filename.parse_stored(file.filename)
+            if other and other.identity == name.identity:
+                raise AlreadyExists(f"This file already exists as {file.filename!r}, in another spelling of its name.")
 
 
 def _is_there(project: Project, dist: Distribution, overwrite: bool) -> bool:
@@ -55,10 +64,6 @@ def _is_there(project: Project, dist: Distribution, overwrite: bool) -> bool:
                 return True
             if not overwrite:
                 raise AlreadyExists(_exists(dist.name.filename))
-        elif Version(file.version) == dist.name.version:
-            other = filename.parse_stored(file.filename)
-            if other and other.identity == dist.name.identity:  # REQ-116
-                raise AlreadyExists(f"This file already exists as {file.filename!r}, in another spelling of its name.")
     return False
 
 

@@ -13,7 +13,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
 from elasticpypi.local import SQLiteIndex
-from elasticpypi.model import Decision, File
+from elasticpypi.model import Decision, File, Project
 from elasticpypi.stores import Files, Index, Stat
 
 DEMO = NormalizedName("demo")
@@ -226,6 +226,26 @@ def test_the_same_record_again_changes_nothing(index: Index) -> None:
     before = index.project(DEMO), index.projects()
     assert index.put(a_file(), b"Name: demo\n") is False
     assert (index.project(DEMO), index.projects()) == before
+
+
+def test_a_check_sees_the_project_and_can_stop_the_write(index: Index) -> None:
+    seen: list[tuple[File, ...]] = []
+
+    def note(project: Project) -> None:
+        seen.append(project.files)
+
+    def refuse(project: Project) -> None:
+        raise AlreadyExists(f"{len(project.files)} already exist")
+
+    assert index.put(a_file(), None, note) is True
+    assert seen == []  # no project yet
+    assert index.put(a_file("demo-2.0.tar.gz", version="2.0"), None, note) is True
+    assert seen == [(a_file(),)]
+    before = index.project(DEMO), index.projects()
+    with pytest.raises(AlreadyExists, match="2 already exist"):
+        index.put(a_file("demo-3.0.tar.gz", version="3.0"), b"x", refuse)
+    assert (index.project(DEMO), index.projects()) == before
+    assert index.put(a_file("demo-3.0.tar.gz", version="3.0"), b"x") is True
 
 
 def test_a_removed_record_is_gone(index: Index) -> None:

@@ -115,6 +115,30 @@ def test_of_simultaneous_uploads_one_wins(tmp_path: Path, services: Services) ->
     assert file.sha256 == hashlib.sha256(winner.read_bytes()).hexdigest()
 
 
+def test_two_spellings_at_once_never_both_get_in(tmp_path: Path, services: Services) -> None:
+    one, two = make_wheel(tmp_path, "demo_b", "1.0"), make_wheel(tmp_path, "Demo.B", "1.0")
+    real = services.files.save
+    other = Client(services)
+    codes = []
+
+    class Files:
+        """The other spelling is uploaded, whole, between our first check and our write."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(services.files, name)
+
+        def save(self, *arguments: Any, **options: Any) -> Any:
+            codes.append(other.upload(two).status_code)
+            return real(*arguments, **options)
+
+    late = Client(replace(services, files=Files()))  # type: ignore[arg-type]
+    response = late.upload(one)
+    assert (codes, response.status_code) == ([200], 409)
+    assert "in another spelling of its name" in response.text
+    assert list(stored(services)) == [two.name]
+    assert [file.filename for file in services.index.project("demo-b").files] == [two.name]  # type: ignore[arg-type,union-attr]
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [("active", 200), ("deprecated", 200), ("archived", 403), ("quarantined", 403)]
 )

@@ -28,6 +28,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, parse_status, precedence
+from elasticpypi.stores import Check
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -57,10 +58,9 @@ class DynamoIndex:
         return serial, names
 
     def project(self, name: NormalizedName) -> Project | None:
-        values = {":pk": {"S": f"project#{name}"}, ":first": {"S": "#"}, ":last": {"S": "g"}}
-        items = self._query("#pk = :pk AND #sk BETWEEN :first AND :last", values)
+        items = self._items(name)
         head = next(items, None)  # "#project" is the smallest sort key
-        return None if head is None else assemble(name, int(head["serial"]["N"]), map(_record, items))
+        return None if head is None else _project(name, head, items)
 
     def serial(self, name: NormalizedName | None) -> int | None:
         key = ROOT if name is None else _key(name, "#project")
@@ -81,8 +81,8 @@ class DynamoIndex:
             item = self._get(_key(name, place)).get(place)
         return None if file is None or item is None else (file, zlib.decompress(item["body"]["B"]))
 
-    def put(self, record: Record, metadata: bytes | None = None) -> bool:
-        return self._change(record.project, record.key, _item(record), metadata)
+    def put(self, record: Record, metadata: bytes | None = None, check: Check | None = None) -> bool:
+        return self._change(record.project, record.key, _item(record), metadata, check)
 
     def remove(self, name: NormalizedName, key: str) -> bool:
         return self._change(name, key, None, None)
@@ -110,7 +110,19 @@ class DynamoIndex:
         files = (record for record in map(_record, items) if isinstance(record, File))
         return min(files, key=lambda file: precedence(file.key), default=None), metadata
 
-    def _change(self, name: NormalizedName, key: str, item: Item | None, metadata: bytes | None) -> bool:
+    def _items(self, name: NormalizedName) -> Iterator[Item]:
+        """The head of a project and all its records."""
+        values = {":pk": {"S": f"project#{name}"}, ":first": {"S": "#"}, ":last": {"S": "g"}}
+        return self._query("#pk = :pk AND #sk BETWEEN :first AND :last", values)
+
+    def _change(
+        self,
+        name: NormalizedName,
+        key: str,
+        item: Item | None,
+        metadata: bytes | None,
+        check: Check | None = None,
+    ) -> bool:
         """Replace the item of a key (None: remove it); False if it is so already.
 
         Everything about a project is written under the condition that its serial is still the one that
@@ -118,8 +130,13 @@ class DynamoIndex:
         """
         for attempt in range(ATTEMPTS):
             place = _sort("file", key)
-            found = self._get(_key(name, "#project"), _key(name, place))
+            if check:
+                found = {item["sk"]["S"]: item for item in self._items(name)}
+            else:
+                found = self._get(_key(name, "#project"), _key(name, place))
             head, known = found.get("#project"), found.get(place)
+            if check and head:
+                check(_project(name, head, [each for sort, each in found.items() if sort != "#project"]))
             if known == item:
                 return False
             actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, head, known, item)
@@ -223,6 +240,10 @@ def _translated() -> Iterator[None]:
         raise
     except BotoCoreError as error:
         raise Unavailable(f"The table cannot be reached ({type(error).__name__}).") from error
+
+
+def _project(name: NormalizedName, head: Item, items: Iterable[Item]) -> Project:
+    return assemble(name, int(head["serial"]["N"]), map(_record, items))
 
 
 def _key(name: NormalizedName, sort: str) -> Item:
