@@ -4,14 +4,14 @@ import json
 import logging
 from typing import IO, Any
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
 
 from elasticpypi.auth import CHALLENGE, gatekeeper
 from elasticpypi.config import MEGABYTE
 from elasticpypi.errors import ConfigurationError, NotFound, Refusal
-from elasticpypi.views import download, health, index, upload
+from elasticpypi.views import download, health, index, json_api, manage, upload
 from elasticpypi.wiring import Services
 
 LONGEST_MESSAGE = 500
@@ -39,7 +39,8 @@ def create_app(services: Services) -> Flask:
         raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
     app = Flask(__name__, static_folder=None)
     app.request_class = _Request
-    app.url_map.merge_slashes = False  # redirects are ours and relative, to hold behind any prefix (REQ-11)
+    # Redirects are ours and relative, to hold behind any prefix (REQ-11).
+    app.url_map.merge_slashes = app.url_map.redirect_defaults = False
     app.config["MAX_CONTENT_LENGTH"] = config.max_upload + 32 * MEGABYTE  # the file and its form
     # REQ-127: a long README in the form is more than Werkzeug's 500 kB, many classifiers more than 1,000 parts.
     app.config["MAX_FORM_MEMORY_SIZE"] = 16 * MEGABYTE
@@ -52,9 +53,9 @@ def create_app(services: Services) -> Flask:
             return
         if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
             raise NotFound("This index has no trusted publishing: use a user name and a password.")
-        request.user = check(request.headers.get("Authorization", ""))  # type: ignore[attr-defined]
+        g.user = check(request.headers.get("Authorization", ""))
 
-    for module in (index, upload, download, health):
+    for module in (index, json_api, upload, download, manage, health):
         app.register_blueprint(module.blueprint(services))
     app.register_error_handler(Exception, _refuse)
     return app

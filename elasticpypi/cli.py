@@ -1,16 +1,19 @@
-"""The command line: serve, reindex, password, settings."""
+"""The command line: run, rebuild, decide, set up."""
 
 import getpass
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 
-from elasticpypi import __version__, sync
+from elasticpypi import __version__, manage, sync
 from elasticpypi.config import SETTINGS, Config
 from elasticpypi.errors import ConfigurationError, Refusal
-from elasticpypi.wiring import services
+from elasticpypi.filename import project_name
+from elasticpypi.model import Status
+from elasticpypi.wiring import Services, services
 
 data_option = click.option("--data", type=click.Path(path_type=Path), help="Folder of the packages.  [default: data]")
 
@@ -40,6 +43,14 @@ def _config(**options: object) -> Config:
     return Config.from_env(os.environ)
 
 
+def _opened(data: Path | None) -> Services:
+    """Store and index as they are; a folder that is not there is not made."""
+    config = _config(data=data)
+    if not config.on_aws and not config.data.is_dir():
+        raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
+    return services(config)
+
+
 @main.command()
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on, 0 for any.  [default: 8080]")
@@ -55,10 +66,7 @@ def serve(host: str | None, port: int | None, data: Path | None) -> None:
 @data_option
 def reindex(data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
-    config = _config(data=data)
-    if not config.on_aws and not config.data.is_dir():
-        raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
-    opened = services(config)
+    opened = _opened(data)
     click.echo("Looking at what is there ...", err=True)
     keys = sync.every_key(opened.files, opened.index)
     counts: dict[str, int] = {}
@@ -75,6 +83,57 @@ def reindex(data: Path | None) -> None:
     click.echo(f"{len(keys)} keys: {told}.")
     if counts.get("failed"):
         raise click.ClickException("Some keys failed: run it again.")
+
+
+@main.command()
+@click.argument("what")
+@click.option("--reason", default="", help="Why; installers show it to those who pinned the file.")
+@data_option
+def yank(what: str, reason: str, data: Path | None) -> None:
+    """Yank a file (demo-1.0.tar.gz) or a release (demo==1.0): only an exact pin installs it."""
+    opened = _opened(data)
+    for name in manage.files_of(opened, what):
+        manage.yank(opened, name, reason)
+        click.echo(f"{name} is yanked.")
+
+
+@main.command()
+@click.argument("what")
+@data_option
+def unyank(what: str, data: Path | None) -> None:
+    """Take back the yank of a file or a release."""
+    opened = _opened(data)
+    for name in manage.files_of(opened, what):
+        manage.unyank(opened, name)
+        click.echo(f"{name} is not yanked.")
+
+
+@main.command()
+@click.argument("what")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+def delete(what: str, yes: bool, data: Path | None) -> None:
+    """Delete a file or a release for good. Its name cannot be used for other bytes."""
+    opened = _opened(data)
+    names = manage.files_of(opened, what)
+    if not yes:
+        click.confirm(f"Delete {', '.join(names)} for good?", abort=True)
+    for name in names:
+        manage.delete(opened, name)
+        click.echo(f"{name} is deleted.")
+
+
+@main.command()
+@click.argument("project")
+@click.argument("status", type=click.Choice(get_args(Status)))
+@click.option("--reason", default="", help="Why; shown beside the status.")
+@data_option
+def status(project: str, status: str, reason: str, data: Path | None) -> None:
+    """Set the status of a project. Archived: no uploads. Quarantined: no uploads, no downloads."""
+    opened = _opened(data)
+    name = project_name(project)
+    manage.set_status(opened, name, status, reason)
+    click.echo(f"{name} is {status}.")
 
 
 @main.command()

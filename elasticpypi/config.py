@@ -27,7 +27,9 @@ SETTINGS = (
     Setting("USERNAME", "", "The one user, together with PASSWORD; alone it means nothing."),
     Setting("PASSWORD", "", "Password of USERNAME: plain, or a Werkzeug hash (scrypt: or pbkdf2:)."),
     Setting("USERS", "", "Several users, user:password,user2:password2; replaces USERNAME and PASSWORD."),
+    Setting("ADMINS", "", "Users who may yank and delete, separated by commas; everybody if it is not set."),
     Setting("OVERWRITE", "false", "true: an upload may replace a file of the same name with other bytes."),
+    Setting("STRICT_NAMES", "false", "true: an upload must spell its file name as today's standards do."),
     Setting("DATA", "data", "Folder of the packages and the index on one machine."),
     Setting("HOST", "127.0.0.1", "Address that `elasticpypi serve` listens on."),
     Setting("PORT", "8080", "Port that `elasticpypi serve` listens on."),
@@ -46,7 +48,9 @@ class Config:
     bucket: str = ""
     table: str = ""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    admins: frozenset[str] = frozenset()
     overwrite: bool = False
+    strict_names: bool = False
     data: Path = Path("data")
     host: str = "127.0.0.1"
     port: int = 8080
@@ -66,13 +70,16 @@ class Config:
         if bool(text["BUCKET"]) != bool(text["TABLE"]):
             given, missing = ("BUCKET", "TABLE") if text["BUCKET"] else ("TABLE", "BUCKET")
             raise ConfigurationError(f"{given} is set but {missing} is not: set both for AWS, or none for one machine.")
+        users = _users(environ)
         return cls(
             service=text["SERVICE"],
             stage=text["STAGE"].strip("/"),
             bucket=text["BUCKET"],
             table=text["TABLE"],
-            users=_users(environ),
+            users=users,
+            admins=_admins(text["ADMINS"], users),
             overwrite=_boolean("OVERWRITE", text["OVERWRITE"]),
+            strict_names=_boolean("STRICT_NAMES", text["STRICT_NAMES"]),
             data=Path(text["DATA"]).expanduser(),
             host=text["HOST"],
             port=_number("PORT", text["PORT"], 0, 65535),
@@ -96,6 +103,13 @@ def _number(name: str, text: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {text!r}.")
     return int(text)
+
+
+def _admins(text: str, users: Mapping[str, str]) -> frozenset[str]:
+    admins = frozenset(name.strip() for name in text.split(",") if name.strip())
+    for unknown in sorted(admins - set(users)) if users else ():
+        raise ConfigurationError(f"ADMINS: {unknown!r} is no user: add it to USERS.")
+    return admins
 
 
 def _users(environ: Mapping[str, str]) -> dict[str, str]:

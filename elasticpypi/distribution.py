@@ -43,6 +43,8 @@ class Distribution:
     static: bool
 
 
+KNOWN_METADATA = ("1.0", "1.1", "1.2", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6")
+
 Form = Mapping[str, Sequence[str]]
 
 
@@ -63,6 +65,17 @@ def check_upload(form: Form, file_name: str, content: BinaryIO) -> Distribution:
     requires_python, static = _check_metadata(metadata, name)
     _check_form_agrees(fields, name)
     return Distribution(name, size, digests["sha256"].hex(), metadata, requires_python, static)
+
+
+def warnings(form: Form, dist: Distribution) -> list[str]:
+    """What the one who uploads should know although the file was taken, a sentence each."""
+    said = []
+    if form.get("attestations"):  # PEP 740: an index that cannot verify them must not claim to have them
+        said.append("The attestations were not kept: this index does not support them.")
+    raw, _ = parse_email(dist.metadata or b"")
+    if raw.get("metadata_version", "") not in KNOWN_METADATA:
+        said.append(f"Metadata-Version {raw.get('metadata_version', '')[:20]} is newer than this index knows.")
+    return said
 
 
 def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -> Distribution:
@@ -187,7 +200,7 @@ def _check_metadata(metadata: bytes, name: filename.Name) -> tuple[str | None, b
         raise BadUpload(f"{file} has Metadata-Version {raw['metadata_version'][:20]!r}: 1.0 to 2.x can be read.")
     if filename.project_name(raw["name"]) != name.project:
         raise BadUpload(f"{file} names the project {raw['name'][:80]!r}, the file name {name.project!r}.")
-    if _version(file, raw["version"]) != name.version:
+    if version(file, raw["version"]) != name.version:
         raise BadUpload(f"{file} has version {raw['version'][:80]!r}, the file name {str(name.version)!r}.")
     requires_python = raw.get("requires_python", "").strip() or None
     try:
@@ -214,7 +227,8 @@ def _is_static(raw: RawMetadata) -> bool:
     }
 
 
-def _version(where: str, text: str) -> Version:
+def version(where: str, text: str) -> Version:
+    """A version as ``where`` has it; :class:`BadUpload` if it is none (PEP 440)."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -225,5 +239,5 @@ def _check_form_agrees(fields: dict[str, str], name: filename.Name) -> None:
     """REQ-108: name and version of the form, where given, are those of the file."""
     if "name" in fields and filename.project_name(fields["name"]) != name.project:
         raise BadUpload(f"The form names the project {fields['name'][:80]!r}, the file {name.project!r}.")
-    if "version" in fields and _version("the form", fields["version"]) != name.version:
+    if "version" in fields and version("the form", fields["version"]) != name.version:
         raise BadUpload(f"The form has version {fields['version'][:80]!r}, the file {str(name.version)!r}.")

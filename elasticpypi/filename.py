@@ -81,6 +81,17 @@ def parse(filename: str) -> Name:
     raise BadUpload(f"{filename!r} is neither a wheel (.whl) nor an sdist (.tar.gz).")
 
 
+def check_spelling(name: Name) -> None:
+    """:class:`BadUpload` if a file name is not spelled as the standards of today ask (PEP 491, 625; REQ-134)."""
+    project = name.project.replace("-", "_")
+    if name.kind == "sdist":
+        expected = f"{project}-{name.version}.tar.gz"
+    else:
+        expected = "-".join([project, str(name.version), *name.filename.split("-")[2:]])
+    if name.filename != expected:
+        raise BadUpload(f"{name.filename!r} must be spelled {expected!r}: build it with a current build tool.")
+
+
 def _valid(filename: str, spelled: str) -> NormalizedName:
     try:
         return canonicalize_name(spelled, validate=True)

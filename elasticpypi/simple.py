@@ -49,6 +49,11 @@ def negotiate(accept: str) -> str | None:
     return chosen
 
 
+def named(text: str) -> str | None:
+    """The value of ``?format=`` → the media type that it names, None if it is none of ours (PEP 691)."""
+    return next((media_type for media_type, names in NAMES.items() if text.strip().lower() in names), None)
+
+
 def root_page(serial: int, names: Iterable[NormalizedName]) -> dict[str, Any]:
     """All projects → the root page as PEP 691 has it."""
     return {
@@ -57,13 +62,16 @@ def root_page(serial: int, names: Iterable[NormalizedName]) -> dict[str, Any]:
     }
 
 
-def project_page(project: Project) -> dict[str, Any]:
-    """A project → its page as PEP 691, 700, 714 and 792 have it. What is not known has no key (uv: REQ-36)."""
+def project_page(project: Project, packages: str = "../../packages/") -> dict[str, Any]:
+    """A project → its page as PEP 691, 700, 714 and 792 have it. What is not known has no key (uv: REQ-36).
+
+    ``packages`` leads from the address of the page to the files.
+    """
     page: dict[str, Any] = {
         "meta": {"_last-serial": project.serial, "api-version": API_VERSION},
         "name": project.name,
         "versions": project.versions,
-        "files": [_file(file) for file in project.listed],
+        "files": [_file(file, packages) for file in project.listed],
     }
     if project.status != "active":
         page["project-status"] = {"status": project.status}
@@ -72,10 +80,10 @@ def project_page(project: Project) -> dict[str, Any]:
     return page
 
 
-def _file(file: File) -> dict[str, Any]:
+def _file(file: File, packages: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "filename": file.filename,
-        "url": f"../../packages/{quote(file.filename, safe='')}",  # REQ-31: + and ! are encoded
+        "url": f"{packages}{quote(file.filename, safe='')}",  # REQ-31: + and ! are encoded
         "hashes": {"sha256": file.sha256},
         "size": file.size,
         "upload-time": file.upload_time,

@@ -5,7 +5,7 @@ from typing import BinaryIO
 from packaging.version import Version
 
 from elasticpypi import filename, sync
-from elasticpypi.distribution import Distribution, Form, check_upload, sha256_of
+from elasticpypi.distribution import Distribution, Form, check_upload, sha256_of, warnings
 from elasticpypi.errors import AlreadyExists, Forbidden, NotFound, Refusal, Unavailable
 from elasticpypi.model import Project
 from elasticpypi.wiring import Services
@@ -19,6 +19,8 @@ def accept(services: Services, form: Form, file_name: str, content: BinaryIO) ->
     """
     files, index, overwrite = services.files, services.index, services.config.overwrite
     dist = check_upload(form, file_name, content)
+    if services.config.strict_names:
+        filename.check_spelling(dist.name)
     project = index.project(dist.name.project)
     if project is not None:
         _check_project(project, dist)
@@ -39,7 +41,7 @@ def accept(services: Services, form: Form, file_name: str, content: BinaryIO) ->
             files.delete(file_name)
             sync.sync(files, index, file_name)
         raise
-    return f"{file_name} is in the index."
+    return " ".join([f"{file_name} is in the index.", *warnings(form, dist)])
 
 
 def _check_project(project: Project, dist: Distribution) -> None:

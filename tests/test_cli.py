@@ -11,7 +11,7 @@ from packaging.utils import NormalizedName
 from elasticpypi.cli import main
 from elasticpypi.config import SETTINGS, Config
 from elasticpypi.wiring import Services, services
-from tests.builders import make_wheel
+from tests.builders import make_sdist, make_wheel
 from tests.conftest import BUCKET, TABLE
 
 DEMO = NormalizedName("demo")
@@ -69,6 +69,41 @@ def test_reindex_rebuilds_and_reports(runner: CliRunner, tmp_path: Path) -> None
     assert [file.key for file in after.files] == ["demo-0.2.tar.bz2", f"team/{wheel.name}"]
 
 
+@pytest.mark.parametrize("runner", ["one machine", "aws"], indirect=True)
+def test_decisions(runner: CliRunner, tmp_path: Path) -> None:
+    stores = opened(tmp_path, runner)
+    names = []
+    for path in (make_wheel(tmp_path, "demo", "1.0"), make_sdist(tmp_path, "demo", "1.0")):
+        data = path.read_bytes()
+        stores.files.save(path.name, io.BytesIO(data), hashlib.sha256(data).hexdigest())
+        names.append(path.name)
+    runner.invoke(main, ["reindex"])
+
+    def yanked() -> list[str | None]:
+        project = stores.index.project(DEMO)
+        return [file.yanked for file in project.files] if project else []
+
+    done = runner.invoke(main, ["yank", "Demo==1.0.0", "--reason", "bad build"])
+    assert done.output == "".join(f"{name} is yanked.\n" for name in names)
+    assert yanked() == ["bad build", "bad build"]
+    assert runner.invoke(main, ["unyank", names[0]]).output == f"{names[0]} is not yanked.\n"
+    assert yanked() == [None, "bad build"]
+    assert runner.invoke(main, ["status", "Demo", "archived", "--reason", "old"]).output == "demo is archived.\n"
+    project = stores.index.project(DEMO)
+    assert project is not None
+    assert (project.status, project.status_reason) == ("archived", "old")
+    kept = runner.invoke(main, ["delete", names[0]], input="n\n")
+    assert kept.exit_code == 1
+    assert yanked() == [None, "bad build"]
+    assert runner.invoke(main, ["delete", names[0]], input="y\n").output.endswith(f"{names[0]} is deleted.\n")
+    assert runner.invoke(main, ["delete", "--yes", "demo==1.0"]).output == f"{names[1]} is deleted.\n"
+    assert stores.index.projects()[1] == []
+    for command in (["yank", names[0]], ["delete", "--yes", "demo==1.0"], ["status", "demo", "archived"]):
+        refused = runner.invoke(main, command)
+        assert refused.exit_code == 1
+        assert refused.output.startswith("Error: There is no ")
+
+
 def test_reindex_of_a_folder_that_is_not_there(runner: CliRunner, tmp_path: Path) -> None:
     done = runner.invoke(main, ["reindex", "--data", str(tmp_path / "nowhere")])
     assert done.exit_code == 1
@@ -99,7 +134,7 @@ def test_a_chosen_password_must_not_be_the_sample(runner: CliRunner, tmp_path: P
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["reindex"], ["password"], ["settings"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in sorted(main.commands))])
 def test_every_command_explains_itself(runner: CliRunner, command: list[str]) -> None:
     done = runner.invoke(main, [*command, "--help"])
     assert done.exit_code == 0

@@ -24,7 +24,9 @@ def test_every_setting_arrives() -> None:
             "TABLE": "t",
             "USERNAME": "u",
             "PASSWORD": "p:w",
+            "ADMINS": "u, ",
             "OVERWRITE": "True",
+            "STRICT_NAMES": "1",
             "DATA": "/x",
             "HOST": "::1",
             "PORT": "0",
@@ -33,7 +35,22 @@ def test_every_setting_arrives() -> None:
             "LINK_SECONDS": "60",
         }
     )
-    assert config == Config("s", "dev", "b", "t", {"u": "p:w"}, True, Path("/x"), "::1", 0, 3, 10 * 1024 * 1024, 60)
+    assert config == Config(
+        service="s",
+        stage="dev",
+        bucket="b",
+        table="t",
+        users={"u": "p:w"},
+        admins=frozenset("u"),
+        overwrite=True,
+        strict_names=True,
+        data=Path("/x"),
+        host="::1",
+        port=0,
+        workers=3,
+        max_upload=10 * 1024 * 1024,
+        link_seconds=60,
+    )
     assert config.on_aws
 
 
@@ -73,6 +90,7 @@ def test_no_password_is_shown() -> None:
             "PASSWORD is the sample password that everybody can read: choose another.",
         ),
         ({"USERS": "a:1,b"}, "USERS: entry 2 must have the form user:password."),
+        ({"USERS": "a:1", "ADMINS": "a,b"}, "ADMINS: 'b' is no user: add it to USERS."),
         ({"USERS": ":1"}, "USERS: entry 1 must have the form user:password."),
         ({"USERS": "a:1,a:2"}, "USERS: the user 'a' is there twice."),
         ({"USERS": "a:"}, "USERS: the password of 'a' is empty: choose one."),

@@ -267,6 +267,30 @@ def test_a_client_that_hangs_up(client: Client) -> None:
     assert stored(client.services) == {}
 
 
+def test_today_s_spelling_can_be_demanded(services: Services, tmp_path: Path) -> None:
+    strict = Client(replace(services, config=replace(services.config, strict_names=True)))
+    for name, version, expected in (
+        ("Demo.B", "1.0", "demo_b-1.0-py3-none-any.whl"),
+        ("demo_b", "01.0", "demo_b-1.0-py3-none-any.whl"),
+    ):
+        path = make_wheel(tmp_path, name, version)
+        response = strict.upload(path)
+        assert response.status_code == 400
+        assert response.text == f"{path.name!r} must be spelled {expected!r}: build it with a current build tool.\n"
+    assert strict.upload(make_wheel(tmp_path, "demo_b", "1!1.0+x.1", build="1")).status_code == 200
+    assert strict.upload(make_sdist(tmp_path, "Demo.B", "1!1.0+x.1")).status_code == 200
+
+
+def test_what_is_taken_with_a_warning(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0", core=b"Metadata-Version: 2.9\nName: demo\nVersion: 1.0\n")
+    response = client.upload(path, attestations='[{"version": 1}]')
+    assert response.status_code == 200
+    assert response.text == (
+        f"{path.name} is in the index. The attestations were not kept: this index does not support them. "
+        "Metadata-Version 2.9 is newer than this index knows.\n"
+    )
+
+
 def test_refusals_are_json_for_those_who_ask(client: Client) -> None:
     accept = {"Accept": "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7"}  # uv
     response = client.request("POST", "/legacy/", headers=accept)

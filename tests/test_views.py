@@ -106,6 +106,36 @@ def test_what_is_not_there_is_404(client: Client, wheel: Path, path: str) -> Non
     assert response.text.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("wanted", "content_type"),
+    [
+        ("application%2Fvnd.pypi.simple.v1%2Bjson", "application/vnd.pypi.simple.v1+json"),
+        ("application%2Fvnd.pypi.simple.latest%2Bjson", "application/vnd.pypi.simple.v1+json"),
+        ("application%2Fvnd.pypi.simple.v1%2Bhtml", "application/vnd.pypi.simple.v1+html; charset=utf-8"),
+        ("text%2Fhtml", "text/html; charset=utf-8"),
+        ("text%2Fplain", None),
+        ("application%2Fvnd.pypi.simple.v2%2Bjson", None),
+        ("", None),
+    ],
+)
+def test_the_format_of_the_address_wins(client: Client, wheel: Path, wanted: str, content_type: str | None) -> None:
+    for accept in ("text/html", JSON["Accept"], "text/plain"):
+        response = client.get(f"/simple/demo-b/?format={wanted}", headers={"Accept": accept})
+        assert response.status_code == (200 if content_type else 406)
+        assert response.headers["Content-Type"] == (content_type or "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize("base", ["/", "/legacy/", "/simple/"])
+def test_hatch_finds_what_is_there_below_its_upload_address(client: Client, wheel: Path, base: str) -> None:
+    url = f"http://localhost{base}%2Bsimple/Demo_B/"
+    page = client.get(url.removeprefix("http://localhost"))
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    [(href, text)] = re.findall(r"<a [^>]*href=\"([^\"#]+)[^>]+>([^<]+)</a>", page.text)
+    assert text == wheel.name
+    assert client.get(urljoin(url, href).removeprefix("http://localhost")).data == wheel.read_bytes()
+    assert client.get(f"{base}+simple/unknown/").status_code == 404
+
+
 def test_unknown_types_are_406(client: Client, wheel: Path) -> None:
     response = client.get("/simple/demo-b/", headers={"Accept": "application/json"})
     assert response.status_code == 406

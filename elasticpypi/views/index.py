@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
+from packaging.utils import NormalizedName
 
 from elasticpypi import __version__, simple
 from elasticpypi.errors import BadUpload, NotAcceptable, NotFound
@@ -30,34 +31,49 @@ def blueprint(services: Services) -> Blueprint:
 
     @views.get("/simple/")
     def root() -> Response:
-        def page() -> dict[str, Any]:
-            return simple.root_page(*index.projects())
+        def page() -> tuple[int, Any]:
+            serial, names = index.projects()
+            return serial, simple.root_page(serial, names)
 
-        return _answer(lambda: index.serial(None), page, "simple_root.html")
+        return _negotiated("simple_root.html", lambda: index.serial(None), page)
 
     @views.get("/simple/<path:name>")
     def project(name: str) -> Response:
         spelled, slash, rest = name.partition("/")
-        try:
-            normalized = project_name(spelled)
-        except BadUpload as error:
-            raise NotFound(str(error)) from None
         if rest:
             raise NotFound("There is nothing at this address: project pages are at /simple/<project>/.")
+        normalized = normalize(spelled)
         if not slash:
             return _redirect(f"{normalized}/")  # REQ-11
         if spelled != normalized:
             return _redirect(f"../{normalized}/")  # REQ-10
+        return _project(normalized, "../../packages/")
 
-        def page() -> dict[str, Any]:
-            found = index.project(normalized)
+    @views.get("/+simple/<name>/", defaults={"up": "../../"})
+    @views.get("/legacy/+simple/<name>/", defaults={"up": "../../../"})
+    @views.get("/simple/+simple/<name>/", defaults={"up": "../../../"})
+    def beside_uploads(name: str, up: str) -> Response:
+        """Where hatch looks, below the address of uploads, for what is there already (REQ-136)."""
+        return _project(normalize(name), f"{up}packages/")
+
+    def _project(name: NormalizedName, packages: str) -> Response:
+        def page() -> tuple[int, Any]:
+            found = index.project(name)
             if found is None or not found.files:
-                raise NotFound(f"There is no project {normalized!r} in this index.")
-            return simple.project_page(found)
+                raise NotFound(f"There is no project {name!r} in this index.")
+            return found.serial, simple.project_page(found, packages)
 
-        return _answer(lambda: index.serial(normalized), page, "simple_project.html")
+        return _negotiated("simple_project.html", lambda: index.serial(name), page)
 
     return views
+
+
+def normalize(name: str) -> NormalizedName:
+    """A name in an address, in any spelling; :class:`NotFound` if it is none."""
+    try:
+        return project_name(name)
+    except BadUpload as error:
+        raise NotFound(str(error)) from None
 
 
 def _redirect(location: str, status: int = 301) -> Response:
@@ -66,30 +82,45 @@ def _redirect(location: str, status: int = 301) -> Response:
     return Response(status=status, headers={"Location": f"{location}?{query}" if query else location})
 
 
-def _answer(serial: Callable[[], int | None], page: Callable[[], dict[str, Any]], template: str) -> Response:
-    media_type = simple.negotiate(request.headers.get("Accept", ""))
+def _negotiated(template: str, serial: Callable[[], int | None], page: Callable[[], tuple[int, Any]]) -> Response:
+    """A page of PEP 691 in the representation that was asked for; ``?format=`` wins over Accept (REQ-8)."""
+    if "format" in request.args:
+        media_type = simple.named(request.args["format"])
+    else:
+        media_type = simple.negotiate(request.headers.get("Accept", ""))
     if media_type is None:
         raise NotAcceptable(f"This index speaks {simple.JSON}, {simple.HTML} and {simple.PLAIN_HTML}.")
+    if media_type == simple.JSON:
+        return respond(media_type, "json", serial, page)
+    kind = "v1html" if media_type == simple.HTML else "html"
+    return respond(f"{media_type}; charset=utf-8", kind, serial, page, template)
+
+
+def respond(
+    content_type: str,
+    kind: str,
+    serial: Callable[[], int | None],
+    page: Callable[[], tuple[int, Any]],
+    template: str | None = None,
+) -> Response:
+    """What depends on a serial alone: 304 after one cheap read, else built; JSON, or ``template`` over the same."""
     compressed = request.accept_encodings.quality("gzip") > 0
     if request.if_none_match:
-        # A validator costs one cheap read; the page is only built if it changed.
         current = serial()
-        if current is not None and _etag(current, media_type, compressed) in request.if_none_match:
+        if current is not None and _etag(current, kind, compressed) in request.if_none_match:
             response = Response(status=304, headers=HEADERS)
-            response.set_etag(_etag(current, media_type, compressed))
+            response.set_etag(_etag(current, kind, compressed))
             return response
-    content = page()
-    body = (json.dumps(content) if media_type == simple.JSON else render_template(template, page=content)).encode()
-    response = Response(body, content_type=media_type if media_type == simple.JSON else f"{media_type}; charset=utf-8")
+    built, content = page()
+    body = (render_template(template, page=content) if template else json.dumps(content)).encode()
+    response = Response(gzip.compress(body, 6, mtime=0) if compressed else body, content_type=content_type)
     response.headers.update(HEADERS)
-    response.set_etag(_etag(content["meta"]["_last-serial"], media_type, compressed))
+    response.set_etag(_etag(built, kind, compressed))
     if compressed:
-        response.set_data(gzip.compress(body, 6, mtime=0))
         response.headers["Content-Encoding"] = "gzip"
     return response
 
 
-def _etag(serial: int, media_type: str, compressed: bool) -> str:
+def _etag(serial: int, kind: str, compressed: bool) -> str:
     """Strong: one per version of the program, serial, representation and encoding."""
-    kind = {simple.JSON: "json", simple.HTML: "v1html", simple.PLAIN_HTML: "html"}[media_type]
     return f"{__version__}-{serial:x}-{kind}{'-gzip' if compressed else ''}"

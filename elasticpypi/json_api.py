@@ -1,0 +1,67 @@
+"""PyPI's JSON API, as far as tools read it (REQ-151; docs.pypi.org/api/json): Dependabot's cooldown, Renovate."""
+
+from typing import Any
+from urllib.parse import quote
+
+from packaging.metadata import parse_email
+from packaging.version import Version
+
+from elasticpypi.model import File, Project
+
+FIELDS = (
+    *("author", "author_email", "classifiers", "description", "description_content_type", "home_page", "license"),
+    *("license_expression", "maintainer", "maintainer_email", "project_urls", "provides_extra", "requires_dist"),
+    *("requires_python", "summary"),
+)
+
+
+def latest(project: Project) -> Version:
+    """The version that people mean: the highest that is no pre-release and not wholly yanked, if there is one."""
+    alive = {Version(file.version) for file in project.listed if file.yanked is None}
+    versions = alive or {Version(file.version) for file in project.listed}
+    return max({version for version in versions if not version.is_prerelease} or versions)
+
+
+def described(project: Project, version: Version) -> File | None:
+    """The file whose core metadata describe a version: a wheel if there is one."""
+    files = [file for file in project.listed if Version(file.version) == version]
+    return min(files, key=lambda file: (not file.filename.endswith(".whl"), file.filename), default=None)
+
+
+def release(project: Project, version: Version, metadata: bytes, packages_url: str) -> dict[str, Any]:
+    """``/pypi/<name>/<version>/json``; ``packages_url`` is the absolute URL before a file name."""
+    files = [file for file in project.listed if Version(file.version) == version]
+    raw, _ = parse_email(metadata)
+    info: dict[str, Any] = {field: raw.get(field) for field in FIELDS}
+    info["keywords"] = ",".join(raw.get("keywords", []))
+    info["name"] = raw.get("name") or project.name
+    info["version"] = files[0].version
+    info["yanked"] = all(file.yanked is not None for file in files)
+    info["yanked_reason"] = (files[0].yanked or None) if info["yanked"] else None
+    urls = [_file(file, packages_url) for file in files]
+    return {"info": info, "last_serial": project.serial, "urls": urls, "vulnerabilities": []}
+
+
+def releases(project: Project, packages_url: str) -> dict[str, list[dict[str, Any]]]:
+    """The part that ``/pypi/<name>/json`` has besides: version → files."""
+    found: dict[str, list[dict[str, Any]]] = {version: [] for version in project.versions}
+    for file in project.listed:
+        found[file.version].append(_file(file, packages_url))
+    return found
+
+
+def _file(file: File, packages_url: str) -> dict[str, Any]:
+    wheel = file.filename.endswith(".whl")
+    return {
+        "digests": {"sha256": file.sha256},
+        "filename": file.filename,
+        "packagetype": "bdist_wheel" if wheel else "sdist",
+        "python_version": file.filename.split("-")[-3] if wheel else "source",
+        "requires_python": file.requires_python,
+        "size": file.size,
+        "upload_time": file.upload_time[:19],
+        "upload_time_iso_8601": file.upload_time,
+        "url": f"{packages_url}{quote(file.filename, safe='')}",
+        "yanked": file.yanked is not None,
+        "yanked_reason": file.yanked or None,
+    }

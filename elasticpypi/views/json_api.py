@@ -1,0 +1,44 @@
+"""``/pypi/``: PyPI's JSON API, under un-normalized names too (REQ-151)."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+from packaging.version import InvalidVersion, Version
+
+from elasticpypi import json_api
+from elasticpypi.errors import NotFound
+from elasticpypi.views.index import normalize, respond
+from elasticpypi.wiring import Services
+
+
+def blueprint(services: Services) -> Blueprint:
+    """A project with all its releases; one release."""
+    views = Blueprint("json_api", __name__)
+    index = services.index
+
+    @views.get("/pypi/<name>/json")
+    @views.get("/pypi/<name>/<version>/json")
+    def release(name: str, version: str = "") -> Response:
+        normalized = normalize(name)
+
+        def page() -> tuple[int, Any]:
+            project = index.project(normalized)
+            if project is None or not project.listed:
+                raise NotFound(f"There is no project {normalized!r} in this index.")
+            try:
+                wanted = Version(version) if version else json_api.latest(project)
+            except InvalidVersion:
+                raise NotFound(f"{version[:80]!r} is not a version.") from None
+            file = json_api.described(project, wanted)
+            if file is None:
+                raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
+            found = index.metadata(normalized, file.filename)
+            packages = f"{request.url_root}packages/"
+            answer = json_api.release(project, wanted, found[1] if found else b"", packages)
+            if not version:
+                answer["releases"] = json_api.releases(project, packages)
+            return project.serial, answer
+
+        return respond("application/json", "pypi", lambda: index.serial(normalized), page)
+
+    return views
