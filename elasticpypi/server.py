@@ -83,7 +83,8 @@ def serve(config: Config) -> None:
             raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
         greeting = f"elasticpypi {__version__} serves the bucket {config.bucket} at {url}/simple/"
     else:
-        from elasticpypi import local, sync, wiring
+        from elasticpypi import sync, wiring
+        from elasticpypi.local.directory import DirectoryFiles, watch
 
         services = wiring.services(config)
         os.environ["TMPDIR"] = str((config.data / "incoming").resolve())  # uploads wait on the disk of the packages
@@ -92,8 +93,8 @@ def serve(config: Config) -> None:
         )
         for _ in sync.sync_all(services.files, services.index, sync.changed_keys(services.files, services.index)):
             pass
-        assert isinstance(services.files, local.DirectoryFiles)
-        watcher = threading.Thread(target=local.watch, args=(services.files, services.index, stop), daemon=True)
+        assert isinstance(services.files, DirectoryFiles)
+        watcher = threading.Thread(target=watch, args=(services.files, services.index, stop), daemon=True)
         watcher.start()
     click.echo(greeting, err=True)
     try:

@@ -1,7 +1,7 @@
 """The two interfaces: Files (bytes by key) and Index (what is there).
 
 Their docstrings are the contract, ``tests/test_stores.py`` proves it on every implementation:
-``local.py`` (a folder and SQLite) and ``aws`` (S3 and DynamoDB). Where an implementation cannot be
+``local`` (a folder and SQLite) and ``aws`` (S3 and DynamoDB). Where an implementation cannot be
 reached it raises :class:`~elasticpypi.errors.Unavailable`.
 """
 

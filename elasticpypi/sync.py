@@ -55,6 +55,8 @@ def meaning(key: str) -> Meaning | str:
     """A key → what it stands for, or the reason why it stands for nothing (the key tree of ``model.py``)."""
     if key.endswith("/"):
         return "It is a folder."
+    if not key.isprintable():
+        return "It has characters that are not text."
     if len(key.encode()) > LONGEST_KEY:
         return f"The key is longer than {LONGEST_KEY} bytes."
     if any(part.startswith(".") for part in key.split("/")):

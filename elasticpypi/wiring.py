@@ -22,6 +22,7 @@ def services(config: Config) -> Services:
         from elasticpypi.aws.s3 import S3Files
 
         return Services(config, S3Files(config.bucket, config.link_seconds), DynamoIndex(config.table))
-    from elasticpypi.local import DirectoryFiles, SQLiteIndex
+    from elasticpypi.local.directory import DirectoryFiles
+    from elasticpypi.local.sqlite import SQLiteIndex
 
     return Services(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))

@@ -16,13 +16,24 @@ from elasticpypi.app import create_app
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.aws.s3 import S3Files
 from elasticpypi.config import Config
-from elasticpypi.local import DirectoryFiles, SQLiteIndex
+from elasticpypi.local.directory import DirectoryFiles
+from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.stores import Files, Index
 from elasticpypi.wiring import Services
 from tests.builders import upload_form
+from tests.conformance import Recorder
 
 USER, PASSWORD = "alice", "pa:ss w\u00f6rd"
 BUCKET, TABLE = "packages-bucket", "packages-table"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--conformance", action="store_true", help="write CONFORMANCE.md from what came of the tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--conformance"):
+        config.pluginmanager.register(Recorder())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from packaging.utils import NormalizedName
 
 from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
-from elasticpypi.local import SQLiteIndex
+from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.model import Decision, File, Project
 from elasticpypi.stores import Files, Index, Stat
 

@@ -124,6 +124,8 @@ def test_a_file_below_a_prefix(services: Services, tmp_path: Path) -> None:
     ("key", "reason"),
     [
         ("folder/", "It is a folder."),
+        ("demo-1.0\udcff.tar.gz", "It has characters that are not text."),
+        ("demo-1.0\n.tar.gz", "It has characters that are not text."),
         ("README.md", "Its name is none of a wheel or an sdist."),
         ("demo-1.0.egg", "Its name is none of a wheel or an sdist."),
         (".hidden/demo-1.0.tar.gz", "It is hidden."),

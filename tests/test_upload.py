@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from elasticpypi.local import DirectoryFiles
+from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel, upload_form
 from tests.conftest import Client

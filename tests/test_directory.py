@@ -1,11 +1,8 @@
-"""What only the folder and SQLite have: the disk, the watcher, a damaged index."""
+"""What only the folder has: the disk, and the watcher."""
 
 import hashlib
 import io
 import shutil
-import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +13,8 @@ from packaging.utils import NormalizedName
 
 from elasticpypi import sync
 from elasticpypi.errors import NotFound, Unavailable
-from elasticpypi.local import DirectoryFiles, SQLiteIndex, watch
+from elasticpypi.local.directory import DirectoryFiles, watch
+from elasticpypi.local.sqlite import SQLiteIndex
 from tests.builders import make_wheel
 
 DEMO = NormalizedName("demo")
@@ -70,36 +68,6 @@ def test_a_folder_that_is_away_is_said(files: DirectoryFiles) -> None:
     shutil.rmtree(files.root)
     with pytest.raises(Unavailable, match=r"The folder of packages cannot be read: No such file or directory\."):
         files.check()
-
-
-def test_a_damaged_index_says_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "index.db"
-    path.write_bytes(b"not a database" * 1000)
-    with pytest.raises(Unavailable, match=r"remove the file and start again: it is rebuilt from the packages\."):
-        SQLiteIndex(path)
-
-
-def test_an_index_of_another_version_is_emptied(tmp_path: Path, files: DirectoryFiles) -> None:
-    path = tmp_path / "index.db"
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE records (something TEXT)")
-        database.execute("PRAGMA user_version = 99")
-    database.close()
-    index = SQLiteIndex(path)
-    assert index.projects()[1] == []
-    assert list(index.records()) == []
-
-
-def test_processes_see_each_others_writes(tmp_path: Path, files: DirectoryFiles, index: SQLiteIndex) -> None:
-    wheel = make_wheel(files.root, "demo", "1.0")
-    script = (
-        "import sys; from pathlib import Path; from elasticpypi import local, sync;"
-        "data = Path(sys.argv[1]); index = local.SQLiteIndex(data.parent / 'index.db');"
-        "print(sync.sync(local.DirectoryFiles(data), index, sys.argv[2]).action)"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / "data"), wheel.name]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "written\n"
-    assert index.projects()[1] == [DEMO]
 
 
 # ---- the watcher
@@ -185,3 +153,12 @@ def test_a_start_brings_the_index_up_to_date(files: DirectoryFiles, index: SQLit
     outcomes = sync.sync_all(files, index, sync.changed_keys(files, index))
     assert [(outcome.key, outcome.action) for outcome in outcomes] == [(wheel.name, "written")]
     assert sync.changed_keys(files, index) == []
+
+
+def test_names_that_are_no_text_do_not_stop_a_start(files: DirectoryFiles, index: SQLiteIndex) -> None:
+    wheel = make_wheel(files.root, "demo", "1.0")
+    (files.root / "demo-1.0\udcff.tar.gz").write_bytes(b"x")
+    outcomes = sync.sync_all(files, index, sync.changed_keys(files, index))
+    assert [(outcome.key, outcome.action) for outcome in outcomes] == [(wheel.name, "written")]
+    ignored = {outcome.key for outcome in sync.sync_all(files, index, sync.every_key(files, index)) if outcome.reason}
+    assert ignored == {"demo-1.0\udcff.tar.gz"}
