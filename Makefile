@@ -22,7 +22,7 @@ lint: .venv/test
 
 # Real packages from PyPI through both families, with real clients.
 demo: .venv/test
-	$(BIN)/python demo/demo.py
+	$(BIN)/python -m demo.demo
 
 # What would be deployed to AWS, in build/aws; needs Node.js and ELASTICPYPI_BUCKET and _PASSWORD, no credentials.
 package: node_modules .venv/test

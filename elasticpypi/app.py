@@ -86,7 +86,8 @@ def _refuse(error: Exception) -> Response:
         response.headers["Content-Type"] = "application/json"  # uv compares the whole header
     else:
         response = Response(text + "\n", mimetype="text/plain")
-    response.status = f"{status} {text.encode('ascii', 'replace').decode()}"  # REQ-120: twine shows only this
+    # REQ-120: all that twine shows without --verbose, where the server can carry it (gunicorn; not granian, not AWS).
+    response.status = f"{status} {text.encode('ascii', 'replace').decode()}"
     response.headers.update(headers)
     return response
 
@@ -94,7 +95,7 @@ def _refuse(error: Exception) -> Response:
 def _plain(error: HTTPException) -> str:
     match error:
         case RequestEntityTooLarge():
-            return "The upload is larger than this index takes."
+            return "The upload is larger than this index takes (MAX_UPLOAD)."
         case _ if error.code == 404:
             return "There is nothing at this address: the index is at /simple/."
         case _ if error.code == 405:

@@ -21,14 +21,14 @@ from urllib.parse import quote
 
 import click
 
-from elasticpypi import __version__
+from elasticpypi import __version__, sync, wiring
 from elasticpypi.config import SAMPLE_PASSWORD, Config
 from elasticpypi.errors import ConfigurationError
 
 FIRST_USER = "elasticpypi"
 THREADS = 8  # per worker; one serves one request, a slow download included
 PATIENCE = 30  # seconds that a stop waits for requests in flight
-ACCESS_LINE = '%(addr)s "%(method)s %(path)s" %(status)d %(dt_ms).1f ms'
+ACCESS_LINE = '[%(time)s] %(addr)s "%(method)s %(path)s" %(status)d %(dt_ms).1f ms'
 
 
 class _OnePath(logging.Filter):
@@ -78,15 +78,16 @@ def serve(config: Config) -> None:
     url = f"http://{_shown_host(host)}:{port}"
     stop = threading.Event()
     watcher = None
+    if config.on_aws and not config.users:
+        raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
+    services = wiring.services(config)
+    services.files.check()
+    services.index.check()
     if config.on_aws:
-        if not config.users:
-            raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
-        greeting = f"elasticpypi {__version__} serves the bucket {config.bucket} at {url}/simple/"
+        greeting = f"elasticpypi {__version__} serves the bucket {config.bucket} at {url}/simple/\n\n{_users(config)}"
     else:
-        from elasticpypi import sync, wiring
         from elasticpypi.local.directory import DirectoryFiles, watch
 
-        services = wiring.services(config)
         os.environ["TMPDIR"] = str((config.data / "incoming").resolve())  # uploads wait on the disk of the packages
         greeting = f"elasticpypi {__version__} serves {config.data.resolve()} at {url}/simple/\n\n" + _first_user(
             config, url
@@ -137,7 +138,6 @@ def _load(parent: int) -> Any:
     from granian import _signals
 
     from elasticpypi.app import create_app
-    from elasticpypi.wiring import services
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a stop that comes while we import must not be lost
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process too, which sends SIGTERM
@@ -146,7 +146,7 @@ def _load(parent: int) -> Any:
     if os.getppid() != parent:
         os._exit(0)
     _signals.set_sync_signals = _stop_once
-    return create_app(services(Config.from_env(os.environ)))
+    return create_app(wiring.services(Config.from_env(os.environ)))
 
 
 def _stop_once() -> Any:
@@ -191,7 +191,7 @@ def _shown_host(host: str) -> str:
 def _first_user(config: Config, url: str) -> str:
     """See to it that somebody can log in; returns what to tell about it."""
     if config.users:
-        return f"Users: {', '.join(sorted(config.users))} (from the environment)."
+        return _users(config)
     path = password_file(config.data)
     if path.exists():
         os.environ["USERS"] = path.read_text().strip()
@@ -199,6 +199,10 @@ def _first_user(config: Config, url: str) -> str:
         name = os.environ["USERS"].partition(":")[0]
         return f"The user is {name!r}. For a new password: elasticpypi password --data {config.data}"
     return set_password(config.data, url)
+
+
+def _users(config: Config) -> str:
+    return f"Users: {', '.join(sorted(config.users))} (from the environment)."
 
 
 def password_file(data: Path) -> Path:

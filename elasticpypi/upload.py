@@ -1,12 +1,14 @@
 """An uploaded file → the store and the index: bytes first, then the record (REQ-125)."""
 
+import os
 from typing import BinaryIO
 
 from packaging.version import Version
 
 from elasticpypi import filename, sync
+from elasticpypi.config import MEGABYTE
 from elasticpypi.distribution import Distribution, Form, check_upload, sha256_of, warnings
-from elasticpypi.errors import AlreadyExists, Forbidden, NotFound, Refusal, Unavailable
+from elasticpypi.errors import AlreadyExists, Forbidden, NotFound, Refusal, TooLarge, Unavailable
 from elasticpypi.model import Project
 from elasticpypi.wiring import Services
 
@@ -18,6 +20,11 @@ def accept(services: Services, form: Form, file_name: str, content: BinaryIO) ->
     under its name are :class:`AlreadyExists`, unless OVERWRITE allows them.
     """
     files, index, overwrite = services.files, services.index, services.config.overwrite
+    limit = services.config.max_upload
+    if content.seek(0, os.SEEK_END) > limit:
+        raise TooLarge(
+            f"{file_name[:200]} is larger than the {limit // MEGABYTE} MB that this index takes (MAX_UPLOAD)."
+        )
     dist = check_upload(form, file_name, content)
     if services.config.strict_names:
         filename.check_spelling(dist.name)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from elasticpypi.config import Config
+from elasticpypi.errors import ConfigurationError
 from elasticpypi.stores import Files, Index
 
 
@@ -16,11 +17,16 @@ class Services:
 
 
 def services(config: Config) -> Services:
-    """Open store and index; nothing of the other family is imported."""
-    if config.on_aws:
-        from elasticpypi.aws.dynamodb import DynamoIndex
-        from elasticpypi.aws.s3 import S3Files
+    """Open store and index; nothing of the other family is imported.
 
+    :class:`ConfigurationError` if AWS is asked for where it cannot be used: no boto3, no region.
+    """
+    if config.on_aws:
+        try:
+            from elasticpypi.aws.dynamodb import DynamoIndex
+            from elasticpypi.aws.s3 import S3Files
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"AWS needs the package {error.name}: pip install 'elasticpypi[aws]'.") from None
         return Services(config, S3Files(config.bucket, config.link_seconds), DynamoIndex(config.table))
     from elasticpypi.local.directory import DirectoryFiles
     from elasticpypi.local.sqlite import SQLiteIndex

@@ -146,8 +146,8 @@ def test_a_line_per_request_without_secrets(data: Path, servers: list[Server]) -
         server.open("/simple/x%0A127.0.0.1/", "alice:pa:ss")
     server.wait_for(lambda: len([line for line in server.logged if "/simple/" in line]) == 2)
     lines = [line for line in server.logged if "/simple/" in line]
-    assert re.fullmatch(r'127\.0\.0\.1 "GET /simple/" 200 \d+\.\d ms\n', lines[0])
-    assert re.fullmatch(r'127\.0\.0\.1 "GET /simple/x%0A127\.0\.0\.1/" 404 \d+\.\d ms\n', lines[1])
+    assert re.fullmatch(r'\[.+\] 127\.0\.0\.1 "GET /simple/" 200 \d+\.\d ms\n', lines[0])
+    assert re.fullmatch(r'\[.+\] 127\.0\.0\.1 "GET /simple/x%0A127\.0\.0\.1/" 404 \d+\.\d ms\n', lines[1])
     everything = "".join(server.logged + server.said)
     for secret in ("pa:ss", "secret", "YWxpY2U6cGE6c3M"):
         assert secret not in everything
@@ -194,6 +194,10 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
             "Error: PASSWORD is the sample password that everybody can read: choose another.\n",
         ),
         ({"BUCKET": "b", "TABLE": "t"}, "Error: No user is set: set USERNAME and PASSWORD, or USERS.\n"),
+        (
+            {"BUCKET": "b", "TABLE": "t", "USERS": "a:b", "HOME": "/nowhere"},
+            "Error: AWS cannot be used: You must specify a region. Set AWS_DEFAULT_REGION or AWS_PROFILE.\n",
+        ),
     ],
 )
 def test_a_wrong_setting_stops_the_start(data: Path, environ: dict[str, str], sentence: str) -> None:

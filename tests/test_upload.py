@@ -319,8 +319,18 @@ def test_what_is_too_large_is_refused_before_it_is_read(services: Services) -> N
         content_type="multipart/form-data; boundary=b",
     )
     assert response.status_code == 413
-    assert response.text == "The upload is larger than this index takes.\n"
+    assert response.text == "The upload is larger than this index takes (MAX_UPLOAD).\n"
     assert body.tell() == 0
+
+
+def test_a_file_over_the_limit_is_refused_with_the_limit(services: Services, tmp_path: Path) -> None:
+    small = Client(replace(services, config=replace(services.config, max_upload=1024 * 1024)))
+    noise = hashlib.shake_128(b"x").digest(1024 * 1024)
+    path = make_wheel(tmp_path, "demo", "1.0", files={"noise.bin": noise})
+    response = small.upload(path)
+    assert response.status_code == 413
+    assert response.text == f"{path.name} is larger than the 1 MB that this index takes (MAX_UPLOAD).\n"
+    assert stored(services) == {}
 
 
 def test_there_is_nothing_to_get_at_upload_addresses(client: Client) -> None:

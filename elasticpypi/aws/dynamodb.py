@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from packaging.utils import NormalizedName
 
+from elasticpypi import aws
 from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, parse_status, precedence
 from elasticpypi.stores import Check
@@ -45,7 +45,7 @@ class DynamoIndex:
 
     def __init__(self, table: str, client: "DynamoDBClient | None" = None) -> None:
         self._table = table
-        self._db = client or boto3.client("dynamodb", config=Config(retries={"mode": "standard"}))
+        self._db: DynamoDBClient = client or aws.client("dynamodb", Config(retries={"mode": "standard"}))
 
     def projects(self) -> tuple[int, list[NormalizedName]]:
         serial = 0

@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from elasticpypi import aws
 from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
 from elasticpypi.model import File
 from elasticpypi.stores import Stat
@@ -33,14 +34,13 @@ class S3Files:
     as long, so that each is good for at least one window.
     """
 
-    def __init__(self, bucket: str, link_seconds: int = 3600, client: "S3Client | None" = None) -> None:
+    def __init__(self, bucket: str, link_seconds: int = 3600) -> None:
         self._bucket = bucket
         self._link_seconds = link_seconds
         # The regional endpoint and SigV4: boto3's default may give global links of the old style.
         style: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
         config = Config(signature_version="s3v4", s3=style, retries={"mode": "standard"})
-        self._session = boto3.Session()
-        self._s3 = client or self._session.client("s3", config=config)
+        self._s3: S3Client = aws.client("s3", config)
 
     def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
         source.seek(0)
@@ -106,7 +106,7 @@ class S3Files:
             "?"
         )[0]
         request = AWSRequest("GET", plain, params={"response-cache-control": "private, max-age=31536000, immutable"})
-        credentials = self._session.get_credentials()
+        credentials = boto3.DEFAULT_SESSION.get_credentials() if boto3.DEFAULT_SESSION else None
         if credentials is None:
             raise Unavailable("There are no AWS credentials to sign a download with.")
         signer = _WindowedAuth(credentials.get_frozen_credentials(), self._s3.meta.region_name, self._link_seconds)
