@@ -1,7 +1,9 @@
 """The WSGI application: blueprints, who may come in, and how a refusal is told."""
 
+import errno
 import json
 import logging
+import os
 from typing import IO, Any
 
 from flask import Flask, Request, Response, g, request
@@ -15,6 +17,7 @@ from elasticpypi.views import download, health, index, json_api, manage, upload
 from elasticpypi.wiring import Services
 
 LONGEST_MESSAGE = 500
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 log = logging.getLogger(__name__)
 
 
@@ -69,6 +72,9 @@ def _refuse(error: Exception) -> Response:
     elif isinstance(error, HTTPException) and error.code is not None:
         status, text = error.code, _plain(error)
         headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Content-Range")}
+    elif isinstance(error, OSError) and error.errno in NO_ROOM:
+        log.error("%s %s: %s", request.method, request.path, error)
+        status, text = 503, f"The index cannot store anything now: {os.strerror(error.errno).lower()}."
     else:
         log.exception("%s %s failed", request.method, request.path)
         status, text = 500, "The index failed at this request; its log says why."

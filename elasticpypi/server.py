@@ -95,6 +95,7 @@ def serve(config: Config) -> None:
         for _ in sync.sync_all(services.files, services.index, sync.changed_keys(services.files, services.index)):
             pass
         assert isinstance(services.files, DirectoryFiles)
+        services.files.remove_leftovers()
         watcher = threading.Thread(target=watch, args=(services.files, services.index, stop), daemon=True)
         watcher.start()
     click.echo(greeting, err=True)

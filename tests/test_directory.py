@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import shutil
 import threading
 import time
@@ -47,6 +48,15 @@ def test_nothing_is_left_of_a_refused_upload(files: DirectoryFiles, tmp_path: Pa
     with pytest.raises(OSError, match="hung up"):
         files.save("a.txt", Breaking(), "00" * 32)
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+
+
+def test_what_killed_uploads_left_is_removed_after_a_day(files: DirectoryFiles, tmp_path: Path) -> None:
+    old, new = (tmp_path / "data" / "incoming" / name for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, time.time() - 90_000))
+    files.remove_leftovers()
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("key", ["../a", "a/../../b", "/etc/passwd", "a//b", ".", "", "a\\b", "a\0b"])

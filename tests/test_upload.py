@@ -1,5 +1,6 @@
 """Uploads over HTTP: what is stored, what is refused, who wins."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -321,6 +322,16 @@ def test_what_is_too_large_is_refused_before_it_is_read(services: Services) -> N
     assert response.status_code == 413
     assert response.text == "The upload is larger than this index takes (MAX_UPLOAD).\n"
     assert body.tell() == 0
+
+
+def test_a_full_disk_is_said(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/path")
+
+    monkeypatch.setattr(client.services.files, "save", full)
+    response = client.upload(make_wheel(tmp_path, "demo", "1.0"))
+    assert response.status_code == 503
+    assert response.text == "The index cannot store anything now: no space left on device.\n"
 
 
 def test_a_file_over_the_limit_is_refused_with_the_limit(services: Services, tmp_path: Path) -> None:

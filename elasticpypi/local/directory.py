@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +85,12 @@ class DirectoryFiles:
                             yield self._stat(Path(entry.path).relative_to(self.root).as_posix(), entry.stat())
                     except FileNotFoundError:  # removed while we look
                         continue
+
+    def remove_leftovers(self) -> None:
+        """Remove what uploads left behind that were killed more than a day ago."""
+        for path in self._incoming.iterdir():
+            if path.is_file() and path.stat().st_mtime < time.time() - 86400:
+                path.unlink(missing_ok=True)
 
     def url(self, file: File) -> str | None:
         return None
