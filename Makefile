@@ -1,8 +1,9 @@
 # The index on one machine: make serve. The tests: make test. Python 3.11 or newer is all that both need.
 PYTHON ?= python3
-HOST ?= 127.0.0.1
-PORT ?= 8080
-DATA ?= data
+# Not ?=, since shells and conda have a HOST of their own in the environment.
+HOST = 127.0.0.1
+PORT = 8080
+DATA = data
 
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)

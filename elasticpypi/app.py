@@ -6,18 +6,18 @@ import logging
 import os
 from typing import IO, Any
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
 
 from elasticpypi.auth import CHALLENGE, gatekeeper
 from elasticpypi.config import MEGABYTE
-from elasticpypi.errors import ConfigurationError, NotFound, Refusal
+from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal
 from elasticpypi.views import download, health, index, json_api, manage, upload
 from elasticpypi.wiring import Services
 
 LONGEST_MESSAGE = 500
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +57,12 @@ def create_app(services: Services) -> Flask:
         if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
             raise NotFound("This index has no trusted publishing: use a user name and a password.")
         g.user = check(request.headers.get("Authorization", ""))
+        # A browser sends credentials with what other sites make it send; it says so, and no tool does.
+        if request.method not in ("GET", "HEAD") and request.headers.get("Sec-Fetch-Site") in (
+            "cross-site",
+            "same-site",
+        ):
+            raise Forbidden("Changes are not taken from pages of other sites.")
 
     for module in (index, json_api, upload, download, manage, health):
         app.register_blueprint(module.blueprint(services))
@@ -81,7 +87,7 @@ def _refuse(error: Exception) -> Response:
     text = " ".join(text.split())[:LONGEST_MESSAGE]
     if status == 401:
         headers["WWW-Authenticate"] = CHALLENGE
-    if status in (406, 304):
+    if status == 406:
         headers["Vary"] = "Accept, Accept-Encoding"
     if status == 503:
         headers["Retry-After"] = "5"  # REQ-73: whole seconds
@@ -100,8 +106,10 @@ def _refuse(error: Exception) -> Response:
 
 def _plain(error: HTTPException) -> str:
     match error:
-        case RequestEntityTooLarge():
+        case RequestEntityTooLarge() if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
             return "The upload is larger than this index takes (MAX_UPLOAD)."
+        case RequestEntityTooLarge():
+            return "The form of the upload has too many fields, or too large ones."
         case _ if error.code == 404:
             return "There is nothing at this address: the index is at /simple/."
         case _ if error.code == 405:

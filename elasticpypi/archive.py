@@ -11,8 +11,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from email.parser import BytesParser
 from pathlib import PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Self
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
@@ -22,17 +23,25 @@ from elasticpypi.filename import Name
 MAX_METADATA = 4 * 1024 * 1024
 MAX_MEMBERS = 100_000
 MAX_DIRECTORY = 64 * 1024 * 1024
+MAX_HEADER = 1024 * 1024
+HEADERS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
 SMALL = 64 * 1024 * 1024  # below this many unpacked bytes any ratio is fine
 MAX_RATIO = 50
 
 
-def core_metadata(file: BinaryIO, name: Name) -> bytes:
-    """The bytes of METADATA (wheel) or PKG-INFO (sdist); ``file`` is seekable."""
+def core_metadata(file: BinaryIO, name: Name, *, thorough: bool = True) -> bytes:
+    """The bytes of METADATA (wheel) or PKG-INFO (sdist); ``file`` is seekable.
+
+    ``thorough`` also holds each member of a zip file against the directory, which is a jump per member.
+    """
     try:
         if name.kind == "bdist_wheel":
-            return _wheel_metadata(file, name)
+            return _wheel_metadata(file, name, thorough)
         if name.filename.endswith(".zip"):
-            return _zip_sdist_metadata(file)
+            return _zip_sdist_metadata(file, thorough)
         return _tar_sdist_metadata(file)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error, gzip.BadGzipFile):
         form = "zip" if name.filename.endswith((".whl", ".zip")) else "gzip-compressed tar"
@@ -44,8 +53,8 @@ def core_metadata(file: BinaryIO, name: Name) -> bytes:
 # ---- wheels and zip files
 
 
-def _wheel_metadata(file: BinaryIO, name: Name) -> bytes:
-    with _open_zip(file) as archive:
+def _wheel_metadata(file: BinaryIO, name: Name, thorough: bool) -> bytes:
+    with _open_zip(file, thorough) as archive:
         names = archive.namelist()
         folders = {top for top, slash, _ in (member.partition("/") for member in names) if slash}
         infos = sorted(folder for folder in folders if folder.endswith(".dist-info"))
@@ -58,6 +67,10 @@ def _wheel_metadata(file: BinaryIO, name: Name) -> bytes:
         for needed in ("METADATA", "WHEEL", "RECORD"):  # PEP 427
             if f"{info}/{needed}" not in present:
                 raise BadUpload(f"The wheel has no {info}/{needed}.")
+        wheel = BytesParser().parsebytes(_read_member(archive, f"{info}/WHEEL"), headersonly=True)
+        version = str(wheel.get("Wheel-Version", "")).strip()
+        if version.partition(".")[0] != "1":  # PEP 427: installers fail if the major version is greater
+            raise BadUpload(f"{info}/WHEEL has Wheel-Version {version[:20]!r}: 1.x can be installed.")
         return _read_member(archive, f"{info}/METADATA")
 
 
@@ -70,15 +83,15 @@ def _same_release(folder: str, name: Name) -> bool:
     return project == name.project and version == name.version
 
 
-def _zip_sdist_metadata(file: BinaryIO) -> bytes:
-    with _open_zip(file) as archive:
+def _zip_sdist_metadata(file: BinaryIO, thorough: bool) -> bytes:
+    with _open_zip(file, thorough) as archive:
         top = _one_top(archive.namelist())
         if f"{top}/PKG-INFO" not in archive.namelist():
             raise BadUpload(f"The sdist has no {top}/PKG-INFO.")
         return _read_member(archive, f"{top}/PKG-INFO")
 
 
-def _open_zip(file: BinaryIO) -> zipfile.ZipFile:
+def _open_zip(file: BinaryIO, thorough: bool) -> zipfile.ZipFile:
     """The archive, after the checks that hold for its directory as a whole."""
     size = file.seek(0, io.SEEK_END)
     _check_directory(file, size)
@@ -100,7 +113,27 @@ def _open_zip(file: BinaryIO) -> zipfile.ZipFile:
         raise BadUpload(f"The members claim {packed} bytes of an archive of {size} bytes.")
     if unpacked > SMALL and unpacked > MAX_RATIO * size:
         raise BadUpload(f"The archive of {size} bytes unpacks to {unpacked}: more than {MAX_RATIO} times as much.")
+    if thorough:
+        _check_local_headers(file, archive)
     return archive
+
+
+def _check_local_headers(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """uv reads the headers before the members, pip the directory: both must see the same, and nothing besides."""
+    end = 0
+    for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+        # APPNOTE.TXT 4.3.9: after a streamed member its sizes may follow, with or without a signature.
+        gap = member.header_offset - end
+        if gap not in (0, 12, 16, 20, 24) or (gap and end == 0):
+            raise BadUpload(f"The archive has data that belongs to no member, before {member.filename[:80]!r}.")
+        file.seek(member.header_offset)
+        signature, flags, length, extra = struct.unpack("<4s2xH18xHH", file.read(30))
+        encoding = "utf-8" if flags & 0x800 else "cp437"
+        if signature != b"PK\x03\x04" or file.read(length).decode(encoding) != member.orig_filename:
+            raise BadUpload(f"The member {member.filename[:80]!r} has another name in its own header.")
+        end = member.header_offset + 30 + length + extra + member.compress_size
+    if archive.start_dir - end not in (0, 12, 16, 20, 24):
+        raise BadUpload("The archive has data that belongs to no member, before its directory.")
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:
@@ -158,7 +191,7 @@ def _tar_sdist_metadata(file: BinaryIO) -> bytes:
     with gzip.GzipFile(fileobj=file) as unpacked:
         bounded = _Bounded(unpacked, size)
         # Mode "r|" reads forwards only, so a member that hides behind a seek cannot exist.
-        with tarfile.open(fileobj=bounded, mode="r|") as archive:
+        with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Member) as archive:
             for member in _members(archive):
                 path = member.name.removeprefix("./")
                 top = _one_top([path], top)
@@ -197,16 +230,35 @@ def _check_link(member: tarfile.TarInfo) -> None:
             raise BadUpload(f"The link {member.name[:80]!r} leads out of the archive.")
 
 
+class _Member(tarfile.TarInfo):
+    """tarfile reads the long names and attributes that stand before a member whole: bound them."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in HEADERS and member.size > MAX_HEADER:
+            raise BadUpload(f"The archive has a member with {member.size} bytes of name and attributes.")
+        return member
+
+
 class _Bounded(io.RawIOBase):
-    """Passes a decompressed stream on until it has become suspiciously larger than the file."""
+    """Passes a decompressed stream on until it has become suspiciously larger than the file.
+
+    At its end it gives up on a reader that asks again and again, as tarfile does to skip a member that
+    claims more bytes than there are.
+    """
 
     def __init__(self, stream: gzip.GzipFile, packed: int) -> None:
         self._stream = stream
         self._left = max(SMALL, MAX_RATIO * packed)
+        self._ends = 0
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(min(size, 1024 * 1024) if size >= 0 else 1024 * 1024)
         self._left -= len(data)
+        self._ends += not data
+        if self._ends > 3:
+            raise EOFError
         if self._left < 0:
             raise BadUpload(f"The archive unpacks to more than {MAX_RATIO} times its size.")
         return data

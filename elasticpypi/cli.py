@@ -59,7 +59,7 @@ def serve(host: str | None, port: int | None, data: Path | None) -> None:
     """Run the index on this machine until it is stopped."""
     from elasticpypi import server
 
-    server.serve(_config(host=host, port=port, data=data))
+    server.serve(_config(listen=host, port=port, data=data))
 
 
 @main.command()
@@ -151,7 +151,7 @@ def password(data: Path | None) -> None:
             raise click.ClickException("The two are not the same: nothing was changed.")
     else:
         chosen = sys.stdin.readline().rstrip("\n")
-    click.echo(server.set_password(config.data, f"http://{config.host}:{config.port}", chosen))
+    click.echo(server.set_password(config.data, f"http://{config.listen}:{config.port}", chosen))
     click.echo("It holds from the next start.")
 
 

@@ -1,5 +1,6 @@
 """All settings: one table, one frozen dataclass, read once from environment variables."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from elasticpypi.errors import ConfigurationError
 
 SAMPLE_PASSWORD = "something-secretive"  # published in the README of the earlier elasticpypi
 MEGABYTE = 1024 * 1024
+HASH = re.compile(r"(scrypt:\d+:\d+:\d+|pbkdf2:\w+(:\d+)?)\$[^$]+\$[0-9a-f]+")  # Werkzeug's password hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ SETTINGS = (
     Setting("OVERWRITE", "false", "true: an upload may replace a file of the same name with other bytes."),
     Setting("STRICT_NAMES", "false", "true: an upload must spell its file name as today's standards do."),
     Setting("DATA", "data", "Folder of the packages and the index on one machine."),
-    Setting("HOST", "127.0.0.1", "Address that `elasticpypi serve` listens on."),
+    Setting("LISTEN", "127.0.0.1", "Address that `elasticpypi serve` listens on."),
     Setting("PORT", "8080", "Port that `elasticpypi serve` listens on."),
     Setting("WORKERS", "2", "Worker processes of `elasticpypi serve`."),
     Setting("MAX_UPLOAD", "5120", "Largest upload in MB; on Lambda the gateway ends it at about 4.5 MB."),
@@ -52,7 +54,7 @@ class Config:
     overwrite: bool = False
     strict_names: bool = False
     data: Path = Path("data")
-    host: str = "127.0.0.1"
+    listen: str = "127.0.0.1"
     port: int = 8080
     workers: int = 2
     max_upload: int = 5120 * MEGABYTE
@@ -81,7 +83,7 @@ class Config:
             overwrite=_boolean("OVERWRITE", text["OVERWRITE"]),
             strict_names=_boolean("STRICT_NAMES", text["STRICT_NAMES"]),
             data=Path(text["DATA"]).expanduser(),
-            host=text["HOST"],
+            listen=text["LISTEN"],
             port=_number("PORT", text["PORT"], 0, 65535),
             workers=_number("WORKERS", text["WORKERS"], 1, 64),
             max_upload=_number("MAX_UPLOAD", text["MAX_UPLOAD"], 1, 5 * 1024 * 1024) * MEGABYTE,
@@ -137,4 +139,10 @@ def _password(what: str, password: str) -> str:
         raise ConfigurationError(f"{what} is empty: choose one.")
     if password == SAMPLE_PASSWORD:
         raise ConfigurationError(f"{what} is the sample password that everybody can read: choose another.")
+    if password.startswith(("scrypt:", "pbkdf2:")) and not HASH.fullmatch(password):
+        raise ConfigurationError(
+            f"{what} begins like a Werkzeug hash but is none: in a shell or a compose file, does it need single quotes?"
+        )
+    if not password.isprintable():
+        raise ConfigurationError(f"{what} has characters that are not text: choose another.")
     return password

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from packaging.metadata import RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from elasticpypi import archive, filename
 from elasticpypi.errors import BadUpload, Damaged
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 CHUNK = 1024 * 1024
+LONGEST_REQUIRES_PYTHON = 500
 DIGESTS = {"sha256_digest": "sha256", "blake2_256_digest": "blake2_256", "md5_digest": "md5"}
 # Fields that may come once; all others of the form are not looked at (REQ-106, REQ-111).
 SINGLE = (":action", "protocol_version", "filetype", "pyversion", "name", "version", "metadata_version", *DIGESTS)
@@ -88,7 +89,7 @@ def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -
     requires_python, static = None, False
     if not name.filename.endswith(filename.OLD_SDISTS):
         try:
-            found = archive.core_metadata(content, name)
+            found = archive.core_metadata(content, name, thorough=False)
             requires_python, static = _check_metadata(found, name)
             metadata = found
         except Damaged:
@@ -203,13 +204,15 @@ def _check_metadata(metadata: bytes, name: filename.Name) -> tuple[str | None, b
     if version(file, raw["version"]) != name.version:
         raise BadUpload(f"{file} has version {raw['version'][:80]!r}, the file name {str(name.version)!r}.")
     requires_python = raw.get("requires_python", "").strip() or None
+    if len(requires_python or "") > LONGEST_REQUIRES_PYTHON:
+        raise BadUpload(f"Requires-Python in {file} is longer than {LONGEST_REQUIRES_PYTHON} characters.")
     try:
         SpecifierSet(requires_python or "")
         for requirement in raw.get("requires_dist", []):
             Requirement(requirement)
     except InvalidSpecifier:
         raise BadUpload(f"Requires-Python {str(requires_python)[:80]!r} in {file} is no version specifier.") from None
-    except InvalidRequirement as error:
+    except (InvalidRequirement, ValueError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise BadUpload(f"Requires-Dist {requirement[:120]!r} in {file} cannot be read: {reason[:120]}.") from None
     return requires_python, name.kind == "bdist_wheel" or _is_static(raw)
@@ -231,7 +234,7 @@ def version(where: str, text: str) -> Version:
     """A version as ``where`` has it; :class:`BadUpload` if it is none (PEP 440)."""
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, or a number with thousands of digits
         raise BadUpload(f"{text[:80]!r} in {where} is not a version (PEP 440).") from None
 
 

@@ -1,7 +1,7 @@
 """What a file name says: project, version, kind and tags of a wheel or sdist.
 
-``packaging`` parses; the few checks around it are for what it lets through (REQ-54, section 6 of the
-upload rules: ``_demo``, non-ASCII names, ``.zip`` and ``1.0-1`` readings).
+``packaging`` parses; the few checks around it are for what it lets through: ``_demo-1.0-…``, names that are
+not ASCII, white space, names that no file system takes.
 """
 
 import re

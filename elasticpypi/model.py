@@ -12,6 +12,7 @@ An index stores records and knows nothing about how they combine: that is :func:
 implementations alike.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -94,6 +95,11 @@ class Project:
     def versions(self) -> list[str]:
         """Every version that has a listed file, oldest first, without duplicates (PEP 700)."""
         return sorted({file.version for file in self.listed}, key=Version)
+
+
+def first_serial() -> int:
+    """Where a serial begins: milliseconds, so that a rebuilt index never gives one out again."""
+    return int(time.time() * 1000)
 
 
 def precedence(key: str) -> tuple[bool, str]:

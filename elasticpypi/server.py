@@ -26,7 +26,8 @@ from elasticpypi.config import SAMPLE_PASSWORD, Config
 from elasticpypi.errors import ConfigurationError
 
 FIRST_USER = "elasticpypi"
-THREADS = 8  # per worker; one serves one request, a slow download included
+THREADS = 64  # per worker; one serves one request, and is held by a client that is slow
+MANY = 100
 PATIENCE = 30  # seconds that a stop waits for requests in flight
 ACCESS_LINE = '[%(time)s] %(addr)s "%(method)s %(path)s" %(status)d %(dt_ms).1f ms'
 
@@ -74,37 +75,39 @@ def serve(config: Config) -> None:
 
     :class:`ConfigurationError` if the address cannot be used or a setting does not fit.
     """
-    host, port = _free_address(config.host, config.port)
+    host, port = _free_address(config.listen, config.port)
     url = f"http://{_shown_host(host)}:{port}"
-    stop = threading.Event()
-    watcher = None
     if config.on_aws and not config.users:
         raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
     services = wiring.services(config)
     services.files.check()
     services.index.check()
-    if config.on_aws:
-        greeting = f"elasticpypi {__version__} serves the bucket {config.bucket} at {url}/simple/\n\n{_users(config)}"
-    else:
-        from elasticpypi.local.directory import DirectoryFiles, watch
-
-        os.environ["TMPDIR"] = str((config.data / "incoming").resolve())  # uploads wait on the disk of the packages
-        greeting = f"elasticpypi {__version__} serves {config.data.resolve()} at {url}/simple/\n\n" + _first_user(
-            config, url
-        )
-        for _ in sync.sync_all(services.files, services.index, sync.changed_keys(services.files, services.index)):
-            pass
-        assert isinstance(services.files, DirectoryFiles)
-        services.files.remove_leftovers()
-        watcher = threading.Thread(target=watch, args=(services.files, services.index, stop), daemon=True)
-        watcher.start()
-    click.echo(greeting, err=True)
+    place = f"the bucket {config.bucket}" if config.on_aws else config.data.resolve()
+    users = _users(config) if config.users else _first_user(config, url)
+    click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/\n\n{users}", err=True)
+    stop = threading.Event()
+    if not config.on_aws:
+        _follow(services, stop)
     try:
         _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
     finally:
         stop.set()
-        if watcher is not None:
-            watcher.join(5)
+
+
+def _follow(services: wiring.Services, stop: threading.Event) -> None:
+    """Bring the index up to date with the folder, and keep it so until ``stop`` is set."""
+    from elasticpypi.local.directory import DirectoryFiles, watch
+
+    files, index = services.files, services.index
+    assert isinstance(files, DirectoryFiles)
+    files.remove_leftovers()
+    os.environ["TMPDIR"] = str(files.incoming.resolve())  # uploads wait on the disk of the packages
+    threading.Thread(target=watch, args=(files, index, stop), daemon=True).start()
+    keys = sync.changed_keys(files, index)
+    if len(keys) > MANY:
+        click.echo(f"Reading {len(keys)} files that are new or changed ...", err=True)
+    for _ in sync.sync_all(files, index, keys):
+        pass
 
 
 def _granian(host: str, port: int, workers: int) -> Any:
@@ -191,15 +194,19 @@ def _shown_host(host: str) -> str:
 
 def _first_user(config: Config, url: str) -> str:
     """See to it that somebody can log in; returns what to tell about it."""
-    if config.users:
-        return _users(config)
     path = password_file(config.data)
-    if path.exists():
+    if not path.exists():
+        os.environ["USERS"] = f"{FIRST_USER}:none yet"
+        Config.from_env(os.environ)  # settings that speak of users fit this one, or stop the start here
+        return set_password(config.data, url)
+    try:
         os.environ["USERS"] = path.read_text().strip()
-        Config.from_env(os.environ)
-        name = os.environ["USERS"].partition(":")[0]
-        return f"The user is {name!r}. For a new password: elasticpypi password --data {config.data}"
-    return set_password(config.data, url)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The file {str(path)!r} cannot be read: {error}.") from None
+    if not Config.from_env(os.environ).users:
+        raise ConfigurationError(f"The file {str(path)!r} has no user: elasticpypi password --data {config.data}")
+    name = os.environ["USERS"].partition(":")[0]
+    return f"The user is {name!r}. For a new password: elasticpypi password --data {config.data}"
 
 
 def _users(config: Config) -> str:
@@ -222,9 +229,10 @@ def set_password(data: Path, url: str, password: str = "") -> str:
     line = f"{FIRST_USER}:{generate_password_hash(password)}"
     data.mkdir(parents=True, exist_ok=True)
     path = password_file(data)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f"{line}\n")
+    new.replace(path)
     os.environ["USERS"] = line
     return how_to_use(url, FIRST_USER, password)
 

@@ -37,7 +37,8 @@ class Files(Protocol):
         """Store the bytes of ``source`` (seekable, read from its start) durably, whole or not at all.
 
         ``sha256`` is the digest of the bytes, lower-case hex. Without ``overwrite`` an existing key is
-        left as it is and :class:`AlreadyExists` is raised, also when two callers race: one wins.
+        left as it is and :class:`AlreadyExists` is raised, also when two callers race: one wins. The answer
+        is of these very bytes, even if somebody has replaced them since.
         """
 
     def open(self, key: str) -> BinaryIO:
@@ -86,6 +87,9 @@ class Index(Protocol):
 
         One cheap read: what an answer of 304 costs.
         """
+
+    def record(self, name: NormalizedName, key: str) -> Record | None:
+        """The record of one key, whatever the status of the project; None if there is none."""
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
         """The file that ``filename`` means now; None if there is none or the project is quarantined.

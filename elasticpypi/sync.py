@@ -24,7 +24,6 @@ ATTEMPTS = 10
 LONGEST_KEY = 700  # a DynamoDB sort key has at most 1,024 bytes, and it holds the key and the file name
 LARGEST_DECISION = 4096
 LARGEST_METADATA = 390_000  # compressed; a DynamoDB item has at most 400 KB
-LONGEST_DECISION_TEXT = 2000
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # PEP 700
 
 log = logging.getLogger(__name__)
@@ -113,8 +112,8 @@ def _write(files: Files, index: Index, means: Meaning, key: str, stat: Stat | No
         return Outcome(key, "removed" if index.remove(means.project, key) else "unchanged")
     if means.name is None:
         return _put(index, _decision(files, means, stat))
-    known = index.file(means.project, means.name.filename)
-    if known and known.key == key and known.revision == stat.revision and not force:
+    known = index.record(means.project, key)
+    if known and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
     with files.open(key) as content:
         try:
@@ -123,7 +122,7 @@ def _write(files: Files, index: Index, means: Meaning, key: str, stat: Stat | No
             index.remove(means.project, key)
             return Outcome(key, "ignored", str(error))
     time = stat.modified.strftime(TIME)
-    if known and known.key == key and known.sha256 == dist.sha256:
+    if isinstance(known, File) and known.sha256 == dist.sha256:
         time = known.upload_time  # REQ-38: it never changes for the same bytes
     return _put(index, *_file_record(stat, dist, time))
 
@@ -134,7 +133,7 @@ def _put(index: Index, record: Record, metadata: bytes | None = None) -> Outcome
 
 def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File, bytes | None]:
     metadata = dist.metadata
-    if metadata is not None and len(zlib.compress(metadata)) > LARGEST_METADATA:
+    if metadata and len(metadata) > LARGEST_METADATA and len(zlib.compress(metadata)) > LARGEST_METADATA:
         metadata = None  # installers then read it from the file
     record = File(
         key=stat.key,
@@ -154,7 +153,7 @@ def _decision(files: Files, means: Meaning, stat: Stat) -> Decision:
     with files.open(stat.key) as content:
         text = content.read(LARGEST_DECISION).decode("utf-8", "replace").strip()
     assert means.kind is not None
-    return Decision(stat.key, means.project, means.kind, text[:LONGEST_DECISION_TEXT], stat.revision)
+    return Decision(stat.key, means.project, means.kind, text, stat.revision)
 
 
 def sync_all(files: Files, index: Index, keys: Iterable[str], *, force: bool = False) -> Iterator[Outcome]:

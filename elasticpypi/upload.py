@@ -9,7 +9,8 @@ from elasticpypi import filename, sync
 from elasticpypi.config import MEGABYTE
 from elasticpypi.distribution import Distribution, Form, check_upload, sha256_of, warnings
 from elasticpypi.errors import AlreadyExists, Forbidden, NotFound, Refusal, TooLarge, Unavailable
-from elasticpypi.model import Project
+from elasticpypi.model import File, Project
+from elasticpypi.stores import Stat
 from elasticpypi.wiring import Services
 
 
@@ -31,20 +32,21 @@ def accept(services: Services, form: Form, file_name: str, content: BinaryIO) ->
     project = index.project(dist.name.project)
     if project is not None:
         _check_project(project, dist)
-        if _is_there(project, dist, overwrite):
-            return f"{file_name} is in the index already."
+        if there := _same_file(project, dist, overwrite):
+            if files.stat(there.key):
+                return f"{file_name} is in the index already."
+            sync.sync(files, index, there.key)  # removed from the store, and the event of it is on its way
+    ours = True
     try:
         stat = files.save(file_name, content, dist.sha256, overwrite=overwrite)
     except AlreadyExists:
         # Not in the index yet: another upload at this moment, or put into the store directly.
-        _check_same(services, dist)
-        sync.sync(files, index, file_name)
-        return f"{file_name} is in the index already."
+        stat, ours = _check_same(services, dist), False
     try:
         # Once more at the moment of the write: another spelling of the file may have come first (REQ-116).
         sync.saved(files, index, stat, dist, lambda project: _check_project(project, dist))
     except Refusal as refusal:
-        if not overwrite and not isinstance(refusal, Unavailable):
+        if ours and not overwrite and not isinstance(refusal, Unavailable):
             files.delete(file_name)
             sync.sync(files, index, file_name)
         raise
@@ -56,27 +58,34 @@ def _check_project(project: Project, dist: Distribution) -> None:
     if project.status in ("archived", "quarantined"):  # PEP 792
         raise Forbidden(f"The project {project.name!r} is {project.status}: it takes no uploads.")
     name = dist.name
-    if project.deleted.get(name.filename, dist.sha256) != dist.sha256:  # REQ-117
-        raise AlreadyExists(f"{name.filename} was deleted, and its name cannot be used again: use a new version.")
+    for deleted, sha256 in project.deleted.items():  # REQ-117
+        if sha256 != dist.sha256 and _is_same(deleted, name):
+            raise AlreadyExists(f"{deleted} was deleted, and its name cannot be used again: use a new version.")
     for file in project.files:  # REQ-116
-        if file.filename != name.filename and Version(file.version) == name.version:
-            other = filename.parse_stored(file.filename)
-            if other and other.identity == name.identity:
-                raise AlreadyExists(f"This file already exists as {file.filename!r}, in another spelling of its name.")
+        if file.filename != name.filename and Version(file.version) == name.version and _is_same(file.filename, name):
+            raise AlreadyExists(
+                f"This file already exists as {file.filename!r}: for installers the two names mean the same file."
+            )
 
 
-def _is_there(project: Project, dist: Distribution, overwrite: bool) -> bool:
-    """Whether the index has these very bytes under this name; :class:`AlreadyExists` if it has others."""
+def _is_same(file_name: str, name: filename.Name) -> bool:
+    other = filename.parse_stored(file_name)
+    return other is not None and other.identity == name.identity
+
+
+def _same_file(project: Project, dist: Distribution, overwrite: bool) -> File | None:
+    """The file that has these very bytes under this name; :class:`AlreadyExists` if it has others."""
     for file in project.files:
         if file.filename == dist.name.filename:
             if file.sha256 == dist.sha256:
-                return True
+                return file
             if not overwrite:
                 raise AlreadyExists(_exists(dist.name.filename))
-    return False
+    return None
 
 
-def _check_same(services: Services, dist: Distribution) -> None:
+def _check_same(services: Services, dist: Distribution) -> Stat:
+    """What the store has under this name, if it is the same bytes; :class:`AlreadyExists` if not."""
     stat = services.files.stat(dist.name.filename)
     found = stat and stat.sha256
     if stat and not found:
@@ -85,8 +94,9 @@ def _check_same(services: Services, dist: Distribution) -> None:
                 found = sha256_of(content)
         except NotFound:
             found = None
-    if found != dist.sha256:
+    if stat is None or found != dist.sha256:
         raise AlreadyExists(_exists(dist.name.filename))
+    return stat
 
 
 def _exists(file_name: str) -> str:

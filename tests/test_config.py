@@ -12,7 +12,7 @@ def test_nothing_set_is_one_machine_without_users() -> None:
     config = Config.from_env({})
     assert not config.on_aws
     assert config.users == {}
-    assert (config.data, config.host, config.port, config.overwrite) == (Path("data"), "127.0.0.1", 8080, False)
+    assert (config.data, config.listen, config.port, config.overwrite) == (Path("data"), "127.0.0.1", 8080, False)
 
 
 def test_every_setting_arrives() -> None:
@@ -28,7 +28,7 @@ def test_every_setting_arrives() -> None:
             "OVERWRITE": "True",
             "STRICT_NAMES": "1",
             "DATA": "/x",
-            "HOST": "::1",
+            "LISTEN": "::1",
             "PORT": "0",
             "WORKERS": "3",
             "MAX_UPLOAD": "10",
@@ -45,7 +45,7 @@ def test_every_setting_arrives() -> None:
         overwrite=True,
         strict_names=True,
         data=Path("/x"),
-        host="::1",
+        listen="::1",
         port=0,
         workers=3,
         max_upload=10 * 1024 * 1024,
@@ -60,8 +60,8 @@ def test_every_setting_of_the_table_is_a_field_or_a_user() -> None:
 
 
 def test_users_replace_the_one_user() -> None:
-    environ = {"USERS": " a:1:2 , b:scrypt:32768:8:1$x$y", "USERNAME": "c", "PASSWORD": "d"}
-    assert Config.from_env(environ).users == {"a": "1:2", "b": "scrypt:32768:8:1$x$y"}
+    environ = {"USERS": " a:1:2 , b:scrypt:32768:8:1$x$0f", "USERNAME": "c", "PASSWORD": "d"}
+    assert Config.from_env(environ).users == {"a": "1:2", "b": "scrypt:32768:8:1$x$0f"}
 
 
 def test_a_user_name_alone_is_no_configuration() -> None:
@@ -85,6 +85,12 @@ def test_no_password_is_shown() -> None:
         ({"PASSWORD": "x"}, "PASSWORD is set: set USERNAME too, to a name without a colon."),
         ({"USERNAME": "a:b", "PASSWORD": "x"}, "PASSWORD is set: set USERNAME too, to a name without a colon."),
         ({"USERNAME": "a", "PASSWORD": ""}, "PASSWORD is empty: choose one."),
+        (
+            {"USERNAME": "a", "PASSWORD": "scrypt:32768:8:1"},  # what a shell leaves of scrypt:32768:8:1$salt$hash
+            "PASSWORD begins like a Werkzeug hash but is none: "
+            "in a shell or a compose file, does it need single quotes?",
+        ),
+        ({"USERNAME": "a", "PASSWORD": "p\udcff"}, "PASSWORD has characters that are not text: choose another."),
         (
             {"USERNAME": "a", "PASSWORD": "something-secretive"},
             "PASSWORD is the sample password that everybody can read: choose another.",

@@ -50,8 +50,25 @@ def test_nothing_is_left_of_a_refused_upload(files: DirectoryFiles, tmp_path: Pa
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
 
 
-def test_what_killed_uploads_left_is_removed_after_a_day(files: DirectoryFiles, tmp_path: Path) -> None:
-    old, new = (tmp_path / "data" / "incoming" / name for name in ("old", "new"))
+def test_the_answer_to_a_save_is_of_its_own_bytes(files: DirectoryFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another upload replaces the file before the first has looked at it."""
+    real = Path.replace
+
+    def replaced_at_once(self: Path, target: Path) -> Path:
+        result = real(self, target)
+        target.write_bytes(b"somebody else")
+        return result
+
+    monkeypatch.setattr(Path, "replace", replaced_at_once)
+    stat = files.save("a.txt", io.BytesIO(b"ours"), "00" * 32, overwrite=True)
+    now = files.stat("a.txt")
+    assert now is not None
+    assert (stat.size, now.size) == (4, 13)
+    assert stat.revision != now.revision
+
+
+def test_what_killed_uploads_left_is_removed_after_a_day(files: DirectoryFiles) -> None:
+    old, new = (files.incoming / name for name in ("old", "new"))
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (0, time.time() - 90_000))
@@ -61,9 +78,10 @@ def test_what_killed_uploads_left_is_removed_after_a_day(files: DirectoryFiles, 
 
 @pytest.mark.parametrize("key", ["../a", "a/../../b", "/etc/passwd", "a//b", ".", "", "a\\b", "a\0b"])
 def test_no_key_leads_out_of_the_folder(files: DirectoryFiles, key: str) -> None:
-    for use in (files.open, files.stat, files.delete):
+    for use in (files.open, files.delete):
         with pytest.raises(NotFound):
-            use(key)  # type: ignore[operator]
+            use(key)
+    assert files.stat(key) is None
 
 
 def test_a_folder_is_no_file(files: DirectoryFiles) -> None:
@@ -74,9 +92,28 @@ def test_a_folder_is_no_file(files: DirectoryFiles) -> None:
     assert list(files.list()) == []
 
 
+def test_odd_entries_do_not_hide_the_others(files: DirectoryFiles) -> None:
+    wheel = make_wheel(files.root, "demo", "1.0")
+    (files.root / "team").mkdir()
+    inner = make_wheel(files.root / "team", "demo", "2.0")
+    (files.root / "loop").symlink_to(files.root)
+    (files.root / "team" / "loop").symlink_to(files.root / "team")
+    (files.root / "self").symlink_to(files.root / "self")
+    (files.root / "gone").symlink_to(files.root / "nowhere")
+    os.mkfifo(files.root / "pipe")
+    os.utime(wheel, (2**38, 2**38))
+    assert sorted(stat.key for stat in files.list()) == [wheel.name, f"team/{inner.name}"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(Unavailable, match=r"The folder '.*packages' cannot be used: not a directory\."):
+        DirectoryFiles(tmp_path / "data")
+
+
 def test_a_folder_that_is_away_is_said(files: DirectoryFiles) -> None:
     shutil.rmtree(files.root)
-    with pytest.raises(Unavailable, match=r"The folder of packages cannot be read: No such file or directory\."):
+    with pytest.raises(Unavailable, match=r"The folder of packages cannot be read: no such file or directory\."):
         files.check()
 
 
@@ -143,6 +180,21 @@ def test_a_slow_copy_is_listed_when_it_is_whole(
     file = index.file(DEMO, wheel.name)
     assert file is not None
     assert file.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_the_watch_survives_what_happens_to_the_folder(
+    files: DirectoryFiles, watched: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elasticpypi.local.directory.RETRY", 0.05)
+    (files.root / "d\udce9mo.txt").write_bytes(b"no text")  # the kernel's notice of it is an error for watchfiles
+    one = make_wheel(files.root, "demo", "1.0")
+    until(lambda: watched() == [one.name])
+    files.root.rename(tmp_path / "away")
+    files.root.mkdir()
+    two = make_wheel(files.root, "demo", "2.0")
+    until(lambda: watched() == [two.name])
+    three = make_wheel(files.root, "demo", "3.0")
+    until(lambda: watched() == [two.name, three.name])
 
 
 def test_a_decision_beside_a_file(files: DirectoryFiles, index: SQLiteIndex, watched: Callable[[], list[str]]) -> None:

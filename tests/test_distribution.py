@@ -43,6 +43,7 @@ def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
+@pytest.mark.req("REQ-105", "REQ-106")
 def test_forms_that_clients_send(wheel: Path) -> None:
     digest = upload_form(wheel)["sha256_digest"]
     check(wheel, sha256_digest=digest.upper())
@@ -75,6 +76,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.req("REQ-105", "REQ-108", "REQ-109", "REQ-118")
 @pytest.mark.parametrize(("changes", "sentence"), REFUSED)
 def test_a_form_that_does_not_fit(wheel: Path, changes: dict[str, str | None], sentence: str) -> None:
     with pytest.raises(BadUpload) as refused:
@@ -83,6 +85,7 @@ def test_a_form_that_does_not_fit(wheel: Path, changes: dict[str, str | None], s
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.req("REQ-111")
 def test_a_field_that_comes_twice(wheel: Path) -> None:
     form = {field: [value] for field, value in upload_form(wheel).items()}
     with wheel.open("rb") as content, pytest.raises(BadUpload, match="'name' is in the form 2 times"):
@@ -99,12 +102,19 @@ CORES = [
     (b"Metadata-Version: 3.0\nName: demo\nVersion: 1.0\n", "METADATA has Metadata-Version '3.0'"),
     (b"Metadata-Version: 2.1\nName: d\xe9mo\nVersion: 1.0\n", "METADATA is not UTF-8: byte 29"),
     (b"\xef\xbb\xbfMetadata-Version: 2.1\nName: demo\nVersion: 1.0\n", "METADATA has no Metadata-Version"),
+    (
+        metadata("demo", "1.0", requires_python=">=" + "3" * 600),
+        "Requires-Python in METADATA is longer than 500 characters",
+    ),
+    (metadata("demo", "1.0", requires_dist=["a; " + "(" * 5000]), "Requires-Dist 'a; ((("),
+    (f"Metadata-Version: 2.1\nName: demo\nVersion: {'1' * 5000}\n".encode(), "'1111111"),
     (metadata("demo", "1.0", requires_python="junk"), "Requires-Python 'junk' in METADATA is no version specifier"),
     (metadata("demo", "1.0", requires_dist=["junk junk"]), "Requires-Dist 'junk junk' in METADATA cannot be read"),
     (metadata("demo", "1.0", description="x" * 5_000_000), "demo-1.0.dist-info/METADATA is larger than 4194304 bytes"),
 ]
 
 
+@pytest.mark.req("REQ-39", "REQ-110", "REQ-133")
 @pytest.mark.parametrize(("core", "sentence"), CORES)
 def test_metadata_that_does_not_fit(tmp_path: Path, core: bytes, sentence: str) -> None:
     with pytest.raises(BadUpload) as refused:
@@ -112,6 +122,7 @@ def test_metadata_that_does_not_fit(tmp_path: Path, core: bytes, sentence: str) 
     assert str(refused.value).startswith(sentence)
 
 
+@pytest.mark.req("REQ-110")
 def test_newer_minor_metadata_versions_are_taken(tmp_path: Path) -> None:
     check(make_wheel(tmp_path, "demo", "1.0", core=b"Metadata-Version: 2.9\nName: demo\nVersion: 1.0\n"))
 

@@ -13,6 +13,7 @@ from elasticpypi.filename import parse, parse_stored, project_name
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
 
 
+@pytest.mark.req("REQ-134")
 @pytest.mark.parametrize("vector", VECTORS["filenames"], ids=lambda vector: ascii(vector["filename"]))
 def test_file_names(vector: dict[str, Any]) -> None:
     if vector["verdict"] == "bad":
@@ -69,6 +70,7 @@ def test_odd_file_names_are_refused_with_one_line(filename: str) -> None:
     assert parse_stored(filename) is None
 
 
+@pytest.mark.req("REQ-116")
 def test_one_identity_for_all_spellings_of_a_file() -> None:
     wheels = [
         "Demo.B-1.0-py2.py3-none-any.whl",

@@ -32,6 +32,7 @@ def filled(client: Client, tmp_path: Path) -> Client:
     return client
 
 
+@pytest.mark.req("REQ-151")
 @pytest.mark.parametrize("name", ["demo-b", "Demo.B", "demo__b"])
 def test_a_project(filled: Client, name: str) -> None:
     response = filled.get(f"/pypi/{name}/json", base_url="https://h.example/dev/")
@@ -67,6 +68,7 @@ def test_a_project(filled: Client, name: str) -> None:
     assert {file["packagetype"] for file in project["releases"]["1.0"]} == {"bdist_wheel", "sdist"}
 
 
+@pytest.mark.req("REQ-151")
 def test_a_release(filled: Client) -> None:
     release: Any = filled.get("/pypi/Demo.B/v2.5.0/json").get_json()
     assert (release["info"]["version"], release["info"]["yanked"], release["info"]["yanked_reason"]) == (

@@ -33,6 +33,7 @@ def rebuild(services: Services) -> None:
     list(sync.sync_all(services.files, services.index, sync.every_key(services.files, services.index)))
 
 
+@pytest.mark.req("REQ-45", "REQ-46")
 def test_yank_and_back(client: Client, wheel: Path) -> None:
     url = f"/packages/{wheel.name}.yanked"
     tag = client.get("/simple/demo/").headers["ETag"]
@@ -52,6 +53,7 @@ def test_yank_and_back(client: Client, wheel: Path) -> None:
     assert list(stored(client.services)) == [wheel.name]
 
 
+@pytest.mark.req("REQ-117")
 def test_a_deleted_file_is_gone_and_its_name_is_kept(client: Client, wheel: Path, tmp_path: Path) -> None:
     client.request("PUT", f"/packages/{wheel.name}.yanked", data=b"bad")
     response = client.request("DELETE", f"/packages/{wheel.name}")
@@ -80,6 +82,7 @@ def test_delete_takes_every_key_of_the_file_name(client: Client, wheel: Path) ->
     assert set(stored(client.services)) == {f"{wheel.name}.deleted", f"team/{wheel.name}.deleted"}
 
 
+@pytest.mark.req("REQ-51", "REQ-52")
 @pytest.mark.parametrize(
     ("status", "files", "upload"),
     [("archived", 1, 403), ("deprecated", 1, 200), ("quarantined", 0, 403), ("active", 1, 200)],
@@ -135,6 +138,7 @@ def test_what_cannot_be_decided(
     assert stored(client.services) == before
 
 
+@pytest.mark.req("REQ-83")
 def test_only_administrators_decide(services: Services, tmp_path: Path) -> None:
     users = {USER: services.config.users[USER], "bob": "secret"}
     client = Client(replace(services, config=replace(services.config, users=users, admins=frozenset(["bob"]))))

@@ -1,5 +1,6 @@
 """Records add up to a project."""
 
+import pytest
 from packaging.utils import NormalizedName
 
 from elasticpypi.model import Decision, File, assemble, parse_status
@@ -11,6 +12,7 @@ def a_file(key: str, version: str) -> File:
     return File(key, DEMO, version, 1, "ab" * 32, "2026-01-31T12:00:00.000000Z", "r1")
 
 
+@pytest.mark.req("REQ-24")
 def test_files_are_ordered_by_version_not_by_text() -> None:
     names = ["demo-10.0.tar.gz", "demo-9.0.tar.gz", "demo-9.0-py3-none-any.whl", "demo-9.0rc1.tar.gz"]
     records = [a_file(name, name.split("-")[1].removesuffix(".tar.gz")) for name in names]

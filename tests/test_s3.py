@@ -40,10 +40,12 @@ def test_keys_of_an_event() -> None:
     assert event_keys({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
 
 
+@pytest.mark.req("REQ-71")
 def test_small_files_are_served_by_us() -> None:
     assert S3Files(BUCKET).url(a_file("demo-1.0.tar.gz", INLINE)) is None
 
 
+@pytest.mark.req("REQ-67", "REQ-70")
 def test_a_link_is_the_same_within_a_window_and_lives_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_800_000_000.0
     monkeypatch.setattr(s3.time, "time", lambda: now)

@@ -83,6 +83,7 @@ def servers() -> Iterator[list[Server]]:
             stream.close()
 
 
+@pytest.mark.req("REQ-87")
 def test_the_first_start_makes_a_user_and_shows_it_once(data: Path, servers: list[Server]) -> None:
     server = Server(data)
     servers.append(server)
@@ -124,6 +125,20 @@ def test_the_first_start_makes_a_user_and_shows_it_once(data: Path, servers: lis
     assert third.stop(signal.SIGINT) == 0
 
 
+def test_settings_that_do_not_fit_the_first_user_stop_the_start(data: Path) -> None:
+    done = run("serve", "--port", "0", "--data", str(data), ADMINS="alice")
+    assert (done.returncode, done.stderr) == (1, "Error: ADMINS: 'alice' is no user: add it to USERS.\n")
+    assert not (data / "user").exists()
+
+
+def test_a_user_file_that_is_empty_stops_the_start(data: Path) -> None:
+    data.mkdir()
+    (data / "user").write_text("")
+    done = run("serve", "--port", "0", "--data", str(data))
+    sentence = f"Error: The file '{data}/user' has no user: elasticpypi password --data {data}\n"
+    assert (done.returncode, done.stderr) == (1, sentence)
+
+
 def test_requests_in_flight_are_finished(data: Path, servers: list[Server]) -> None:
     packages = data / "packages"
     packages.mkdir(parents=True)
@@ -138,6 +153,7 @@ def test_requests_in_flight_are_finished(data: Path, servers: list[Server]) -> N
     assert server.process.wait(40) == 0
 
 
+@pytest.mark.req("REQ-89")
 def test_a_line_per_request_without_secrets(data: Path, servers: list[Server]) -> None:
     server = Server(data, USERNAME="alice", PASSWORD="pa:ss")
     servers.append(server)

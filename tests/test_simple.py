@@ -14,12 +14,14 @@ VECTORS: list[dict[str, str]] = json.loads((Path(__file__).parent / "vectors.jso
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
 
+@pytest.mark.req("REQ-3", "REQ-4", "REQ-5", "REQ-6")
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["accept"])
 def test_accept_headers(vector: dict[str, str]) -> None:
     expected = None if vector["content_type"].startswith("406") else vector["content_type"]
     assert negotiate(vector["accept"]) == expected
 
 
+@pytest.mark.req("REQ-6")
 @pytest.mark.parametrize(
     ("accept", "chosen"),
     [
@@ -100,11 +102,13 @@ def test_a_project_page() -> None:
     }
 
 
+@pytest.mark.req("REQ-45")
 def test_a_yank_without_a_reason_is_true() -> None:
     page = project_page(Project(NormalizedName("demo"), 7, (a_file(yanked=""),)))
     assert page["files"][0]["yanked"] is True
 
 
+@pytest.mark.req("REQ-51", "REQ-52")
 def test_project_status() -> None:
     archived = project_page(Project(NormalizedName("demo"), 7, (a_file(),), {}, "archived", "old"))
     assert archived["project-status"] == {"status": "archived", "reason": "old"}

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ DEMO = NormalizedName("demo")
 def test_a_damaged_index_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     path.write_bytes(b"not a database" * 1000)
-    with pytest.raises(Unavailable, match=r"remove the file and start again: it is rebuilt from the packages\."):
+    with pytest.raises(
+        Unavailable, match=r"is damaged .* remove the file and start again, it is rebuilt from the packages\."
+    ):
         SQLiteIndex(path)
 
 
@@ -46,3 +49,13 @@ def test_processes_see_each_others_writes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(tmp_path / "data"), wheel.name]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "written\n"
     assert index.projects()[1] == [DEMO]
+
+
+def test_a_locked_index_is_no_damaged_one(tmp_path: Path) -> None:
+    index = SQLiteIndex(tmp_path / "index.db")
+    index._connection().execute("PRAGMA busy_timeout = 1")
+    with closing(sqlite3.connect(tmp_path / "index.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unavailable, match=r"The index 'index\.db' cannot be used now: database is locked\."):
+            index.remove(DEMO, "demo-1.0.tar.gz")
+    assert index.remove(DEMO, "demo-1.0.tar.gz") is False

@@ -205,6 +205,17 @@ def test_a_file_with_little_known(index: Index) -> None:
     assert index.metadata(DEMO, file.filename) is None
 
 
+def test_a_record_by_its_key(index: Index) -> None:
+    decision = a_decision("demo.status", "status", "quarantined")
+    for record in (a_file(), a_file("team/demo-1.0.tar.gz"), decision):
+        index.put(record)
+    assert index.record(DEMO, "demo-1.0.tar.gz") == a_file()
+    assert index.record(DEMO, "team/demo-1.0.tar.gz") == a_file("team/demo-1.0.tar.gz")
+    assert index.record(DEMO, "demo.status") == decision
+    assert index.record(DEMO, "other/demo-1.0.tar.gz") is None
+    assert index.record(OTHER, "demo-1.0.tar.gz") is None
+
+
 def test_every_change_takes_a_new_serial(index: Index) -> None:
     seen = []
     for change in (

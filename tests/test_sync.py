@@ -34,6 +34,7 @@ def project(services: Services, name: NormalizedName = DEMO) -> Project:
     return found
 
 
+@pytest.mark.req("REQ-35")
 def test_a_file_that_was_put_is_in_the_index(services: Services, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0", requires_python=">=3.8")
     stat = put(services.files, path.name, path.read_bytes())
@@ -80,6 +81,7 @@ def test_new_bytes_under_a_key_replace_the_record(services: Services, tmp_path: 
     assert file.requires_python == ">=3.12"
 
 
+@pytest.mark.req("REQ-38")
 def test_the_upload_time_of_the_same_bytes_never_changes(services: Services, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0")
     put(services.files, path.name, path.read_bytes())
@@ -89,6 +91,19 @@ def test_the_upload_time_of_the_same_bytes_never_changes(services: Services, tmp
     run(services, path.name, force=True)
     [after] = project(services).files
     assert after.upload_time == before.upload_time
+
+
+def test_a_quarantined_project_keeps_its_upload_times(services: Services, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+    put(services.files, "demo.status", b"quarantined")
+    run(services, path.name, "demo.status")
+    [before] = project(services).files
+    put(services.files, path.name, path.read_bytes())
+    run(services, path.name, force=True)
+    [after] = project(services).files
+    assert after.upload_time == before.upload_time
+    assert run(services, path.name) == ["unchanged"]
 
 
 def test_decisions_are_read_from_the_store(services: Services, tmp_path: Path) -> None:
@@ -120,6 +135,7 @@ def test_a_file_below_a_prefix(services: Services, tmp_path: Path) -> None:
     assert (file.key, file.filename) == (f"team/{path.name}", path.name)
 
 
+@pytest.mark.req("REQ-54")
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
@@ -265,6 +281,7 @@ def test_huge_metadata_is_left_to_the_file(services: Services, tmp_path: Path) -
     assert (file.metadata_sha256, file.requires_python) == (None, ">=3.8")
 
 
+@pytest.mark.req("REQ-44")
 @pytest.mark.parametrize(
     ("core", "announced"),
     [

@@ -26,6 +26,7 @@ def stored(services: Services) -> dict[str, bytes]:
     return content
 
 
+@pytest.mark.req("REQ-101", "REQ-103", "REQ-125", "REQ-126")
 @pytest.mark.parametrize("url", ["/", "/legacy", "/legacy/", "/simple", "/simple/"])
 def test_an_upload_is_stored_and_visible_at_once(client: Client, tmp_path: Path, url: str) -> None:
     wheel, sdist = make_wheel(tmp_path, "Demo-B", "1.0"), make_sdist(tmp_path, "Demo-B", "1.0")
@@ -40,6 +41,7 @@ def test_an_upload_is_stored_and_visible_at_once(client: Client, tmp_path: Path,
     assert client.json("/simple/")["projects"] == [{"name": "demo-b"}]
 
 
+@pytest.mark.req("REQ-112")
 def test_the_same_file_again_changes_nothing(client: Client, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0")
     client.upload(path)
@@ -49,6 +51,7 @@ def test_the_same_file_again_changes_nothing(client: Client, tmp_path: Path) -> 
     assert (stored(client.services), client.json("/simple/demo/")) == before
 
 
+@pytest.mark.req("REQ-48", "REQ-113", "REQ-118")
 def test_other_bytes_under_a_name_are_refused(client: Client, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0")
     client.upload(path)
@@ -69,6 +72,7 @@ def test_overwrite_replaces(overwriting: Client, tmp_path: Path) -> None:
     assert page["files"][0]["hashes"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.req("REQ-116")
 def test_another_spelling_of_a_file_is_refused(client: Client, tmp_path: Path) -> None:
     client.upload(make_wheel(tmp_path, "demo_b", "1.0"))
     response = client.upload(make_wheel(tmp_path, "Demo.B", "1.0.0"))
@@ -88,6 +92,54 @@ def test_a_file_that_was_put_directly_is_respected(client: Client, tmp_path: Pat
     assert [file.filename for file in client.services.index.project("demo").files] == [path.name]  # type: ignore[arg-type,union-attr]
 
 
+def test_a_file_that_was_just_removed_can_be_uploaded_again(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    client.upload(path)
+    client.services.files.delete(path.name)  # the event of it is still on its way
+    response = client.upload(path)
+    assert (response.status_code, response.text) == (200, f"{path.name} is in the index.\n")
+    assert stored(client.services) == {path.name: path.read_bytes()}
+    assert client.get(f"/packages/{path.name}").data == path.read_bytes()
+
+
+def test_overwriting_at_once_ends_with_what_is_stored(overwriting: Client, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    paths = []
+    for folder in (first, second):
+        folder.mkdir()
+        paths.append(make_wheel(folder, "demo", "1.0", summary=folder.name))
+    real = overwriting.services.files.save
+
+    class Files:
+        """The second upload happens, whole, after our bytes are stored and before our record is written."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(overwriting.services.files, name)
+
+        def save(self, *arguments: Any, **options: Any) -> Any:
+            stat = real(*arguments, **options)
+            assert overwriting.upload(paths[1]).status_code == 200
+            return stat
+
+    assert Client(replace(overwriting.services, files=Files())).upload(paths[0]).status_code == 200  # type: ignore[arg-type]
+    page: Any = overwriting.json("/simple/demo/")
+    [content] = stored(overwriting.services).values()
+    assert content == paths[1].read_bytes()
+    assert page["files"][0]["hashes"]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_pages_of_other_sites_change_nothing(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    for site, code in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        with path.open("rb") as content:
+            form = {**upload_form(path), "content": (content, path.name)}
+            response = client.request("POST", "/legacy/", data=form, headers={"Sec-Fetch-Site": site})
+        assert response.status_code == code
+        assert client.get("/simple/", headers={"Sec-Fetch-Site": site}).status_code == 200
+        assert bool(stored(client.services)) is (code == 200)
+
+
+@pytest.mark.req("REQ-115")
 def test_of_simultaneous_uploads_one_wins(tmp_path: Path, services: Services) -> None:
     clients = [Client(services) for _ in range(4)]
     paths = []
@@ -116,6 +168,7 @@ def test_of_simultaneous_uploads_one_wins(tmp_path: Path, services: Services) ->
     assert file.sha256 == hashlib.sha256(winner.read_bytes()).hexdigest()
 
 
+@pytest.mark.req("REQ-115", "REQ-116")
 def test_two_spellings_at_once_never_both_get_in(tmp_path: Path, services: Services) -> None:
     one, two = make_wheel(tmp_path, "demo_b", "1.0"), make_wheel(tmp_path, "Demo.B", "1.0")
     real = services.files.save
@@ -135,11 +188,12 @@ def test_two_spellings_at_once_never_both_get_in(tmp_path: Path, services: Servi
     late = Client(replace(services, files=Files()))  # type: ignore[arg-type]
     response = late.upload(one)
     assert (codes, response.status_code) == ([200], 409)
-    assert "in another spelling of its name" in response.text
+    assert "the two names mean the same file" in response.text
     assert list(stored(services)) == [two.name]
     assert [file.filename for file in services.index.project("demo-b").files] == [two.name]  # type: ignore[arg-type,union-attr]
 
 
+@pytest.mark.req("REQ-52")
 @pytest.mark.parametrize(
     ("status", "code"), [("active", 200), ("deprecated", 200), ("archived", 403), ("quarantined", 403)]
 )
@@ -148,15 +202,17 @@ def test_project_status_decides_on_uploads(client: Client, tmp_path: Path, statu
     assert client.upload(make_wheel(tmp_path, "demo", "1.0")).status_code == code
 
 
+@pytest.mark.req("REQ-117")
 def test_the_name_of_a_deleted_file_stays_its_own(client: Client, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0")
     put_key(client.services, f"{path.name}.deleted", hashlib.sha256(path.read_bytes()).hexdigest().encode())
     other = tmp_path / "other"
     other.mkdir()
-    response = client.upload(make_wheel(other, "demo", "1.0", summary="other"))
-    assert response.status_code == 409
-    assert "was deleted" in response.text
-    assert "already exist" not in response.text
+    for name in ("demo", "Demo"):  # in any spelling
+        response = client.upload(make_wheel(other, name, "1.0", summary="other"))
+        assert response.status_code == 409
+        assert "was deleted" in response.text
+        assert "already exist" not in response.text
     assert client.upload(path).status_code == 200
 
 
@@ -173,6 +229,7 @@ KINDS = (
     "urlencoded",
     "no content",
     "content as text",
+    "content as text too",
     "content without name",
     "two contents",
     "name as file",
@@ -200,6 +257,9 @@ def bodies(path: Path) -> dict[str, dict[str, Any]]:
         "urlencoded": {"data": b"content=text", "content_type": "application/x-www-form-urlencoded"},
         "no content": {"data": {**good, "other": (io.BytesIO(data), path.name)}},
         "content as text": {"data": {**good, "content": "x", "gpg_signature": (io.BytesIO(b"x"), "x.asc")}},
+        "content as text too": {
+            "data": {**good, "content": ["x", (io.BytesIO(data), path.name)]},
+        },
         "content without name": {"data": {**good, "content": (io.BytesIO(data), "")}},
         "two contents": {"data": {**good, "content": [(io.BytesIO(data), path.name), (io.BytesIO(data), path.name)]}},
         "name as file": {
@@ -240,6 +300,7 @@ def bodies(path: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.req("REQ-111", "REQ-119", "REQ-121", "REQ-128", "REQ-129")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_upload_is_a_400_and_changes_nothing(client: Client, tmp_path: Path, kind: str) -> None:
     path = make_wheel(tmp_path, "demo", "1.0")
@@ -255,6 +316,7 @@ def test_what_is_no_upload_is_a_400_and_changes_nothing(client: Client, tmp_path
     assert client.services.index.projects()[1] == []
 
 
+@pytest.mark.req("REQ-128")
 def test_a_client_that_hangs_up(client: Client) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="content"; filename="x-1.0.tar.gz"\r\n\r\nxyz'
     response = client.request(
@@ -268,6 +330,7 @@ def test_a_client_that_hangs_up(client: Client) -> None:
     assert stored(client.services) == {}
 
 
+@pytest.mark.req("REQ-134")
 def test_today_s_spelling_can_be_demanded(services: Services, tmp_path: Path) -> None:
     strict = Client(replace(services, config=replace(services.config, strict_names=True)))
     for name, version, expected in (
@@ -282,6 +345,7 @@ def test_today_s_spelling_can_be_demanded(services: Services, tmp_path: Path) ->
     assert strict.upload(make_sdist(tmp_path, "Demo.B", "1!1.0+x.1")).status_code == 200
 
 
+@pytest.mark.req("REQ-110", "REQ-123")
 def test_what_is_taken_with_a_warning(client: Client, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0", core=b"Metadata-Version: 2.9\nName: demo\nVersion: 1.0\n")
     response = client.upload(path, attestations='[{"version": 1}]')
@@ -292,6 +356,7 @@ def test_what_is_taken_with_a_warning(client: Client, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.req("REQ-119", "REQ-120")
 def test_refusals_are_json_for_those_who_ask(client: Client) -> None:
     accept = {"Accept": "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7"}  # uv
     response = client.request("POST", "/legacy/", headers=accept)
@@ -302,6 +367,7 @@ def test_refusals_are_json_for_those_who_ask(client: Client) -> None:
     assert said["message"] in response.status
 
 
+@pytest.mark.req("REQ-127")
 def test_large_forms_pass(client: Client, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0")
     form: dict[str, Any] = {**upload_form(path), "description": "x" * 3_000_000, "classifiers": ["a"] * 5000}
@@ -309,6 +375,7 @@ def test_large_forms_pass(client: Client, tmp_path: Path) -> None:
     assert response.status_code == 200
 
 
+@pytest.mark.req("REQ-122")
 def test_what_is_too_large_is_refused_before_it_is_read(services: Services) -> None:
     small = Client(replace(services, config=replace(services.config, max_upload=1)))
     body = io.BytesIO(b"x")
@@ -344,6 +411,7 @@ def test_a_file_over_the_limit_is_refused_with_the_limit(services: Services, tmp
     assert stored(services) == {}
 
 
+@pytest.mark.req("REQ-102")
 def test_there_is_nothing_to_get_at_upload_addresses(client: Client) -> None:
     for path in ("/legacy", "/legacy/"):
         response = client.get(path)
@@ -353,6 +421,7 @@ def test_there_is_nothing_to_get_at_upload_addresses(client: Client) -> None:
     assert client.request("PUT", "/legacy/").status_code == 405
 
 
+@pytest.mark.req("REQ-82")
 def test_uploads_need_a_user(client: Client, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0")
     with path.open("rb") as content:

@@ -30,6 +30,7 @@ def wheel(client: Client, tmp_path: Path) -> Path:
 # ---- pages
 
 
+@pytest.mark.req("REQ-20")
 def test_an_empty_index(client: Client) -> None:
     page: Any = client.json("/simple/")
     assert page["projects"] == []
@@ -37,6 +38,7 @@ def test_an_empty_index(client: Client) -> None:
     assert "<a" not in client.get("/simple/").text
 
 
+@pytest.mark.req("REQ-16", "REQ-17", "REQ-34", "REQ-40")
 def test_html_and_json_say_the_same(client: Client, wheel: Path) -> None:
     page: Any = client.json("/simple/demo-b/")
     [file] = page["files"]
@@ -54,6 +56,7 @@ def test_html_and_json_say_the_same(client: Client, wheel: Path) -> None:
     assert re.findall("<a .*", client.get("/simple/").text) == ['<a href="demo-b/">demo-b</a><br>']
 
 
+@pytest.mark.req("REQ-16", "REQ-45", "REQ-51")
 def test_yank_and_status_in_html_are_escaped(client: Client, wheel: Path) -> None:
     for key, text in ((f"{wheel.name}.yanked", 'bad "b" <i>&'), ("demo-b.status", "deprecated\n<script>")):
         client.services.files.save(key, io.BytesIO(text.encode()), hashlib.sha256(text.encode()).hexdigest())
@@ -67,6 +70,7 @@ def test_yank_and_status_in_html_are_escaped(client: Client, wheel: Path) -> Non
     assert page["project-status"] == {"status": "deprecated", "reason": "<script>"}
 
 
+@pytest.mark.req("REQ-10", "REQ-11")
 @pytest.mark.parametrize(
     ("path", "location"),
     [
@@ -84,6 +88,7 @@ def test_redirects_are_relative(client: Client, path: str, location: str) -> Non
     assert (response.status_code, response.headers["Location"], response.text) == (301, location, "")
 
 
+@pytest.mark.req("REQ-11", "REQ-22", "REQ-32", "REQ-90")
 @pytest.mark.parametrize("prefix", ["/dev", "/a/b"])
 def test_every_redirect_and_link_keeps_the_prefix(client: Client, wheel: Path, prefix: str) -> None:
     mounted: dict[str, Any] = {"base_url": f"http://h.example{prefix}/", "headers": JSON}
@@ -96,6 +101,7 @@ def test_every_redirect_and_link_keeps_the_prefix(client: Client, wheel: Path, p
     assert client.get(link.removeprefix(f"http://h.example{prefix}"), **mounted).data == wheel.read_bytes()
 
 
+@pytest.mark.req("REQ-13")
 @pytest.mark.parametrize(
     "path", ["/simple/unknown/", "/simple/demo-b/x", "/simple/-/", "/simple/d%C3%A9mo/", "/x", "/simple//"]
 )
@@ -106,6 +112,7 @@ def test_what_is_not_there_is_404(client: Client, wheel: Path, path: str) -> Non
     assert response.text.count("\n") == 1
 
 
+@pytest.mark.req("REQ-8")
 @pytest.mark.parametrize(
     ("wanted", "content_type"),
     [
@@ -125,6 +132,7 @@ def test_the_format_of_the_address_wins(client: Client, wheel: Path, wanted: str
         assert response.headers["Content-Type"] == (content_type or "text/plain; charset=utf-8")
 
 
+@pytest.mark.req("REQ-136")
 @pytest.mark.parametrize("base", ["/", "/legacy/", "/simple/"])
 def test_hatch_finds_what_is_there_below_its_upload_address(client: Client, wheel: Path, base: str) -> None:
     url = f"http://localhost{base}%2Bsimple/Demo_B/"
@@ -136,6 +144,7 @@ def test_hatch_finds_what_is_there_below_its_upload_address(client: Client, whee
     assert client.get(f"{base}+simple/unknown/").status_code == 404
 
 
+@pytest.mark.req("REQ-7", "REQ-9")
 def test_unknown_types_are_406(client: Client, wheel: Path) -> None:
     response = client.get("/simple/demo-b/", headers={"Accept": "application/json"})
     assert response.status_code == 406
@@ -143,6 +152,7 @@ def test_unknown_types_are_406(client: Client, wheel: Path) -> None:
     assert client.get("/simple/", headers={"Accept": "text/plain"}).text.count("simple.v1+json") == 1
 
 
+@pytest.mark.req("REQ-9", "REQ-68")
 @pytest.mark.parametrize("accept", ["text/html", "application/vnd.pypi.simple.v1+html", JSON["Accept"]])
 @pytest.mark.parametrize("path", ["/simple/", "/simple/demo-b/"])
 def test_pages_are_revalidated_and_not_sent_again(
@@ -166,6 +176,7 @@ def test_pages_are_revalidated_and_not_sent_again(
     assert changed.headers["ETag"] != tag
 
 
+@pytest.mark.req("REQ-23")
 def test_pages_are_compressed_for_those_who_can(client: Client, wheel: Path) -> None:
     for accept in ("text/html", JSON["Accept"]):
         plain = client.get("/simple/demo-b/", headers={"Accept": accept})
@@ -176,6 +187,12 @@ def test_pages_are_compressed_for_those_who_can(client: Client, wheel: Path) -> 
         assert "Content-Encoding" not in client.get("/simple/demo-b/", headers={"Accept-Encoding": "gzip;q=0"}).headers
 
 
+def test_a_proxy_may_weaken_the_validator(client: Client, wheel: Path) -> None:
+    tag = client.get("/simple/").headers["ETag"]
+    assert client.get("/simple/", headers={"If-None-Match": f"W/{tag}"}).status_code == 304
+
+
+@pytest.mark.req("REQ-14", "REQ-63")
 def test_head_is_get_without_a_body(client: Client, wheel: Path) -> None:
     for path in ("/simple/", "/simple/demo-b/", f"/packages/{wheel.name}", f"/packages/{wheel.name}.metadata"):
         get, head = client.get(path), client.head(path)
@@ -183,6 +200,7 @@ def test_head_is_get_without_a_body(client: Client, wheel: Path) -> None:
         assert {**head.headers} == {**get.headers}
 
 
+@pytest.mark.req("REQ-52")
 def test_a_quarantined_project(client: Client, wheel: Path) -> None:
     text = b"quarantined"
     client.services.files.save("demo-b.status", io.BytesIO(text), hashlib.sha256(text).hexdigest())
@@ -196,6 +214,7 @@ def test_a_quarantined_project(client: Client, wheel: Path) -> None:
 # ---- downloads
 
 
+@pytest.mark.req("REQ-31", "REQ-60", "REQ-61", "REQ-66", "REQ-67")
 @pytest.mark.parametrize("quote", [lambda name: name, lambda name: name.replace("+", "%2B")], ids=["raw", "encoded"])
 def test_the_bytes_that_were_uploaded(client: Client, wheel: Path, quote: Any) -> None:
     response = client.get(f"/packages/{quote(wheel.name)}")
@@ -210,6 +229,7 @@ def test_the_bytes_that_were_uploaded(client: Client, wheel: Path, quote: Any) -
     assert "Content-Encoding" not in response.headers
 
 
+@pytest.mark.req("REQ-40", "REQ-71")
 def test_core_metadata_beside_the_file(client: Client, wheel: Path) -> None:
     response = client.get(f"/packages/{wheel.name}.metadata")
     core = metadata("Demo-B", "1.0+local.1", requires_python=">=3.8,<4")
@@ -220,6 +240,7 @@ def test_core_metadata_beside_the_file(client: Client, wheel: Path) -> None:
     assert page["files"][0]["core-metadata"] == {"sha256": hashlib.sha256(core).hexdigest()}
 
 
+@pytest.mark.req("REQ-64")
 @pytest.mark.parametrize(
     ("range_", "part"),
     [
@@ -243,12 +264,21 @@ def test_ranges(client: Client, wheel: Path, range_: str, part: slice, suffix: s
     assert response.headers["Content-Range"] == f"bytes {start}-{start + len(whole[part]) - 1}/{len(whole)}"
 
 
+@pytest.mark.parametrize("range_", ["items=0-3", "bytes=0-1,3-4", "bytes=junk", "junk"])
+def test_ranges_that_are_ignored(client: Client, wheel: Path, range_: str) -> None:
+    response = client.get(f"/packages/{wheel.name}", headers={"Range": range_})
+    assert (response.status_code, response.data) == (200, wheel.read_bytes())
+    head = client.head(f"/packages/{wheel.name}", headers={"Range": "bytes=0-3"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(wheel.stat().st_size))
+
+
 def test_a_range_that_cannot_be_had(client: Client, wheel: Path) -> None:
     response = client.get(f"/packages/{wheel.name}", headers={"Range": "bytes=99999999-"})
     assert response.status_code == 416
     assert response.headers["Content-Range"] == f"bytes */{wheel.stat().st_size}"
 
 
+@pytest.mark.req("REQ-65", "REQ-66")
 def test_conditions_on_files(client: Client, wheel: Path) -> None:
     url = f"/packages/{wheel.name}"
     first = client.get(url)
@@ -279,12 +309,14 @@ def test_files_that_are_not_there(client: Client, wheel: Path, name: str) -> Non
     assert len(response.text) < 300
 
 
+@pytest.mark.req("REQ-44")
 def test_an_sdist_has_metadata_too(client: Client, tmp_path: Path) -> None:
     path = make_sdist(tmp_path, "demo", "1.0")
     client.upload(path)
     assert client.get(f"/packages/{path.name}.metadata").data == metadata("demo", "1.0")
 
 
+@pytest.mark.req("REQ-60", "REQ-63", "REQ-70")
 def test_a_large_file_on_aws_is_a_stable_link(client: Client, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0", files={"noise.bin": hashlib.shake_128(b"x").digest(INLINE)})
     assert client.upload(path).status_code == 200
@@ -327,6 +359,7 @@ def test_health_says_what_cannot_be_reached(client: Client, monkeypatch: pytest.
     assert response.get_json()["store"] == "ok"
 
 
+@pytest.mark.req("REQ-82")
 @pytest.mark.parametrize("path", ["/simple/", "/simple/demo-b/", "/packages/x-1.0.tar.gz", "/legacy/", "/unknown", "/"])
 @pytest.mark.parametrize("user", [None, "alice:wrong"])
 def test_everything_else_needs_a_user(client: Client, path: str, user: str | None) -> None:
@@ -335,6 +368,7 @@ def test_everything_else_needs_a_user(client: Client, path: str, user: str | Non
     assert response.headers["WWW-Authenticate"] == 'Basic realm="elasticpypi", charset="UTF-8"'
 
 
+@pytest.mark.req("REQ-143")
 @pytest.mark.parametrize("path", ["/_/oidc/audience", "/_/oidc/mint-token"])
 def test_trusted_publishing_is_a_quick_404(client: Client, path: str) -> None:
     response = client.get(path, user=None)
@@ -342,6 +376,7 @@ def test_trusted_publishing_is_a_quick_404(client: Client, path: str) -> None:
     assert "WWW-Authenticate" not in response.headers
 
 
+@pytest.mark.req("REQ-72", "REQ-73", "REQ-119")
 def test_a_failure_shows_nothing_of_the_inside(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(services)
 

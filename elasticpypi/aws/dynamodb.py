@@ -27,7 +27,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi import aws
 from elasticpypi.errors import Unavailable
-from elasticpypi.model import Decision, File, Project, Record, assemble, parse_status, precedence
+from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ class DynamoIndex:
         if item is None:
             return 0 if name is None else None
         return int(item["serial"]["N"])
+
+    def record(self, name: NormalizedName, key: str) -> Record | None:
+        place = _sort("file", key)
+        item = self._get(_key(name, place)).get(place)
+        return None if item is None else _record(item)
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
         return self._find(name, filename)[0]
@@ -130,13 +135,10 @@ class DynamoIndex:
         """
         for attempt in range(ATTEMPTS):
             place = _sort("file", key)
-            if check:
-                found = {item["sk"]["S"]: item for item in self._items(name)}
-            else:
-                found = self._get(_key(name, "#project"), _key(name, place))
-            head, known = found.get("#project"), found.get(place)
-            if check and head:
-                check(_project(name, head, [each for sort, each in found.items() if sort != "#project"]))
+            head, known = self._snapshot(_key(name, "#project"), _key(name, place))
+            # What is read after the head is at least as new; the write below fails if it became newer.
+            if check and (project := self.project(name)):
+                check(project)
             if known == item:
                 return False
             actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, head, known, item)
@@ -166,7 +168,7 @@ class DynamoIndex:
         where = {"TableName": self._table, "ExpressionAttributeNames": {"#serial": "serial"}}
         before = int(head["files"]["N"]) if head else 0
         after = before + _is_file(item) - _is_file(known)
-        serial = int(head["serial"]["N"]) + 1 if head else _now()
+        serial = int(head["serial"]["N"]) + 1 if head else first_serial()
         new = {**_key(name, "#project"), "serial": {"N": str(serial)}, "files": {"N": str(after)}}
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(#serial)"}
         if head:
@@ -181,12 +183,19 @@ class DynamoIndex:
                 actions.append({"Put": {"TableName": self._table, "Item": listed}})
             else:
                 actions.append({"Delete": {"TableName": self._table, "Key": listed}})
-            values = {":now": {"N": str(_now())}, ":one": {"N": "1"}}
+            values = {":now": {"N": str(first_serial())}, ":one": {"N": "1"}}
             update = "SET #serial = if_not_exists(#serial, :now) + :one"
             actions.append(
                 {"Update": {**where, "Key": ROOT, "UpdateExpression": update, "ExpressionAttributeValues": values}}
             )
         return actions
+
+    def _snapshot(self, *keys: Item) -> list[Item | None]:
+        """Items as they were at one moment, which a BatchGetItem does not promise."""
+        gets = [{"Get": {"TableName": self._table, "Key": key}} for key in keys]
+        with _translated():
+            answer = self._db.transact_get_items(TransactItems=gets)  # type: ignore[arg-type]
+        return [response.get("Item") for response in answer["Responses"]]
 
     def _get(self, *keys: Item) -> dict[str, Item]:
         """Items of one partition by sort key; those that do not exist are not in it."""
@@ -253,11 +262,6 @@ def _key(name: NormalizedName, sort: str) -> Item:
 def _sort(kind: Literal["file", "metadata"], key: str) -> str:
     filename = key.rpartition("/")[2]
     return f"{kind}#{filename}" if key == filename else f"{kind}#{filename}#{key}"
-
-
-def _now() -> int:
-    """Where a serial begins: milliseconds, so that a rebuilt index never gives one out again."""
-    return int(time.time() * 1000)
 
 
 def _is_file(item: Item | None) -> bool:

@@ -48,13 +48,14 @@ class S3Files:
         condition = {} if overwrite else {"IfNoneMatch": "*"}
         try:
             with _translated(key):
-                self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, **checksum, **condition)  # type: ignore[arg-type]
+                answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, **checksum, **condition)  # type: ignore[arg-type]
         except _Changed:
             raise AlreadyExists(f"{key!r} already exists.") from None
+        written = answer["ETag"].strip('"')
         stat = self.stat(key)
-        if stat is None:
-            raise Unavailable(f"{key!r} was removed while it was stored.")
-        return stat
+        if stat is not None and stat.revision == written:
+            return stat
+        return Stat(key, source.seek(0, io.SEEK_END), written, datetime.now(UTC), sha256)  # replaced at once
 
     def open(self, key: str) -> BinaryIO:
         stat = self.stat(key)

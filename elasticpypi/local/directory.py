@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 from elasticpypi import sync
@@ -16,32 +17,37 @@ from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
 from elasticpypi.model import File
 from elasticpypi.stores import Index, Stat
 
+RETRY = 5.0  # seconds
+
 log = logging.getLogger(__name__)
 
 
 class DirectoryFiles:
-    """:class:`~elasticpypi.stores.Files` in ``<data>/packages``, written by way of ``<data>/incoming``.
+    """:class:`~elasticpypi.stores.Files` in ``<data>/packages``, written by way of its folder ``.incoming``.
 
-    The revision is made of inode, size and time of change, so that nothing needs to be read to see
-    that nothing changed.
+    The revision is made of inode, size and time of modification, so that nothing needs to be read to
+    see that nothing changed. :class:`Unavailable` if the folder cannot be made.
     """
 
     def __init__(self, data: Path) -> None:
         self.root = data / "packages"
-        self._incoming = data / "incoming"
-        self.root.mkdir(parents=True, exist_ok=True)
-        self._incoming.mkdir(exist_ok=True)
+        self.incoming = self.root / ".incoming"  # on the same disk, however the folder is mounted
+        try:
+            self.incoming.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"The folder {str(self.root)!r} cannot be used: {_reason(error)}.") from None
 
     def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._incoming / secrets.token_hex(16)
+        temporary = self.incoming / secrets.token_hex(16)
         try:
             with temporary.open("xb") as copy:
                 source.seek(0)
                 shutil.copyfileobj(source, copy, 1024 * 1024)
                 copy.flush()
                 os.fsync(copy.fileno())
+                written = os.fstat(copy.fileno())
             if overwrite:
                 temporary.replace(target)
             else:
@@ -51,7 +57,7 @@ class DirectoryFiles:
             raise AlreadyExists(f"{key!r} already exists.") from None
         finally:
             temporary.unlink(missing_ok=True)
-        return self._stat(key, target.stat())
+        return _stat(key, written)
 
     def open(self, key: str) -> BinaryIO:
         try:
@@ -60,12 +66,11 @@ class DirectoryFiles:
             raise NotFound(f"There is no key {key!r}.") from None
 
     def stat(self, key: str) -> Stat | None:
-        path = self._path(key)
         try:
-            found = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
+            found = self._path(key).stat()
+        except (OSError, NotFound):  # none, or nothing that could ever be served
             return None
-        return self._stat(key, found) if path.is_file() else None
+        return _stat(key, found) if S_ISREG(found.st_mode) else None
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -75,20 +80,31 @@ class DirectoryFiles:
 
     def list(self) -> Iterator[Stat]:
         folders = [self.root]
+        seen = set()  # a link may lead back to where we were
         while folders:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    try:
-                        if entry.is_dir():
-                            folders.append(Path(entry.path))
-                        elif entry.is_file():
-                            yield self._stat(Path(entry.path).relative_to(self.root).as_posix(), entry.stat())
-                    except FileNotFoundError:  # removed while we look
-                        continue
+            folder = folders.pop()
+            try:
+                found = folder.stat()
+                if (found.st_dev, found.st_ino) in seen:
+                    continue
+                seen.add((found.st_dev, found.st_ino))
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        path = Path(entry.path)
+                        if entry.name.startswith("."):
+                            continue
+                        if path.is_dir():
+                            folders.append(path)
+                        elif stat := self.stat(path.relative_to(self.root).as_posix()):
+                            yield stat
+            except OSError as error:
+                if folder == self.root:
+                    raise Unavailable(f"The folder of packages cannot be read: {_reason(error)}.") from None
+                log.warning("%s cannot be read: %s", folder, _reason(error))
 
     def remove_leftovers(self) -> None:
         """Remove what uploads left behind that were killed more than a day ago."""
-        for path in self._incoming.iterdir():
+        for path in self.incoming.iterdir():
             if path.is_file() and path.stat().st_mtime < time.time() - 86400:
                 path.unlink(missing_ok=True)
 
@@ -99,7 +115,7 @@ class DirectoryFiles:
         try:
             os.scandir(self.root).close()
         except OSError as error:
-            raise Unavailable(f"The folder of packages cannot be read: {error.strerror}.") from None
+            raise Unavailable(f"The folder of packages cannot be read: {_reason(error)}.") from None
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -107,10 +123,18 @@ class DirectoryFiles:
             raise NotFound(f"There is no key {key!r}.")
         return self.root.joinpath(*parts)
 
-    @staticmethod
-    def _stat(key: str, found: os.stat_result) -> Stat:
-        revision = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
-        return Stat(key, found.st_size, revision, datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC))
+
+def _stat(key: str, found: os.stat_result) -> Stat:
+    revision = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
+    try:
+        modified = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)
+    except (ValueError, OverflowError):  # after the year 9999
+        modified = datetime.fromtimestamp(0, UTC)
+    return Stat(key, found.st_size, revision, modified)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -123,18 +147,40 @@ def _sync_folder(folder: Path) -> None:
 
 
 def watch(files: DirectoryFiles, index: Index, stop: threading.Event) -> None:
-    """Keep the index in step with the folder until ``stop`` is set; runs in a thread of its own."""
+    """Keep the index in step with the folder until ``stop`` is set; runs in a thread of its own.
+
+    Whatever happens to the folder or to the notices of the kernel: the watch begins anew, with a look
+    at everything.
+    """
+    while not stop.is_set():
+        try:
+            _watch(files, index, stop)
+        except Exception as error:  # nobody else would keep the index in step
+            log.error("The folder of packages cannot be watched, trying again: %s", error)
+            stop.wait(RETRY)
+
+
+def _watch(files: DirectoryFiles, index: Index, stop: threading.Event) -> None:
     from watchfiles import watch as changes_of
 
+    root = files.root.absolute()
+    identity = root.stat().st_ino
+    everything = True  # what came before the kernel was told to watch
     # Quiet for 200 ms, so that a copy is seen when it is whole, but told of after 1 s in any case.
-    for changes in changes_of(files.root, stop_event=stop, debounce=1000, step=200, watch_filter=None):
-        try:
-            keys = {Path(path).relative_to(files.root.absolute()).as_posix() for _, path in changes}
-            if any(isinstance(sync.meaning(key), str) for key in keys):
-                # A folder that came or went may not be reported file by file.
-                keys.update(sync.changed_keys(files, index))
-            for outcome in sync.sync_all(files, index, sorted(keys)):
-                if outcome.action in ("written", "removed"):
-                    log.info("%s: %s", outcome.action, outcome.key)
-        except Unavailable as error:
-            log.error("%s", error)
+    notices = changes_of(
+        root, stop_event=stop, debounce=1000, step=200, rust_timeout=1000, yield_on_timeout=True, watch_filter=None
+    )
+    for changes in notices:
+        if root.stat().st_ino != identity:
+            return  # another folder under the same name
+        paths = (Path(path).relative_to(root) for _, path in changes)
+        keys = {path.as_posix() for path in paths if not path.parts[0:1] or not path.parts[0].startswith(".")}
+        if everything or any(isinstance(sync.meaning(key), str) for key in keys):
+            # A folder that came or went may not be reported file by file.
+            keys.update(sync.changed_keys(files, index))
+            everything = False
+        for outcome in sync.sync_all(files, index, sorted(keys)):
+            if outcome.action in ("written", "removed"):
+                log.info("%s: %s", outcome.action, outcome.key)
+            elif outcome.reason and not isinstance(sync.meaning(outcome.key), str):
+                log.warning("%s: %s: %s", outcome.action, outcome.key, outcome.reason)

@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 from packaging.utils import NormalizedName
 
 from elasticpypi.errors import Unavailable
-from elasticpypi.model import Decision, File, Project, Record, assemble, parse_status, precedence
+from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check
 
 SCHEMA_VERSION = 1
@@ -35,6 +34,9 @@ COLUMNS = (
 )
 
 
+SELECT_ONE = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ? AND key = ?"
+
+
 class SQLiteIndex:
     """:class:`~elasticpypi.stores.Index` in one SQLite file, for any number of threads and processes.
 
@@ -51,7 +53,7 @@ class SQLiteIndex:
                 for statement in SCHEMA.split(";")[:-1]:
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                database.execute("INSERT INTO projects VALUES ('', ?, 0)", (_now(),))
+                database.execute("INSERT INTO projects VALUES ('', ?, 0)", (first_serial(),))
 
     def projects(self) -> tuple[int, list[NormalizedName]]:
         with self._read() as database:
@@ -67,6 +69,11 @@ class SQLiteIndex:
         with self._read() as database:
             row = database.execute("SELECT serial FROM projects WHERE name = ?", (name or "",)).fetchone()
             return row and int(row[0])
+
+    def record(self, name: NormalizedName, key: str) -> Record | None:
+        with self._read() as database:
+            row = database.execute(SELECT_ONE, (name, key.rpartition("/")[2], key)).fetchone()
+            return row and _record(row)
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
         query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ?"
@@ -93,8 +100,7 @@ class SQLiteIndex:
             if check and (project := _project(database, record.project)):
                 check(project)
             place = (record.project, row[1], record.key)
-            query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ? AND key = ?"
-            known = database.execute(query, place).fetchone()
+            known = database.execute(SELECT_ONE, place).fetchone()
             if known == row:
                 return False
             database.execute(f"REPLACE INTO records ({COLUMNS}) VALUES ({','.join('?' * len(row))})", row)
@@ -118,8 +124,11 @@ class SQLiteIndex:
 
     def records(self) -> Iterator[Record]:
         # A connection of its own: the caller may write while it goes through the records.
-        with closing(sqlite3.connect(self._path, timeout=30)) as database:
-            yield from map(_record, database.execute(f"SELECT {COLUMNS} FROM records"))
+        try:
+            with closing(sqlite3.connect(self._path, timeout=30)) as database:
+                yield from map(_record, database.execute(f"SELECT {COLUMNS} FROM records"))
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable(error) from error
 
     def check(self) -> None:
         self.serial(None)
@@ -143,13 +152,19 @@ class SQLiteIndex:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
         except sqlite3.DatabaseError as error:
-            raise Unavailable(
-                f"The index {self._path.name!r} cannot be used ({error}); if it is damaged, "
-                "remove the file and start again: it is rebuilt from the packages."
-            ) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sqlite3.DatabaseError) -> Unavailable:
+        if isinstance(error, sqlite3.OperationalError):
+            return Unavailable(f"The index {self._path.name!r} cannot be used now: {error}.")
+        return Unavailable(
+            f"The index {self._path.name!r} is damaged ({error}): "
+            "remove the file and start again, it is rebuilt from the packages."
+        )
 
     def _read(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._transaction("BEGIN")
@@ -172,14 +187,9 @@ def _changed(database: sqlite3.Connection, name: NormalizedName, more: int) -> N
         "INSERT INTO projects VALUES (?, ?, ?) ON CONFLICT (name) "
         "DO UPDATE SET serial = serial + 1, files = files + excluded.files RETURNING files"
     )
-    (files,) = database.execute(upsert, (name, _now(), more)).fetchone()
+    (files,) = database.execute(upsert, (name, first_serial(), more)).fetchone()
     if more and files == max(more, 0):
         database.execute("UPDATE projects SET serial = serial + 1 WHERE name = ''")
-
-
-def _now() -> int:
-    """Where a serial begins: milliseconds, so that a rebuilt index never gives one out again."""
-    return int(time.time() * 1000)
 
 
 _Row = tuple[

@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 from flask import Blueprint, Response, request
 
-from elasticpypi.errors import NotFound
+from elasticpypi.distribution import sha256
+from elasticpypi.errors import NotFound, Unavailable
 from elasticpypi.filename import Name, parse_stored
 from elasticpypi.model import File
 from elasticpypi.wiring import Services
@@ -40,7 +41,9 @@ def blueprint(services: Services) -> Blueprint:
         if found is None or found[0].metadata_sha256 is None:
             raise _missing(f"{named.filename}.metadata")
         file, body = found
-        return _answer(file, found[0].metadata_sha256, len(body), lambda: io.BytesIO(body))
+        if sha256(body) != file.metadata_sha256:  # read between two writes
+            raise Unavailable(f"{named.filename} is being replaced: try again.")
+        return _answer(file, file.metadata_sha256, len(body), lambda: io.BytesIO(body))
 
     return views
 
@@ -49,12 +52,12 @@ def _missing(filename: str) -> NotFound:
     return NotFound(f"There is no file {filename[:200]!r} in this index.")
 
 
-def _answer(file: File, sha256: str, size: int, content: Callable[[], BinaryIO]) -> Response:
+def _answer(file: File, digest: str, size: int, content: Callable[[], BinaryIO]) -> Response:
     """200, or 304, 206 and 416 as the conditions of the request ask; ``content`` is opened only if it is sent."""
     _settle_range(size)
     response = Response(content_type="application/octet-stream")
     response.headers["Cache-Control"] = CACHE
-    response.set_etag(sha256)
+    response.set_etag(digest)
     response.last_modified = datetime.fromisoformat(file.upload_time)
     response.make_conditional(request, accept_ranges=True, complete_length=size)
     if response.status_code == 200:
@@ -66,9 +69,9 @@ def _answer(file: File, sha256: str, size: int, content: Callable[[], BinaryIO])
 
 
 def _settle_range(size: int) -> None:
-    """RFC 9110, which Werkzeug answers with 416: several ranges may be ignored, more than all is all (REQ-64)."""
+    """RFC 9110 where Werkzeug answers 416: GET and bytes only, several may be ignored, too many are all (REQ-64)."""
     asked = request.range
-    if asked is None or len(asked.ranges) != 1:
+    if asked is None or request.method != "GET" or asked.units != "bytes" or len(asked.ranges) != 1:
         request.environ.pop("HTTP_RANGE", None)
     elif (asked.ranges[0][0] or 0) < -size:
         request.environ["HTTP_RANGE"] = "bytes=0-"

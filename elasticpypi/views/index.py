@@ -23,7 +23,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @views.get("/")
     def start() -> Response:
-        return _redirect("simple/", 302)
+        # Under a stage the address may lack the slash at the end, and a relative way would lose the stage.
+        return _redirect(f"{request.script_root}/simple/" if request.script_root else "simple/", 302)
 
     @views.get("/simple")
     def slash() -> Response:
@@ -107,7 +108,7 @@ def respond(
     compressed = request.accept_encodings.quality("gzip") > 0
     if request.if_none_match:
         current = serial()
-        if current is not None and _etag(current, kind, compressed) in request.if_none_match:
+        if current is not None and request.if_none_match.contains_weak(_etag(current, kind, compressed)):
             response = Response(status=304, headers=HEADERS)
             response.set_etag(_etag(current, kind, compressed))
             return response

@@ -33,7 +33,8 @@ def blueprint(services: Services) -> Blueprint:
             if file is None:
                 raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
             found = index.metadata(normalized, file.filename)
-            packages = f"{request.url_root}packages/"
+            scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
+            packages = f"{scheme}://{request.host}{request.script_root}/packages/"
             answer = json_api.release(project, wanted, found[1] if found else b"", packages)
             if not version:
                 answer["releases"] = json_api.releases(project, packages)

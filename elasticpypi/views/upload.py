@@ -25,7 +25,7 @@ def blueprint(services: Services) -> Blueprint:
             if field in SINGLE:
                 raise BadUpload(f"The field {field!r} came as a file: send it as text.")
         contents = request.files.getlist("content")
-        if len(contents) != 1 or not contents[0].filename:
+        if len(contents) != 1 or not contents[0].filename or "content" in form:
             raise BadUpload(
                 f"An upload has one file in the field 'content', with a file name; this one has {len(contents)}: "
                 "send multipart/form-data, as twine does."
