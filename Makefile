@@ -8,7 +8,7 @@ DATA = data
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: serve test lint demo package clean
+.PHONY: serve test lint demo conformance package clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
@@ -24,6 +24,10 @@ lint: .venv/test
 # Real packages from PyPI through both families, with real clients.
 demo: .venv/test
 	$(BIN)/python -m demo.demo
+
+# CONFORMANCE.md, from what comes of every test that is marked with a requirement.
+conformance: .venv/test
+	$(BIN)/python -m tests.conformance -q $(ARGS)
 
 # What would be deployed to AWS, in build/aws; needs Node.js and ELASTICPYPI_BUCKET and _PASSWORD, no credentials.
 package: node_modules .venv/test

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import sys
 from typing import IO, Any
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -106,7 +107,9 @@ def _refuse(error: Exception) -> Response:
 
 def _plain(error: HTTPException) -> str:
     match error:
-        case RequestEntityTooLarge() if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
+        case RequestEntityTooLarge() if (request.content_length or sys.maxsize) > current_app.config[
+            "MAX_CONTENT_LENGTH"
+        ]:
             return "The upload is larger than this index takes (MAX_UPLOAD)."
         case RequestEntityTooLarge():
             return "The form of the upload has too many fields, or too large ones."

@@ -41,8 +41,8 @@ def core_metadata(file: BinaryIO, name: Name, *, thorough: bool = True) -> bytes
         if name.kind == "bdist_wheel":
             return _wheel_metadata(file, name, thorough)
         if name.filename.endswith(".zip"):
-            return _zip_sdist_metadata(file, thorough)
-        return _tar_sdist_metadata(file)
+            return _zip_sdist_metadata(file, name, thorough)
+        return _tar_sdist_metadata(file, name)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error, gzip.BadGzipFile):
         form = "zip" if name.filename.endswith((".whl", ".zip")) else "gzip-compressed tar"
         raise Damaged(f"{name.filename!r} cannot be read: it is no {form} file, or damaged.") from None
@@ -83,9 +83,10 @@ def _same_release(folder: str, name: Name) -> bool:
     return project == name.project and version == name.version
 
 
-def _zip_sdist_metadata(file: BinaryIO, thorough: bool) -> bytes:
+def _zip_sdist_metadata(file: BinaryIO, name: Name, thorough: bool) -> bytes:
     with _open_zip(file, thorough) as archive:
         top = _one_top(archive.namelist())
+        _check_top(top, name)
         if f"{top}/PKG-INFO" not in archive.namelist():
             raise BadUpload(f"The sdist has no {top}/PKG-INFO.")
         return _read_member(archive, f"{top}/PKG-INFO")
@@ -183,7 +184,7 @@ def _read_metadata(stream: IO[bytes], member: str) -> bytes:
 # ---- sdists
 
 
-def _tar_sdist_metadata(file: BinaryIO) -> bytes:
+def _tar_sdist_metadata(file: BinaryIO, name: Name) -> bytes:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     metadata: bytes | None = None
@@ -203,6 +204,7 @@ def _tar_sdist_metadata(file: BinaryIO) -> bytes:
                     metadata = _read_metadata(stream, path)
         while bounded.read(1024 * 1024):  # the end of the stream carries its checksum
             pass
+    _check_top(top, name)
     if metadata is None:
         raise BadUpload(f"The sdist has no {top or '<name>-<version>'}/PKG-INFO.")
     return metadata
@@ -262,6 +264,12 @@ class _Bounded(io.RawIOBase):
         if self._left < 0:
             raise BadUpload(f"The archive unpacks to more than {MAX_RATIO} times its size.")
         return data
+
+
+def _check_top(top: str, name: Name) -> None:
+    """PEP 625: the folder is called as the file is, here in any spelling."""
+    if top and not _same_release(top.replace("-", "_", top.count("-") - 1), name):
+        raise BadUpload(f"The folder {top[:80]!r} in the sdist does not belong to the file name {name.filename!r}.")
 
 
 # ---- both

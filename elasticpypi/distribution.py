@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
 
 CHUNK = 1024 * 1024
 LONGEST_REQUIRES_PYTHON = 500
+MOST_FIELDS = 500  # the standards know about forty
 DIGESTS = {"sha256_digest": "sha256", "blake2_256_digest": "blake2_256", "md5_digest": "md5"}
 # Fields that may come once; all others of the form are not looked at (REQ-106, REQ-111).
-SINGLE = (":action", "protocol_version", "filetype", "pyversion", "name", "version", "metadata_version", *DIGESTS)
+SINGLE = (
+    *(":action", "protocol_version", "filetype", "pyversion", "name", "version", "metadata_version", *DIGESTS),
+    *("summary", "description", "description_content_type", "author", "author_email", "maintainer"),
+    *("maintainer_email", "license", "license_expression", "home_page", "download_url", "requires_python"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +199,16 @@ def _check_metadata(metadata: bytes, name: filename.Name) -> tuple[str | None, b
         metadata.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadUpload(f"{file} is not UTF-8: byte {error.start} cannot be read.") from None
-    raw, _ = parse_email(metadata)
+    # The parser looks each field up among all: tens of thousands of different ones would take it minutes.
+    fields = {
+        line.partition(b":")[0].lower() for line in re.split(rb"\r?\n\r?\n", metadata, maxsplit=1)[0].splitlines()
+    }
+    if len({field for field in fields if not field[:1].isspace()}) > MOST_FIELDS:
+        raise BadUpload(f"{file} has more than {MOST_FIELDS} different fields.")
+    raw, unreadable = parse_email(metadata)
+    for field in ("name", "version", "metadata-version", "requires-python"):
+        if len(unreadable.get(field, ())) > 1:
+            raise BadUpload(f"{file} has {field.title()} {len(unreadable[field])} times.")
     for field in ("metadata_version", "name", "version"):
         if not raw.get(field):
             raise BadUpload(f"{file} has no {field.title().replace('_', '-')}.")
@@ -203,7 +218,7 @@ def _check_metadata(metadata: bytes, name: filename.Name) -> tuple[str | None, b
         raise BadUpload(f"{file} names the project {raw['name'][:80]!r}, the file name {name.project!r}.")
     if version(file, raw["version"]) != name.version:
         raise BadUpload(f"{file} has version {raw['version'][:80]!r}, the file name {str(name.version)!r}.")
-    requires_python = raw.get("requires_python", "").strip() or None
+    requires_python = " ".join(raw.get("requires_python", "").split()) or None
     if len(requires_python or "") > LONGEST_REQUIRES_PYTHON:
         raise BadUpload(f"Requires-Python in {file} is longer than {LONGEST_REQUIRES_PYTHON} characters.")
     try:

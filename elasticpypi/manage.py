@@ -29,6 +29,7 @@ def delete(services: Services, file_name: str) -> None:
     file: File | None = _file(services, file_name)
     while file is not None:  # the same file name may exist below several prefixes
         _decide(services, f"{file.key}.deleted", file.sha256)
+        services.index.remove(file.project, file.key)  # REQ-125: nothing is listed that cannot be had
         _withdraw(services, file.key)
         _withdraw(services, f"{file.key}.yanked")
         file = _find(services, file_name)

@@ -151,9 +151,12 @@ def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File
 
 def _decision(files: Files, means: Meaning, stat: Stat) -> Decision:
     with files.open(stat.key) as content:
-        text = content.read(LARGEST_DECISION).decode("utf-8", "replace").strip()
+        text = content.read(LARGEST_DECISION).decode("utf-8", "replace")
     assert means.kind is not None
-    return Decision(stat.key, means.project, means.kind, text, stat.revision)
+    # Whoever wrote it, pages get clean lines: the status in the first, all else in one.
+    lines = ["".join(letter for letter in line if letter.isprintable()).strip() for line in text.strip().splitlines()]
+    clean = "\n".join([*lines[:1], " ".join(lines[1:])]) if means.kind == "status" else " ".join(lines)
+    return Decision(stat.key, means.project, means.kind, clean.strip(), stat.revision)
 
 
 def sync_all(files: Files, index: Index, keys: Iterable[str], *, force: bool = False) -> Iterator[Outcome]:

@@ -5,7 +5,6 @@ from typing import BinaryIO, cast
 from flask import Blueprint, Response, request
 
 from elasticpypi import upload
-from elasticpypi.distribution import SINGLE
 from elasticpypi.errors import BadUpload
 from elasticpypi.wiring import Services
 
@@ -22,7 +21,7 @@ def blueprint(services: Services) -> Blueprint:
     def file() -> Response:
         form = {**request.args.to_dict(flat=False), **request.form.to_dict(flat=False)}
         for field in request.files:
-            if field in SINGLE:
+            if field not in ("content", "gpg_signature"):
                 raise BadUpload(f"The field {field!r} came as a file: send it as text.")
         contents = request.files.getlist("content")
         if len(contents) != 1 or not contents[0].filename or "content" in form:
