@@ -148,25 +148,27 @@ def _check_directory(file: BinaryIO, size: int) -> None:
     if len(end) != 22 or end[:4] != b"PK\x05\x06":
         raise Damaged("The archive does not end with a zip end record: it is truncated, or data follows it.")
     count, length, offset, comment = struct.unpack("<10xHIIH", end)
-    if count == 0xFFFF or length == 0xFFFFFFFF or offset == 0xFFFFFFFF:
-        count, length = _zip64_directory(file, size)
-    elif comment or offset + length + 22 != size:
+    file.seek(max(0, size - 42))
+    behind = size - 22
+    if file.read(4) == b"PK\x06\x07":  # from 2 GB on, Python writes it though the fields above have room
+        count, length, offset, behind = _zip64_directory(file, size)
+    if comment or offset + length != behind:
         raise BadUpload("The archive has data that belongs to no member.")
     if count > MAX_MEMBERS or length > MAX_DIRECTORY:
         raise BadUpload(f"The archive lists {count} members in {length} bytes: {MAX_MEMBERS} members are allowed.")
 
 
-def _zip64_directory(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Number of members and length of the directory of a zip64 archive (APPNOTE.TXT 4.3.14, 4.3.15)."""
+def _zip64_directory(file: BinaryIO, size: int) -> tuple[int, int, int, int]:
+    """Members, length and place of the directory of a zip64 archive, and what is behind it (APPNOTE.TXT 4.3.14)."""
     file.seek(max(0, size - 42))
     signature, where = struct.unpack("<4s4xQ4x", file.read(20))
     if signature != b"PK\x06\x07" or where + 56 > size:
         raise zipfile.BadZipFile
     file.seek(where)
     signature, count, length, offset = struct.unpack("<4s28xQQQ", file.read(56))
-    if signature != b"PK\x06\x06" or offset + length != where:
+    if signature != b"PK\x06\x06" or where + 56 != size - 42:
         raise zipfile.BadZipFile
-    return count, length
+    return count, length, offset, where
 
 
 def _read_member(archive: zipfile.ZipFile, member: str) -> bytes:
@@ -241,6 +243,12 @@ class _Member(tarfile.TarInfo):
         if member.type in HEADERS and member.size > MAX_HEADER:
             raise BadUpload(f"The archive has a member with {member.size} bytes of name and attributes.")
         return member
+
+    def _refuse_sparse(self, *_: object) -> Self:
+        raise BadUpload(f"The member {self.name[:80]!r} is a sparse file.")
+
+    # How tarfile reads the maps of sparse files, old and new: without a bound.
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_sparse
 
 
 class _Bounded(io.RawIOBase):

@@ -235,8 +235,7 @@ def _check_metadata(metadata: bytes, name: filename.Name) -> tuple[str | None, b
 
 def _is_static(raw: RawMetadata) -> bool:
     """PEP 643: the PKG-INFO of an sdist is what a build will say from 2.2 on, but for its Dynamic fields."""
-    major, _, minor = raw["metadata_version"].partition(".")
-    if (int(major), int(minor) if minor.isdigit() else 0) < (2, 2):
+    if raw["metadata_version"] in ("1.0", "1.1", "1.2", "2.0", "2.1"):
         return False
     return not {field.lower() for field in raw.get("dynamic", [])} & {
         "requires-dist",
