@@ -23,7 +23,16 @@ log = logging.getLogger(__name__)
 
 
 class _Request(Request):
-    """Closes what was received of a file also when the rest of the body never came."""
+    """Closes what was received of a file also when the rest of the body never came.
+
+    A server that ends the input by itself (granian) does so too when the client has hung up: Werkzeug
+    then has to hold what came against Content-Length.
+    """
+
+    def __init__(self, environ: Any, *args: Any, **kwargs: Any) -> None:
+        if environ.get("CONTENT_LENGTH"):
+            environ.pop("wsgi.input_terminated", None)
+        super().__init__(environ, *args, **kwargs)
 
     def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
         stream = super()._get_file_stream(*args, **kwargs)
@@ -85,7 +94,7 @@ def _refuse(error: Exception) -> Response:
     else:
         log.exception("%s %s failed", request.method, request.path)
         status, text = 500, "The index failed at this request; its log says why."
-    text = " ".join(text.split())[:LONGEST_MESSAGE]
+    text = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:LONGEST_MESSAGE]
     if status == 401:
         headers["WWW-Authenticate"] = CHALLENGE
     if status == 406:

@@ -205,7 +205,10 @@ def _check_metadata(metadata: bytes, name: filename.Name) -> tuple[str | None, b
     }
     if len({field for field in fields if not field[:1].isspace()}) > MOST_FIELDS:
         raise BadUpload(f"{file} has more than {MOST_FIELDS} different fields.")
-    raw, unreadable = parse_email(metadata)
+    try:
+        raw, unreadable = parse_email(metadata)
+    except RecursionError:  # messages in messages, which a Content-Type can make of the description
+        raise BadUpload(f"{file} is nested too deep.") from None
     for field in ("name", "version", "metadata-version", "requires-python"):
         if len(unreadable.get(field, ())) > 1:
             raise BadUpload(f"{file} has {field.title()} {len(unreadable[field])} times.")

@@ -158,14 +158,14 @@ def test_fields_that_come_twice_or_as_a_file(refusals: Refusals, tmp_path: Path)
     path = make_wheel(tmp_path, "demo", "1.0")
     end = f"--{BOUNDARY}--\r\n".encode()
     for field in SINGLE:
-        body = form_body(path, **{"md5_digest": md5(path)})
-        value = {**upload_form(path), "md5_digest": md5(path)}[field]
+        value = {**upload_form(path), "md5_digest": md5(path)}.get(field, "x")
+        body = form_body(path, **{field: value})
         twice = body.removesuffix(end) + part(field, value) + end
         assert refusals.body(field, twice).startswith(f"The field {field!r} is in the form 2 times")
         as_file = form_body(path, **{field: None}).removesuffix(end) + part(field, value, '; filename="x"') + end
         assert refusals.body(field, as_file).startswith(f"The field {field!r} came as a file")
     twice = form_body(path).removesuffix(end) + part("content", b"text") + end
-    assert refusals.client.request("POST", "/legacy/", data=twice, content_type=MULTIPART).status_code == 200
+    assert "has one file in the field 'content'" in refusals.body("content", twice)
 
 
 def test_forms_that_are_larger_than_any(refusals: Refusals, tmp_path: Path) -> None:
@@ -294,7 +294,6 @@ NAMES = [
     "; filename*=UTF-8''..%2F{name}",
     "; filename*=UTF-8''{name}%00",
     "; filename*=UTF-8''d%FF{name}",
-    "; filename*=UTF-16''{name}",
     "; filename*=''",
     "; filename*0=\"../\"; filename*1=\"{name}\"",
     "; filename*0*=UTF-8''..%2F; filename*1=\"{name}\"",
@@ -368,13 +367,9 @@ ODD_CORES = {
 def test_metadata_that_breaks_parsers(refusals: Refusals) -> None:
     for case, data in ODD_CORES.items():
         start = time.monotonic()
-        refusals.file(WHEEL.filename, wheel_of(data), sha256_digest=None, **_digest(wheel_of(data)))
+        refusals.file(WHEEL.filename, wheel_of(data))
         refusals.file(SDIST.filename, tar_bytes({"demo-1.0/PKG-INFO": data}))
         assert time.monotonic() - start < 20, case
-
-
-def _digest(data: bytes) -> dict[str, str | None]:
-    return {"sha256_digest": hashlib.sha256(data).hexdigest()}
 
 
 def test_metadata_that_costs_time(client: Client, tmp_path: Path) -> None:
@@ -451,11 +446,9 @@ def test_archives_that_cannot_be_read(refusals: Refusals) -> None:
         *(b"", b"x", tar, gzip.compress(zipped), zipped[:-30], zipped[:100], b"#!/bin/sh\n" + zipped, zipped + tar),
         *(zipped + b"x", zipped[:-22], zipped[:-22] * 2 + zipped[-22:], b"PK\x05\x06" + bytes(18), tar + zipped),
         *(zip_with(change) for change in ("duplicate", "bzip2", "lzma", "encrypted")),
-        *(
-            zip_bytes({**MEMBERS, path: b""})
-            for path in ("../x", "a/../../x", "/etc/x", "C:\\x", "C:x", "a\\b", "a/\0")
-        ),
+        *(zip_bytes({**MEMBERS, path: b""}) for path in ("../x", "a/../../x", "/etc/x", "C:\\x", "C:x", "a\\b")),
         *(zip_bytes({path: b"" for path in MEMBERS if not path.endswith(lost)}) for lost in ("TA", "EEL", "RD")),
+        zip_bytes({**MEMBERS, "a!b": b""}).replace(b"a!b", b"a\0b"),
         zip_bytes({}),
         zip_bytes({**MEMBERS, "other-1.0.dist-info/METADATA": CORE}),
         zip_bytes({**MEMBERS, "a\nb\x1b[31m.dist-info/x": b""}),
@@ -505,13 +498,13 @@ def old_sparse(blocks: int, last: bool) -> bytes:
     return bytes(header) + block * blocks + (block[:504] + bytes(8) if last else b"")
 
 
-def pax(**records: str) -> bytes:
+def pax(records: dict[str, str]) -> bytes:
     """An extended header (POSIX pax)."""
     lines = b""
     for keyword, value in records.items():
         length = len(keyword) + len(value) + 3
         length += len(str(length + len(str(length))))
-        lines += f"{length} {keyword.replace('__', '.')}={value}\n".encode()
+        lines += f"{length} {keyword}={value}\n".encode()
     return tar_member("x", tarfile.XHDTYPE, len(lines)) + padded(lines)
 
 
@@ -520,7 +513,7 @@ def packed(*pieces: bytes) -> bytes:
     return b"".join(map(packer.compress, pieces)) + packer.flush()
 
 
-SPARSE_1_0 = pax(GNU__sparse__major="1", GNU__sparse__minor="0", GNU__sparse__name="demo-1.0/x")
+SPARSE_1_0 = pax({"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "demo-1.0/x"})
 HUGE_HEADERS = {
     "GNU long name": (tar_member("x", tarfile.GNUTYPE_LONGNAME, 60_000_000), *[b"x" * 1_000_000] * 60),
     "GNU long link": (tar_member("x", tarfile.GNUTYPE_LONGLINK, 60_000_000), *[b"x" * 1_000_000] * 60),
@@ -529,8 +522,8 @@ HUGE_HEADERS = {
     "sparse without an end": (old_sparse(0, False),),
     "old sparse": (old_sparse(0, False), *[old_sparse(2000, True)[512:]] * 20),
     "sparse 1.0": (SPARSE_1_0, tar_member("demo-1.0/x", size=60_000_000), b"999999999\n", *[b"1\n" * 500_000] * 60),
-    "sparse 0.1": (pax(GNU__sparse__map=",".join("1" * 1000)), tar_member("demo-1.0/x")),
-    "sparse 0.1, not numbers": (pax(GNU__sparse__map="1,x"), tar_member("demo-1.0/x")),
+    "sparse 0.1": (pax({"GNU.sparse.map": ",".join("1" * 1000)}), tar_member("demo-1.0/x")),
+    "sparse 0.1, not numbers": (pax({"GNU.sparse.map": "1,x"}), tar_member("demo-1.0/x")),
 }
 
 
@@ -695,17 +688,16 @@ class Live:
 
     def __init__(self, folder: Path) -> None:
         self.server = Server(folder / "data", USERS=CREDENTIALS, MAX_UPLOAD="1")
-        self.packages, self.incoming = folder / "data" / "packages", folder / "data" / "incoming"
+        self.packages, self.incoming = folder / "data" / "packages", folder / "data" / "packages" / ".incoming"
         host, port = self.server.url.removeprefix("http://").split(":")
         self.address = (host, int(port))
         self.wheel = make_wheel(folder, "demo", "1.0")
         self.body = form_body(self.wheel)
         bystander = make_wheel(folder, "bystander", "1.0")
         assert b" 200 OK\r\n" in self.send(self.head(form_body(bystander)), form_body(bystander))
-        self.before = self.stored()
 
     def stored(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in self.packages.iterdir()}
+        return {path.name: path.read_bytes() for path in self.packages.iterdir() if path.is_file()}
 
     def head(self, body: bytes | None, *headers: str, method: str = "POST", path: str = "/legacy/") -> bytes:
         """The head of a request; of an upload of ``body``, None to tell its length otherwise."""
@@ -723,13 +715,15 @@ class Live:
                     if isinstance(piece, float):
                         time.sleep(piece)
                         continue
-                    for start in range(0, len(piece), 65536):
-                        if select.select([connection], [], [], 0)[0]:  # the answer is there, or the end
-                            break
-                        connection.sendall(piece[start : start + 65536])
+                    for some in pieces_of(piece, 65536):
+                        if select.select([connection], [], [], 0)[0]:
+                            answer += connection.recv(65536)
+                            if answer != b"HTTP/1.1 100 Continue\r\n\r\n":  # it has decided
+                                break
+                        connection.sendall(some)
                 if hang_up:
                     connection.shutdown(socket.SHUT_WR)
-            except ConnectionError:
+            except OSError:
                 pass
             try:
                 while received := connection.recv(65536):
@@ -738,10 +732,10 @@ class Live:
                 pass
         return answer
 
-    def check(self, case: str) -> None:
+    def check(self, case: str, before: dict[str, bytes]) -> None:
         """Nothing was stored or left behind, nothing was logged as an error, and the next request is answered."""
         assert self.server.open("/simple/bystander/", CREDENTIALS).status == 200, case
-        assert self.stored() == self.before, case
+        assert self.stored() == before, case
         self.server.wait_for(lambda: not list(self.incoming.iterdir()))
         said = "".join(self.server.said)
         assert "Traceback" not in said, case
@@ -834,18 +828,20 @@ WIRES: dict[str, Wire] = {
 @pytest.mark.parametrize("case", WIRES)
 def test_what_no_client_should_send(live: Live, case: str) -> None:
     pieces, hang_up, status = WIRES[case]
+    before = live.stored()
     answer = live.send(*pieces(live), hang_up=hang_up)
     if status:
         assert answer.startswith(b"HTTP/1.1 %d " % status), answer
         sentence(answer)
     else:
         assert re.match(rb"HTTP/1\.1 4\d\d |\Z", answer), answer
-    live.check(case)
+    live.check(case, before)
 
 
-def test_what_is_odd_but_fine(live: Live) -> None:
-    """The wheel arrives; the second half of the cases brings it again."""
-    body, length = live.body, len(live.body)
+def test_what_is_odd_but_fine(live: Live, tmp_path: Path) -> None:
+    """The first case brings a wheel, the others bring it again."""
+    wheel, before = make_wheel(tmp_path, "odd", "1.0"), live.stored()
+    body = form_body(wheel)
     slowly = [piece for each in pieces_of(body, len(body) // 20) for piece in (each, 0.05)]
     cases: dict[str, tuple[bytes | float, ...]] = {
         "chunks": (live.head(None, CHUNKED), chunks(body) + b"0\r\n\r\n"),
@@ -853,7 +849,7 @@ def test_what_is_odd_but_fine(live: Live) -> None:
         "chunks with trailers": (live.head(None, CHUNKED), chunks(body) + b"0\r\nX: y\r\n\r\n"),
         "chunks win": (live.head(body[:-9], CHUNKED), chunks(body) + b"0\r\n\r\n"),
         "expect": (live.head(body, "Expect: 100-continue"), 0.2, body),
-        "the same length twice": (live.head(body, f"Content-Length: {length}"), body),
+        "the same length twice": (live.head(body, f"Content-Length: {len(body)}"), body),
         "slowly": (live.head(body), *slowly),
         "a slow head": (*(x for each in pieces_of(live.head(body), 40) for x in (each, 0.02)), body),
         "HTTP/1.0": (live.head(body).replace(b"HTTP/1.1", b"HTTP/1.0", 1), body),
@@ -864,14 +860,25 @@ def test_what_is_odd_but_fine(live: Live) -> None:
         answer = live.send(*pieces).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
         assert re.match(rb"HTTP/1\.[01] 200 OK\r\n", answer), (case, answer)
         assert answer.endswith(b"is in the index already.\n" if number else b"is in the index.\n"), (case, answer)
-    assert live.stored() == {**live.before, live.wheel.name: live.wheel.read_bytes()}
-    answer = live.send(live.head(b"", method="DELETE", path=f"/packages/{live.wheel.name}"))
-    assert b" 200 OK\r\n" in answer
-    (live.packages / f"{live.wheel.name}.deleted").unlink()
-    live.check("afterwards")
+    live.check("afterwards", {**before, wheel.name: wheel.read_bytes()})
+
+
+def test_a_reason_that_comes_slowly(live: Live) -> None:
+    key = "bystander-1.0-py3-none-any.whl.yanked"
+    for head, pieces in (
+        (live.head(b"a good reason", method="PUT", path=f"/packages/{key}"), (b"a good", 0.3, b" reason")),
+        (
+            live.head(None, CHUNKED, method="PUT", path=f"/packages/{key}"),
+            (chunks(b"a good"), 0.3, chunks(b" reason"), b"0\r\n\r\n"),
+        ),
+    ):
+        assert live.send(head, *pieces).startswith(b"HTTP/1.1 200 ")
+        assert live.stored()[key] == b"a good reason"
+        assert live.send(live.head(b"", method="DELETE", path=f"/packages/{key}")).startswith(b"HTTP/1.1 200 ")
 
 
 def test_connections_that_end_in_the_middle(live: Live) -> None:
+    before = live.stored()
     request = live.head(live.body) + live.body
     chunked = live.head(None, CHUNKED) + chunks(live.body)
     for sent in (request[:20], request[:200], request[: len(live.head(live.body)) + 300], request[:-1], chunked[:-50]):
@@ -881,17 +888,18 @@ def test_connections_that_end_in_the_middle(live: Live) -> None:
                 time.sleep(0.05)
                 if reset:  # RST instead of FIN
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        live.check(ascii(sent[-20:]))
+        live.check(ascii(sent[-20:]), before)
 
 
 def test_a_file_over_the_limit_that_fits_with_its_form(live: Live, tmp_path: Path) -> None:
+    before = live.stored()
     noise = hashlib.shake_256(b"noise").digest(MEGABYTE)
     path = make_wheel(tmp_path, "demo", "1.0", files={"noise": noise})
     body = form_body(path)
     answer = live.send(live.head(body), body)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert path.name in sentence(answer)
-    live.check("over the limit")
+    live.check("over the limit", before)
 
 
 def test_refusals_over_the_wire_in_json(live: Live) -> None:
@@ -902,13 +910,14 @@ def test_refusals_over_the_wire_in_json(live: Live) -> None:
 
 
 def test_credentials_come_before_the_body(live: Live) -> None:
+    before = live.stored()
     wrong = base64.b64encode(b"alice:wrong").decode()
     head = live.head(BIG).replace(basic(CREDENTIALS).encode(), f"Basic {wrong}".encode())
     for pieces in ((head,), (head, BIG)):
         answer = live.send(*pieces)
         assert answer.startswith(b"HTTP/1.1 401 ")
         sentence(answer)
-    live.check("wrong password")
+    live.check("wrong password", before)
 
 
 def test_files_that_are_none_in_the_store_are_left_alone(client: Client) -> None:

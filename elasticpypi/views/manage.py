@@ -4,6 +4,7 @@ PUT and DELETE cannot be sent by a form of another site, so no token is needed a
 """
 
 from flask import Blueprint, Response, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from elasticpypi import manage
 from elasticpypi.errors import BadUpload, Forbidden, TooLarge
@@ -51,10 +52,11 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _text() -> str:
-    if (request.content_length or 0) > LARGEST_BODY:
-        raise TooLarge(f"A decision has at most {LARGEST_BODY} bytes.")
+    request.max_content_length = LARGEST_BODY
     try:
-        return request.stream.read(LARGEST_BODY).decode("utf-8")
+        return request.get_data(cache=False).decode("utf-8")
+    except RequestEntityTooLarge:
+        raise TooLarge(f"A decision has at most {LARGEST_BODY} bytes.") from None
     except UnicodeDecodeError:
         raise BadUpload("The text is not UTF-8.") from None
 

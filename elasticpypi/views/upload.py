@@ -20,6 +20,8 @@ def blueprint(services: Services) -> Blueprint:
     @views.post("/simple/")
     def file() -> Response:
         form = {**request.args.to_dict(flat=False), **request.form.to_dict(flat=False)}
+        while request.stream.read(65536):  # what was declared has to come; if it does not, this is a 400 (REQ-128)
+            pass
         for field in request.files:
             if field not in ("content", "gpg_signature"):
                 raise BadUpload(f"The field {field!r} came as a file: send it as text.")
