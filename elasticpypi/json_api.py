@@ -1,4 +1,4 @@
-"""PyPI's JSON API, as far as tools read it (REQ-151; docs.pypi.org/api/json): Dependabot's cooldown, Renovate."""
+"""PyPI's JSON API, as far as tools read it (REQ-151): Dependabot's cooldown, Renovate."""
 
 from typing import Any
 from urllib.parse import quote

@@ -6,7 +6,7 @@ from typing import get_args
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from elasticpypi import distribution, filename, sync
+from elasticpypi import distribution, filename, metadata, sync
 from elasticpypi.errors import BadUpload, NotFound
 from elasticpypi.model import File, Status
 from elasticpypi.wiring import Services
@@ -54,7 +54,7 @@ def files_of(services: Services, what: str) -> list[str]:
     if not equals:
         return [_file(services, what).filename]
     project = services.index.project(filename.project_name(spelled.strip()))
-    wanted = distribution.version("the release", version.strip())
+    wanted = metadata.version("the release", version.strip())
     found = [file.filename for file in project.files if Version(file.version) == wanted] if project else []
     if not found:
         raise NotFound(f"There is no release {what!r} in this index.")

@@ -55,7 +55,12 @@ def test_every_module_is_in_architecture() -> None:
 def test_every_module_has_a_test_file() -> None:
     tests = {path.name for path in (ROOT / "tests").glob("test_*.py")}
     # Where the tests of a module have another name, since they look at it from outside.
-    elsewhere = {"errors": "test_views.py", "app": "test_views.py", "wiring": "test_cli.py"}
+    elsewhere = {
+        "errors": "test_views.py",
+        "app": "test_views.py",
+        "wiring": "test_cli.py",
+        "metadata": "test_distribution.py",
+    }
     for path in (ROOT / "elasticpypi").rglob("*.py"):
         if path.parent.name != "views" and not path.name.startswith("__"):
             assert elsewhere.get(path.stem, f"test_{path.name}") in tests, path
