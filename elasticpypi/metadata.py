@@ -11,6 +11,7 @@ from elasticpypi import filename
 from elasticpypi.errors import BadUpload
 
 LONGEST_REQUIRES_PYTHON = 500
+LONGEST_REQUIRES_DIST = 5000
 MOST_FIELDS = 500  # the standards know about forty
 KNOWN_VERSIONS = ("1.0", "1.1", "1.2", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6")
 
@@ -92,6 +93,8 @@ def _check_requires_python(raw: RawMetadata, _: filename.Name, file: str) -> Non
 
 def _check_requires_dist(raw: RawMetadata, _: filename.Name, file: str) -> None:
     for requirement in raw.get("requires_dist", []):
+        if len(requirement) > LONGEST_REQUIRES_DIST:
+            raise BadUpload(f"{file} has a Requires-Dist of more than {LONGEST_REQUIRES_DIST} characters.")
         try:
             Requirement(requirement)
         except (InvalidRequirement, ValueError, RecursionError) as error:

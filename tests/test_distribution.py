@@ -106,7 +106,7 @@ CORES = [
         metadata("demo", "1.0", requires_python=">=" + "3" * 600),
         "Requires-Python in METADATA is longer than 500 characters",
     ),
-    (metadata("demo", "1.0", requires_dist=["a; " + "(" * 5000]), "Requires-Dist 'a; ((("),
+    (metadata("demo", "1.0", requires_dist=["a; " + "(" * 4900]), "Requires-Dist 'a; ((("),
     (f"Metadata-Version: 2.1\nName: demo\nVersion: {'1' * 5000}\n".encode(), "'1111111"),
     (metadata("demo", "1.0", requires_python="junk"), "Requires-Python 'junk' in METADATA is no version specifier"),
     (metadata("demo", "1.0", requires_dist=["junk junk"]), "Requires-Dist 'junk junk' in METADATA cannot be read"),

@@ -29,8 +29,8 @@ import pytest
 from packaging.utils import NormalizedName
 from werkzeug.test import TestResponse
 
-from elasticpypi import archive, filename
-from elasticpypi.archive import core_metadata
+from elasticpypi import filename
+from elasticpypi.archive import core_metadata, tars
 from elasticpypi.distribution import SINGLE, check_upload
 from elasticpypi.errors import BadUpload
 from elasticpypi.local.directory import DirectoryFiles
@@ -353,6 +353,7 @@ ODD_CORES = {
     "half a megabyte of version": core(version="1." * 250_000 + "0"),
     "many parentheses": core(f"Requires-Dist: x; {'(' * 5000}"),
     "many parentheses that fit": core(f"Requires-Dist: x; {'(' * 5000}os_name == 'a'{')' * 5000}"),
+    "specifiers without an end": core(f"Requires-Dist: x{'>=1,' * 250_000}>=1"),
     "messages in messages": core("Content-Type: message/rfc822", text="Content-Type: message/rfc822\n\n" * 5000),
     "parts in parts": core("Content-Type: multipart/mixed; boundary=0", text=MULTIPARTS),
     "a Requires-Python that no record can hold": core(f"Requires-Python: {'>=3.8,' * 80_000}>=3"),
@@ -369,7 +370,7 @@ def test_metadata_that_breaks_parsers(refusals: Refusals) -> None:
         start = time.monotonic()
         refusals.file(WHEEL.filename, wheel_of(data))
         refusals.file(SDIST.filename, tar_bytes({"demo-1.0/PKG-INFO": data}))
-        assert time.monotonic() - start < 20, case
+        assert time.monotonic() - start < 10, case
 
 
 def test_metadata_that_costs_time(client: Client, tmp_path: Path) -> None:
@@ -518,6 +519,7 @@ HUGE_HEADERS = {
     "GNU long name": (tar_member("x", tarfile.GNUTYPE_LONGNAME, 60_000_000), *[b"x" * 1_000_000] * 60),
     "GNU long link": (tar_member("x", tarfile.GNUTYPE_LONGLINK, 60_000_000), *[b"x" * 1_000_000] * 60),
     "pax digits": (tar_member("x", tarfile.XHDTYPE, 60_000_000), *[b"1" * 1_000_000] * 60),
+    "pax digits in a smaller header": (tar_member("x", tarfile.XHDTYPE, 250_000), padded(b"1" * 250_000)),
     "pax for all": (tar_member("x", tarfile.XGLTYPE, 60_000_000), *[b"1" * 1_000_000] * 60),
     "sparse without an end": (old_sparse(0, False),),
     "old sparse": (old_sparse(0, False), *[old_sparse(2000, True)[512:]] * 20),
@@ -538,7 +540,7 @@ def test_headers_of_a_tar_file_are_bounded(case: str) -> None:
 
 def test_a_long_header_in_a_large_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large file may unpack to 50 times as much, but no header may."""
-    monkeypatch.setattr(archive, "SMALL", 1 << 40)
+    monkeypatch.setattr(tars, "SMALL", 1 << 40)
     data = packed(
         GOOD_TAR, tar_member("x", tarfile.GNUTYPE_LONGNAME, 200_000_000), *[bytes(1_000_000)] * 200, bytes(512)
     )

@@ -14,7 +14,7 @@ from elasticpypi.config import SETTINGS
 from tests.deploying import BUCKET, PASSWORD, ROOT, Package, make_package, osls, packaged
 
 SECRETS = {"USERNAME", "PASSWORD", "USERS"}
-ONE_MACHINE = {"DATA", "HOST", "PORT", "WORKERS"}
+ONE_MACHINE = {"DATA", "LISTEN", "PORT", "WORKERS"}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TABLE = {"GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"}
 RIGHTS = {

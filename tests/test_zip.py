@@ -28,7 +28,7 @@ MODULES = {
     "serverless_wsgi.py",
     "werkzeug",
 }
-LEFT_OUT = r"elasticpypi/(__main__|cli|local|serve\w*|watch\w*)\.py"
+LEFT_OUT = r"elasticpypi/((__main__|cli|server)\.py|local/.*)"
 
 
 @pytest.fixture(scope="module")

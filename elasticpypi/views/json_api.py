@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Blueprint, Response, request
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from elasticpypi import json_api
 from elasticpypi.errors import NotFound
@@ -27,7 +27,7 @@ def blueprint(services: Services) -> Blueprint:
                 raise NotFound(f"There is no project {normalized!r} in this index.")
             try:
                 wanted = Version(version) if version else json_api.latest(project)
-            except InvalidVersion:
+            except ValueError:  # InvalidVersion, or a number with thousands of digits
                 raise NotFound(f"{version[:80]!r} is not a version.") from None
             file = json_api.described(project, wanted)
             if file is None:
