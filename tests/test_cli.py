@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,6 @@ def runner(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_
 
 
 def opened(tmp_path: Path, runner: CliRunner) -> Services:
-    import os
 
     return services(
         Config.from_env({name: os.environ[name] for name in ("BUCKET", "TABLE", "DATA") if name in os.environ})
@@ -139,3 +141,10 @@ def test_every_command_explains_itself(runner: CliRunner, command: list[str]) ->
     done = runner.invoke(main, [*command, "--help"])
     assert done.exit_code == 0
     assert "Usage:" in done.output
+
+
+def test_aws_without_boto3_is_said() -> None:
+    script = "import sys; sys.modules['boto3'] = None; from elasticpypi.cli import main; main(['reindex'])"
+    environ = {"PATH": os.environ["PATH"], "BUCKET": "b", "TABLE": "t"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environ, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: AWS needs boto3: pip install boto3.\n")
