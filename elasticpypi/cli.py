@@ -140,7 +140,7 @@ def status(project: str, status: str, reason: str, data: Path | None) -> None:
 @data_option
 def password(data: Path | None) -> None:
     """Set a new password for the user that the first start made."""
-    from elasticpypi import server
+    from elasticpypi import first_user
 
     config = _config(data=data)
     if config.on_aws or config.users:
@@ -151,7 +151,7 @@ def password(data: Path | None) -> None:
             raise click.ClickException("The two are not the same: nothing was changed.")
     else:
         chosen = sys.stdin.readline().rstrip("\n")
-    click.echo(server.set_password(config.data, f"http://{config.listen}:{config.port}", chosen))
+    click.echo(first_user.set_password(config.data, f"http://{config.listen}:{config.port}", chosen))
     click.echo("It holds from the next start.")
 
 

@@ -1,4 +1,4 @@
-"""One machine: the web server and its workers, the watcher of the folder, the first user.
+"""One machine: the web server and its workers, and the watcher of the folder.
 
 Granian (RATIONALE.md says why) serves the application in spawned worker processes; the main process
 brings the index up to date, watches the folder and passes signals on.
@@ -8,24 +8,20 @@ import ctypes
 import logging
 import multiprocessing
 import os
-import secrets
 import signal
 import socket
-import string
 import sys
 import threading
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-from elasticpypi import __version__, sync, wiring
-from elasticpypi.config import SAMPLE_PASSWORD, Config
+from elasticpypi import __version__, first_user, sync, wiring
+from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
 
-FIRST_USER = "elasticpypi"
 THREADS = 64  # per worker; one serves one request, and is held by a client that is slow
 MANY = 100
 PATIENCE = 30  # seconds that a stop waits for requests in flight
@@ -83,8 +79,8 @@ def serve(config: Config) -> None:
     services.files.check()
     services.index.check()
     place = f"the bucket {config.bucket}" if config.on_aws else config.data.resolve()
-    users = _users(config) if config.users else _first_user(config, url)
-    click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/\n\n{users}", err=True)
+    click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/\n", err=True)
+    click.echo(first_user.login_help(config, url), err=True)
     stop = threading.Event()
     if not config.on_aws:
         _follow(services, stop)
@@ -190,74 +186,3 @@ def _shown_host(host: str) -> str:
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
-
-
-def _first_user(config: Config, url: str) -> str:
-    """See to it that somebody can log in; returns what to tell about it."""
-    path = password_file(config.data)
-    if not path.exists():
-        os.environ["USERS"] = f"{FIRST_USER}:none yet"
-        Config.from_env(os.environ)  # settings that speak of users fit this one, or stop the start here
-        return set_password(config.data, url)
-    try:
-        os.environ["USERS"] = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The file {str(path)!r} cannot be read: {error}.") from None
-    if not Config.from_env(os.environ).users:
-        raise ConfigurationError(f"The file {str(path)!r} has no user: elasticpypi password --data {config.data}")
-    name = os.environ["USERS"].partition(":")[0]
-    return f"The user is {name!r}. For a new password: elasticpypi password --data {config.data}"
-
-
-def _users(config: Config) -> str:
-    return f"Users: {', '.join(sorted(config.users))} (from the environment)."
-
-
-def password_file(data: Path) -> Path:
-    """Where the hash of the first user's password is."""
-    return data / "user"
-
-
-def set_password(data: Path, url: str, password: str = "") -> str:
-    """Store the hash of a password ("": a random one) for the first user; returns how to use it, to be shown once."""
-    from werkzeug.security import generate_password_hash
-
-    if password == SAMPLE_PASSWORD:
-        raise ConfigurationError("This is the sample password that everybody can read: choose another.")
-    alphabet = string.ascii_letters + string.digits  # survives URLs, netrc, ini files and shells (REQ-87)
-    password = password or "".join(secrets.choice(alphabet) for _ in range(24))
-    line = f"{FIRST_USER}:{generate_password_hash(password)}"
-    data.mkdir(parents=True, exist_ok=True)
-    path = password_file(data)
-    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{line}\n")
-    new.replace(path)
-    os.environ["USERS"] = line
-    return how_to_use(url, FIRST_USER, password)
-
-
-def how_to_use(url: str, user: str, password: str) -> str:
-    """Lines to paste; ``url`` is the server's address without a path."""
-    scheme, _, rest = url.partition("://")
-    index = f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}/simple/"
-    return f"""\
-User {user}, password {password}  (shown only now)
-
-Index URL   {index}
-pip         pip install --index-url {index} PROJECT
-uv          uv pip install --index-url {index} PROJECT
-twine       twine upload --repository-url {url}/legacy/ -u {user} -p {password} dist/*
-
-~/.pypirc, for twine upload -r {FIRST_USER} dist/*
-    [distutils]
-    index-servers = {FIRST_USER}
-    [{FIRST_USER}]
-    repository = {url}/legacy/
-    username = {user}
-    password = {password}
-
-~/.config/pip/pip.conf
-    [global]
-    index-url = {index}
-"""

@@ -60,6 +60,7 @@ def test_every_module_has_a_test_file() -> None:
         "app": "test_views.py",
         "wiring": "test_cli.py",
         "metadata": "test_distribution.py",
+        "first_user": "test_server.py",
         **dict.fromkeys(("zips", "tars", "shape"), "test_archive.py"),
     }
     for path in (ROOT / "elasticpypi").rglob("*.py"):

@@ -1,0 +1,81 @@
+"""One machine without any user set: the one that the first start makes, and how to use the index as that user."""
+
+import os
+import secrets
+import string
+from pathlib import Path
+from urllib.parse import quote
+
+from elasticpypi.config import SAMPLE_PASSWORD, Config
+from elasticpypi.errors import ConfigurationError
+
+FIRST_USER = "elasticpypi"
+
+
+def login_help(config: Config, url: str) -> str:
+    """Who can log in, to be told at a start; makes the first user if nobody could."""
+    if config.users:
+        return f"Users: {', '.join(sorted(config.users))} (from the environment)."
+    path = password_file(config.data)
+    if not path.exists():
+        os.environ["USERS"] = f"{FIRST_USER}:none yet"
+        Config.from_env(os.environ)  # settings that speak of users fit this one, or stop the start here
+        return set_password(config.data, url)
+    try:
+        os.environ["USERS"] = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The file {str(path)!r} cannot be read: {error}.") from None
+    if not Config.from_env(os.environ).users:
+        raise ConfigurationError(f"The file {str(path)!r} has no user: elasticpypi password --data {config.data}")
+    name = os.environ["USERS"].partition(":")[0]
+    return f"The user is {name!r}. For a new password: elasticpypi password --data {config.data}"
+
+
+def password_file(data: Path) -> Path:
+    """Where the hash of the first user's password is."""
+    return data / "user"
+
+
+def set_password(data: Path, url: str, password: str = "") -> str:
+    """Store the hash of a password ("": a random one) for the first user; returns how to use it, to be shown once."""
+    from werkzeug.security import generate_password_hash
+
+    if password == SAMPLE_PASSWORD:
+        raise ConfigurationError("This is the sample password that everybody can read: choose another.")
+    alphabet = string.ascii_letters + string.digits  # survives URLs, netrc, ini files and shells (REQ-87)
+    password = password or "".join(secrets.choice(alphabet) for _ in range(24))
+    line = f"{FIRST_USER}:{generate_password_hash(password)}"
+    data.mkdir(parents=True, exist_ok=True)
+    path = password_file(data)
+    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{line}\n")
+    new.replace(path)
+    os.environ["USERS"] = line
+    return how_to_use(url, FIRST_USER, password)
+
+
+def how_to_use(url: str, user: str, password: str) -> str:
+    """Lines to paste; ``url`` is the server's address without a path."""
+    scheme, _, rest = url.partition("://")
+    index = f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}/simple/"
+    return f"""\
+User {user}, password {password}  (shown only now)
+
+Index URL   {index}
+pip         pip install --index-url {index} PROJECT
+uv          uv pip install --index-url {index} PROJECT
+twine       twine upload --repository-url {url}/legacy/ -u {user} -p {password} dist/*
+
+~/.pypirc, for twine upload -r {FIRST_USER} dist/*
+    [distutils]
+    index-servers = {FIRST_USER}
+    [{FIRST_USER}]
+    repository = {url}/legacy/
+    username = {user}
+    password = {password}
+
+~/.config/pip/pip.conf
+    [global]
+    index-url = {index}
+"""
