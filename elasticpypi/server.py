@@ -79,8 +79,8 @@ def serve(config: Config) -> None:
     services.files.check()
     services.index.check()
     place = f"the bucket {config.bucket}" if config.on_aws else config.data.resolve()
-    click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/\n", err=True)
-    click.echo(first_user.login_help(config, url), err=True)
+    help_text = first_user.login_help(config, url)
+    click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/\n\n{help_text}", err=True)
     stop = threading.Event()
     if not config.on_aws:
         _follow(services, stop)
