@@ -45,6 +45,8 @@ class Name:
 def project_name(text: str) -> NormalizedName:
     """A project name in any spelling → normalized; :class:`BadUpload` if it is none (PEP 503)."""
     try:
+        if len(text) > LONGEST:
+            raise InvalidName
         return canonicalize_name(text, validate=True)
     except InvalidName:
         raise BadUpload(

@@ -66,7 +66,7 @@ def _check_present(raw: RawMetadata, _: filename.Name, file: str) -> None:
 
 def _check_version_of_metadata(raw: RawMetadata, _: filename.Name, file: str) -> None:
     """A higher minor version may be read, a higher major one not (REQ-110)."""
-    if raw["metadata_version"].partition(".")[0] not in ("1", "2"):
+    if not re.fullmatch(r"[12]\.[0-9]{1,3}", raw["metadata_version"]):
         raise BadUpload(f"{file} has Metadata-Version {raw['metadata_version'][:20]!r}: 1.0 to 2.x can be read.")
 
 

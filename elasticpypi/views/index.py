@@ -57,6 +57,12 @@ def blueprint(services: Services) -> Blueprint:
         """Where hatch looks, below the address of uploads, for what is there already (REQ-136)."""
         return _project(normalize(name), f"{up}packages/")
 
+    @views.get("/+simple/<name>")
+    @views.get("/legacy/+simple/<name>")
+    @views.get("/simple/+simple/<name>")
+    def slash_beside_uploads(name: str) -> Response:
+        return _redirect(f"{normalize(name)}/")
+
     def _project(name: NormalizedName, packages: str) -> Response:
         def page() -> tuple[int, Any]:
             found = index.project(name)
