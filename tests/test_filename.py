@@ -96,3 +96,9 @@ def test_old_sdists_are_known_in_the_store_only(extension: str) -> None:
     assert (stored.project, str(stored.version), stored.kind) == ("demo", "1.0", "sdist")
     with pytest.raises(BadUpload):
         parse(f"demo-1.0{extension}")
+
+
+def test_a_project_name_has_a_length() -> None:
+    assert project_name("a" * 240) == "a" * 240
+    with pytest.raises(BadUpload, match="is not a project name"):
+        project_name("a" * 241)

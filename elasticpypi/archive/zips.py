@@ -19,7 +19,7 @@ from elasticpypi.archive.shape import (
 from elasticpypi.errors import BadUpload, Damaged
 from elasticpypi.filename import Name
 
-MAX_DIRECTORY = 64 * 1024 * 1024
+MAX_DIRECTORY = 32 * 1024 * 1024
 
 
 def wheel_metadata(file: BinaryIO, name: Name, thorough: bool) -> bytes:
