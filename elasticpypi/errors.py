@@ -12,6 +12,7 @@
     ├── AlreadyExists       409  the name is taken by other bytes
     ├── TooLarge            413  over the limit of an upload
     └── Unavailable         503  the store or the index cannot be reached
+        └── Changed         503  other bytes are there now than those that were asked for
     ConfigurationError           a setting is wrong or missing: the start stops
 
 The text of each is one sentence for the person at the other end, with the remedy where there is one.
@@ -73,6 +74,10 @@ class Unavailable(Refusal):
     """503: the store or the index cannot be reached; trying again later may help (REQ-72)."""
 
     status = 503
+
+
+class Changed(Unavailable):
+    """503: what was to be read or written has been replaced meanwhile."""
 
 
 class ConfigurationError(Exception):

@@ -41,11 +41,11 @@ class Files(Protocol):
         is of these very bytes, even if somebody has replaced them since.
         """
 
-    def open(self, key: str) -> BinaryIO:
-        """A seekable reader of the bytes as they are now; :class:`NotFound` if there is no such key.
+    def open(self, what: Stat | File) -> BinaryIO:
+        """A seekable reader of the very bytes that ``what`` tells of, by its key and revision. The caller closes it.
 
-        Reading on after the key changed goes on with the old bytes or raises :class:`Unavailable`,
-        it never mixes the two. The caller closes it.
+        :class:`NotFound` if the key is gone, :class:`Changed` if it has other bytes now: raised here or by a
+        later read, which may also go on with the bytes as they were.
         """
 
     def stat(self, key: str) -> Stat | None:

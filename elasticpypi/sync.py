@@ -15,7 +15,7 @@ from packaging.utils import NormalizedName, is_normalized_name
 
 from elasticpypi import distribution, filename
 from elasticpypi.distribution import Distribution
-from elasticpypi.errors import Damaged, NotFound, Unavailable
+from elasticpypi.errors import Changed, Damaged, NotFound, Unavailable
 from elasticpypi.filename import Name
 from elasticpypi.model import Decision, DecisionKind, File, Record
 from elasticpypi.stores import Check, Files, Index, Stat
@@ -88,7 +88,7 @@ def sync(files: Files, index: Index, key: str, *, force: bool = False) -> Outcom
         stat = files.stat(key)
         try:
             outcome = _write(files, index, means, key, stat, force)
-        except NotFound:  # removed between stat and open
+        except (NotFound, Changed):  # between stat and open
             continue
         if outcome.action == "unchanged":
             return Outcome(key, action)
@@ -115,7 +115,7 @@ def _write(files: Files, index: Index, means: Meaning, key: str, stat: Stat | No
     known = index.record(means.project, key)
     if known and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
-    with files.open(key) as content:
+    with files.open(stat) as content:
         try:
             dist = distribution.inspect(means.name, content, stat.sha256)
         except Damaged as error:
@@ -150,7 +150,7 @@ def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File
 
 
 def _decision(files: Files, means: Meaning, stat: Stat) -> Decision:
-    with files.open(stat.key) as content:
+    with files.open(stat) as content:
         text = content.read(LARGEST_DECISION).decode("utf-8", "replace")
     assert means.kind is not None
     # Whoever wrote it, pages get clean lines: the status in the first, all else in one.

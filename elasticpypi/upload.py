@@ -90,7 +90,7 @@ def _check_same(services: Services, dist: Distribution) -> Stat:
     found = stat and stat.sha256
     if stat and not found:
         try:
-            with services.files.open(dist.name.filename) as content:
+            with services.files.open(stat) as content:
                 found = sha256_of(content)
         except NotFound:
             found = None

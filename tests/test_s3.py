@@ -69,11 +69,11 @@ def test_a_link_is_the_same_within_a_window_and_lives_for_two(monkeypatch: pytes
 def test_an_object_is_read_with_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     data = bytes(1_000_000)
     files = S3Files(BUCKET)
-    files.save("a.bin", io.BytesIO(data), hashlib.sha256(data).hexdigest())
+    stat = files.save("a.bin", io.BytesIO(data), hashlib.sha256(data).hexdigest())
     calls = []
     real = files._s3.get_object
     monkeypatch.setattr(files._s3, "get_object", lambda **options: (calls.append(options["Range"]), real(**options))[1])
-    with files.open("a.bin") as content:
+    with files.open(stat) as content:
         while content.read(10_000):
             pass
         content.seek(500_000)
@@ -125,5 +125,5 @@ def test_a_bucket_that_is_not_there() -> None:
         files.check()
     with pytest.raises(Unavailable):
         list(files.list())
-    with pytest.raises((Unavailable, NotFound)):
-        files.open("a")
+    with pytest.raises((Unavailable, NotFound)), files.open(a_file("a", 10)) as content:
+        content.read()

@@ -21,7 +21,7 @@ from tests.conftest import Client
 def stored(services: Services) -> dict[str, bytes]:
     content = {}
     for stat in services.files.list():
-        with services.files.open(stat.key) as file:
+        with services.files.open(stat) as file:
             content[stat.key] = file.read()
     return content
 

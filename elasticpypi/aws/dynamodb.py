@@ -134,11 +134,18 @@ class DynamoIndex:
         was read, so what was read is true at the moment of writing.
         """
         for attempt in range(ATTEMPTS):
-            place = _sort("file", key)
-            head, known = self._snapshot(_key(name, "#project"), _key(name, place))
-            # What is read after the head is at least as new; the write below fails if it became newer.
-            if check and (project := self.project(name)):
-                check(project)
+            place = _key(name, _sort("file", key))
+            head: Item | None
+            known: Item | None
+            if check:
+                # The head comes first; what is read after it is at least as new, and the write fails if it is newer.
+                items = list(self._items(name))
+                head, records = (items[0], items[1:]) if items else (None, [])
+                known = next((each for each in records if each["sk"] == place["sk"]), None)
+                if head:
+                    check(_project(name, head, records))
+            else:
+                head, known = self._snapshot(_key(name, "#project"), place)
             if known == item:
                 return False
             actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, head, known, item)

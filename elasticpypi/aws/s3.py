@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from elasticpypi import aws
-from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
+from elasticpypi.errors import AlreadyExists, Changed, NotFound, Unavailable
 from elasticpypi.model import File
 from elasticpypi.stores import Stat
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # 6 MB of answer with base64 in it (AWS: Lambda quotas): 4.5 MB of file, and some room for headers.
 INLINE = 4_400_000
+TAIL = 128 * 1024  # bytes; the directory of almost every wheel
 
 
 class S3Files:
@@ -49,7 +50,7 @@ class S3Files:
         try:
             with _translated(key):
                 answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, **checksum, **condition)  # type: ignore[arg-type]
-        except _Changed:
+        except Changed:
             raise AlreadyExists(f"{key!r} already exists.") from None
         written = answer["ETag"].strip('"')
         stat = self.stat(key)
@@ -57,17 +58,14 @@ class S3Files:
             return stat
         return Stat(key, source.seek(0, io.SEEK_END), written, datetime.now(UTC), sha256)  # replaced at once
 
-    def open(self, key: str) -> BinaryIO:
-        stat = self.stat(key)
-        if stat is None:
-            raise NotFound(f"There is no key {key!r}.")
+    def open(self, what: Stat | File) -> BinaryIO:
+        request: Any = {"Bucket": self._bucket, "Key": what.key, "IfMatch": f'"{what.revision}"'}
 
         def fetch(start: int) -> Any:
-            with _translated(key):
-                same = f'"{stat.revision}"'
-                return self._s3.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-", IfMatch=same)["Body"]
+            with _translated(what.key):
+                return self._s3.get_object(**request, Range=f"bytes={start}-")["Body"]
 
-        return cast(BinaryIO, _ObjectReader(stat.size, fetch))
+        return cast(BinaryIO, _ObjectReader(what.size, fetch))
 
     def stat(self, key: str) -> Stat | None:
         try:
@@ -129,13 +127,18 @@ class _WindowedAuth(S3SigV4QueryAuth):
 
 
 class _ObjectReader(io.RawIOBase):
-    """Reads an object by ranges: one request as long as the reading goes forwards, one more per jump."""
+    """Reads an object by ranges: one request as long as the reading goes forwards, one more per jump.
+
+    Zip files are read from their end, back and forth: a jump into the last TAIL bytes fetches them all, once.
+    """
 
     def __init__(self, size: int, fetch: Callable[[int], Any]) -> None:
         self._size = size
         self._fetch = fetch
         self._position = 0
         self._stream: Any = None
+        self._tail_begin = max(0, size - TAIL)
+        self._tail: bytes | None = None
 
     def readable(self) -> bool:
         return True
@@ -157,10 +160,15 @@ class _ObjectReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._size or not len(buffer):
             return 0
-        if self._stream is None:
-            self._stream = self._fetch(self._position)
-        with _translated("the object"):
-            data = self._stream.read(len(buffer))
+        if self._stream is None and self._position >= self._tail_begin:
+            if self._tail is None:
+                self._tail = self._read(self._fetch(self._tail_begin))
+            begin = self._position - self._tail_begin
+            data = self._tail[begin : begin + len(buffer)]
+        else:
+            if self._stream is None:
+                self._stream = self._fetch(self._position)
+            data = self._read(self._stream, len(buffer))
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -169,14 +177,16 @@ class _ObjectReader(io.RawIOBase):
         self._drop()
         super().close()
 
+    @staticmethod
+    def _read(stream: Any, size: int | None = None) -> bytes:
+        with _translated("the object"):
+            data: bytes = stream.read(size)
+        return data
+
     def _drop(self) -> None:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-
-class _Changed(Unavailable):
-    """A condition on the object did not hold: it is there already, or is no longer what it was."""
 
 
 @contextmanager
@@ -189,7 +199,7 @@ def _translated(key: str) -> Iterator[None]:
         if code in ("404", "NoSuchKey", "NotFound"):
             raise NotFound(f"There is no key {key!r}.") from None
         if code in ("412", "PreconditionFailed", "409", "ConditionalRequestConflict"):
-            raise _Changed(f"{key!r} was changed by somebody else at the same moment.") from None
+            raise Changed(f"{key!r} was changed by somebody else at the same moment.") from None
         if code in ("NoSuchBucket", "SlowDown", "503", "500", "InternalError", "ServiceUnavailable", "RequestTimeout"):
             raise Unavailable(f"The bucket cannot be used now ({code}).") from error
         raise

@@ -13,7 +13,7 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from elasticpypi import sync
-from elasticpypi.errors import AlreadyExists, NotFound, Unavailable
+from elasticpypi.errors import AlreadyExists, Changed, NotFound, Unavailable
 from elasticpypi.model import File
 from elasticpypi.stores import Index, Stat
 
@@ -59,11 +59,16 @@ class DirectoryFiles:
             temporary.unlink(missing_ok=True)
         return _stat(key, written)
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, what: Stat | File) -> BinaryIO:
+        key = what.key
         try:
-            return self._path(key).open("rb")
+            content = self._path(key).open("rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotFound(f"There is no key {key!r}.") from None
+        if _stat(key, os.fstat(content.fileno())).revision != what.revision:
+            content.close()
+            raise Changed(f"{key!r} is being replaced: try again.")
+        return content
 
     def stat(self, key: str) -> Stat | None:
         try:

@@ -34,7 +34,7 @@ def blueprint(services: Services) -> Blueprint:
         link = services.files.url(file) if request.method == "GET" else None  # REQ-63: HEAD is answered here
         if link is not None:
             return Response(status=302, headers={"Location": link, "Cache-Control": "no-store"})  # REQ-60, REQ-70
-        return _answer(file, file.sha256, file.size, lambda: services.files.open(file.key))
+        return _answer(file, file.sha256, file.size, lambda: services.files.open(file))
 
     def metadata(named: Name) -> Response:
         found = services.index.metadata(named.project, named.filename)
@@ -64,7 +64,9 @@ def _answer(file: File, digest: str, size: int, content: Callable[[], BinaryIO])
         response.content_length = size
     if request.method == "GET" and response.status_code in (200, 206):
         start, stop = response.content_range.start or 0, response.content_range.stop or size
-        response.response = _chunks(content(), start, stop)
+        chunks = _chunks(content(), start, stop)
+        next(chunks)  # what goes wrong at once has a status of its own
+        response.response = chunks
     return response
 
 
@@ -78,8 +80,12 @@ def _settle_range(size: int) -> None:
 
 
 def _chunks(content: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    """Pieces of a file, after an empty one: by then the reading has begun."""
     with content:
         content.seek(start)
-        while start < stop and (chunk := content.read(min(CHUNK, stop - start))):
-            start += len(chunk)
+        chunk = content.read(min(CHUNK, stop - start))
+        yield b""
+        while chunk:
             yield chunk
+            start += len(chunk)
+            chunk = content.read(min(CHUNK, stop - start))

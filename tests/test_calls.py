@@ -1,0 +1,141 @@
+"""How many calls to AWS a request costs: every one is paid for, and waited for."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+
+from elasticpypi.aws.dynamodb import DynamoIndex
+from elasticpypi.aws.s3 import S3Files
+from elasticpypi.config import Config
+from elasticpypi.distribution import sha256_of
+from elasticpypi.sync import sync
+from elasticpypi.wiring import Services
+from tests.builders import make_sdist, make_wheel
+from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client
+
+JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
+LARGE = {"large.bin": os.urandom(5_000_000)}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The operations, in order, since the list was cleared last."""
+    made: list[str] = []
+    real = BaseClient._make_api_call
+
+    def counted(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        made.append(operation)
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    return made
+
+
+@pytest.fixture
+def client(aws: None, calls: list[str]) -> Client:
+    config = Config(users={USER: PASSWORD}, bucket=BUCKET, table=TABLE)
+    return Client(Services(config, S3Files(BUCKET), DynamoIndex(TABLE)))
+
+
+@pytest.fixture
+def made(client: Client, calls: list[str], tmp_path: Path) -> Callable[..., list[str]]:
+    """The calls of one request, after an upload of a small and a large wheel and another file."""
+    for wheel in (
+        make_wheel(tmp_path, "demo", "1.0"),
+        make_wheel(tmp_path, "demo", "2.0", files=LARGE),
+        make_sdist(tmp_path, "demo", "1.0"),
+    ):
+        assert client.upload(wheel).status_code == 200
+
+    def request(method: str, path: str, status: int = 200, **headers: str) -> list[str]:
+        calls.clear()
+        answer = client.request(method, path, headers=headers)
+        assert answer.status_code == status, answer.text
+        return calls
+
+    return request
+
+
+def test_a_project_page(made: Callable[..., list[str]], client: Client) -> None:
+    assert made("GET", "/simple/demo/", **JSON) == ["Query"]
+    etag = client.get("/simple/demo/", headers=JSON).headers["ETag"]
+    assert made("GET", "/simple/demo/", 304, **JSON, **{"If-None-Match": etag}) == ["GetItem"]
+    assert made("GET", "/simple/none/", 404) == ["Query"]
+
+
+def test_metadata(made: Callable[..., list[str]]) -> None:
+    assert made("GET", "/packages/demo-1.0-py3-none-any.whl.metadata") == ["BatchGetItem"]
+
+
+def test_a_download_through_the_application(made: Callable[..., list[str]]) -> None:
+    assert made("GET", "/packages/demo-1.0-py3-none-any.whl") == ["BatchGetItem", "GetObject"]
+    assert made("GET", "/packages/demo-1.0-py3-none-any.whl", 206, Range="bytes=-5") == ["BatchGetItem", "GetObject"]
+    assert made("HEAD", "/packages/demo-1.0-py3-none-any.whl") == ["BatchGetItem"]
+
+
+def test_a_redirect(made: Callable[..., list[str]]) -> None:
+    assert made("GET", "/packages/demo-2.0-py3-none-any.whl", 302) == ["BatchGetItem"]
+    assert made("HEAD", "/packages/demo-2.0-py3-none-any.whl") == ["BatchGetItem"]
+
+
+def test_the_root_list_is_one_call_per_megabyte(
+    made: Callable[..., list[str]], client: Client, calls: list[str]
+) -> None:
+    assert made("GET", "/simple/", **JSON) == ["Query"]
+    etag = client.get("/simple/", headers=JSON).headers["ETag"]
+    assert made("GET", "/simple/", 304, **JSON, **{"If-None-Match": etag}) == ["GetItem"]
+    table = boto3.resource("dynamodb").Table(TABLE)
+    with table.batch_writer() as batch:
+        for number in range(5000):  # of 230 bytes each
+            batch.put_item({"pk": "#projects", "sk": f"a{number:0217}"})
+    assert made("GET", "/simple/", **JSON) == ["Query", "Query"]
+
+
+def test_an_upload(client: Client, calls: list[str], tmp_path: Path) -> None:
+    first = ["Query", "PutObject", "HeadObject", "Query", "TransactWriteItems", "HeadObject"]
+    for version in ("1.0", "1.1"):
+        wheel = make_wheel(tmp_path, "demo", version)
+        calls.clear()
+        assert client.upload(wheel).status_code == 200
+        assert calls == first
+    calls.clear()
+    assert client.upload(wheel).status_code == 200  # the same again
+    assert calls == ["Query", "HeadObject"]
+
+
+def test_a_refused_upload_is_refused_early(client: Client, calls: list[str], tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    client.upload(wheel)
+    calls.clear()
+    assert client.upload(make_wheel(tmp_path, "demo", "1.0", files={"x": b"other"})).status_code == 409
+    assert calls == ["Query"]
+    calls.clear()
+    assert client.upload(wheel, name="other").status_code == 400
+    assert calls == []
+
+
+def test_the_event_of_an_upload(client: Client, calls: list[str], tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    client.upload(wheel)
+    calls.clear()
+    services = client.services
+    assert sync(services.files, services.index, wheel.name).action == "unchanged"
+    assert calls == ["HeadObject", "BatchGetItem"]
+
+
+@pytest.mark.parametrize(("size", "reads"), [(10, 1), (3_000_000, 2)])
+def test_the_event_of_a_direct_put(client: Client, calls: list[str], tmp_path: Path, size: int, reads: int) -> None:
+    """One read for the directory of a wheel, one for METADATA if that is far from it."""
+    files = client.services.files
+    wheel = make_wheel(tmp_path, "demo", "1.0", files={"zz.bin": os.urandom(size)})
+    with wheel.open("rb") as content:
+        files.save(wheel.name, content, sha256_of(content))
+    calls.clear()
+    assert sync(files, client.services.index, wheel.name).action == "written"
+    changed = ["TransactGetItems", "TransactWriteItems", "HeadObject"]
+    assert calls == ["HeadObject", "BatchGetItem", *["GetObject"] * reads, *changed]
