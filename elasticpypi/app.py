@@ -14,7 +14,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from elasticpypi.auth import CHALLENGE, gatekeeper
 from elasticpypi.config import MEGABYTE
 from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal
-from elasticpypi.views import download, health, index, json_api, manage, upload
+from elasticpypi.views import download, health, index, json_api, manage, sessions, upload
 from elasticpypi.wiring import Services
 
 LONGEST_MESSAGE = 500
@@ -74,7 +74,7 @@ def create_app(services: Services) -> Flask:
         ):
             raise Forbidden("Changes are not taken from pages of other sites.")
 
-    for module in (index, json_api, upload, download, manage, health):
+    for module in (index, json_api, upload, sessions, download, manage, health):
         app.register_blueprint(module.blueprint(services))
     app.register_error_handler(Exception, _refuse)
     return app

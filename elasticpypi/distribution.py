@@ -50,16 +50,23 @@ def check_upload(form: Form, file_name: str, content: BinaryIO) -> Distribution:
 
     :class:`BadUpload` with one sentence if anything does not fit; nothing is stored here.
     """
-    fields = _single_fields(form)
-    name = filename.parse(file_name)
-    for check in FORM_CHECKS:
-        check(fields, name)
+    fields, name = _check_form(form, file_name)
     size, digests = _digests(content, {DIGESTS[field] for field in DIGESTS if field in fields} | {"sha256"})
     if not size:
         raise BadUpload(f"{file_name!r} is empty.")
     _check_digests(fields, digests)
     data = archive.core_metadata(content, name)
     return Distribution(name, size, digests["sha256"].hex(), data, *metadata.check(data, name))
+
+
+def announced(form: Form, file_name: str, size: int) -> Distribution:
+    """What a form says of a file of ``size`` bytes that is still to come; :class:`BadUpload` as for an upload."""
+    fields, name = _check_form(form, file_name)
+    if "sha256_digest" not in fields:
+        raise BadUpload("A file that comes by parts needs the field 'sha256_digest'.")
+    return Distribution(
+        name, size, _digest_bytes("sha256_digest", fields["sha256_digest"], 32).hex(), None, None, False
+    )
 
 
 def warnings(form: Form, dist: Distribution) -> list[str]:
@@ -102,6 +109,14 @@ def sha256(data: bytes) -> str:
 def sha256_of(content: BinaryIO) -> str:
     """The digest of a file, read from its start."""
     return _digests(content, {"sha256"})[1]["sha256"].hex()
+
+
+def _check_form(form: Form, file_name: str) -> tuple[dict[str, str], filename.Name]:
+    fields = _single_fields(form)
+    name = filename.parse(file_name)
+    for check in FORM_CHECKS:
+        check(fields, name)
+    return fields, name
 
 
 def _single_fields(form: Form) -> dict[str, str]:

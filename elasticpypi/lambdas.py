@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,11 @@ log = logging.getLogger("elasticpypi")
 
 @cache
 def _services() -> Services:
-    return services(Config.from_env(os.environ))
+    from elasticpypi.aws.staging import S3Staging
+
+    config = Config.from_env(os.environ)
+    opened = services(config)
+    return replace(opened, staging=S3Staging(config.bucket, opened.files, config.link_seconds))
 
 
 @cache
@@ -49,7 +54,13 @@ def sync(event: dict[str, Any], context: object) -> None:
     from elasticpypi.aws.s3 import event_keys
     from elasticpypi.sync import sync_all
 
-    outcomes = list(sync_all(_services().files, _services().index, event_keys(event)))
+    keys = event_keys(event)
+    staged = [key for key in keys if key.startswith(".uploads/")]
+    outcomes = list(sync_all(_services().files, _services().index, (key for key in keys if key not in staged)))
+    if staged:
+        from elasticpypi import sessions
+
+        outcomes += sessions.finish_all(_services(), filter(sessions.is_staged, staged))
     for outcome in outcomes:
         log.info("%s: %s %s", outcome.action, outcome.key, outcome.reason)
     if failed := [outcome for outcome in outcomes if outcome.action == "failed"]:

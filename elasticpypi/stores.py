@@ -64,6 +64,25 @@ class Files(Protocol):
         """:class:`Unavailable` if the store cannot be read."""
 
 
+class Staging(Protocol):
+    """Where clients put the parts of a large file themselves; nobody sees it there."""
+
+    def begin(self, key: str) -> str:
+        """Begin an upload of parts to a key; its id."""
+
+    def parts(self, key: str, upload: str) -> dict[int, int] | None:
+        """Number (from 1) and size in bytes of the parts that are there; None once they were joined."""
+
+    def link(self, key: str, upload: str, number: int) -> str:
+        """Where a part can be PUT without credentials for a while, again if need be."""
+
+    def join(self, key: str, upload: str) -> None:
+        """Make one file of the parts; nothing happens if that was done already."""
+
+    def promote(self, staged: Stat, key: str, *, overwrite: bool = False) -> Stat:
+        """Copy a file within the store, as :meth:`Files.save` saves: :class:`AlreadyExists` if the key is taken."""
+
+
 Check = Callable[[Project], None]
 
 

@@ -1,6 +1,7 @@
 """An uploaded file → the store and the index: bytes first, then the record (REQ-125)."""
 
 import os
+from collections.abc import Callable
 from typing import BinaryIO
 
 from packaging.version import Version
@@ -20,25 +21,46 @@ def accept(services: Services, form: Form, file_name: str, content: BinaryIO) ->
     When this returns, every reader sees the file. The same file again is fine (REQ-112); other bytes
     under its name are :class:`AlreadyExists`, unless OVERWRITE allows them.
     """
-    files, index, overwrite = services.files, services.index, services.config.overwrite
+    check_size(services, file_name, content.seek(0, os.SEEK_END))
+    dist = check_upload(form, file_name, content)
+    return known(services, dist) or take(
+        services,
+        form,
+        dist,
+        lambda: services.files.save(file_name, content, dist.sha256, overwrite=services.config.overwrite),
+    )
+
+
+def check_size(services: Services, file_name: str, size: int) -> None:
+    """:class:`TooLarge` over MAX_UPLOAD; ``size`` in bytes."""
     limit = services.config.max_upload
-    if content.seek(0, os.SEEK_END) > limit:
+    if size > limit:
         raise TooLarge(
             f"{file_name[:200]} is larger than the {limit // MEGABYTE} MB that this index takes (MAX_UPLOAD)."
         )
-    dist = check_upload(form, file_name, content)
+
+
+def known(services: Services, dist: Distribution) -> str | None:
+    """A sentence if this very file is in the index already; a refusal if it cannot be taken."""
+    files, index = services.files, services.index
     if services.config.strict_names:
         filename.check_spelling(dist.name)
     project = index.project(dist.name.project)
     if project is not None:
         _check_project(project, dist)
-        if there := _same_file(project, dist, overwrite):
+        if there := _same_file(project, dist, services.config.overwrite):
             if files.stat(there.key):
-                return f"{file_name} is in the index already."
+                return f"{dist.name.filename} is in the index already."
             sync.sync(files, index, there.key)  # removed from the store, and the event of it is on its way
-    ours = True
+    return None
+
+
+def take(services: Services, form: Form, dist: Distribution, store: Callable[[], Stat]) -> str:
+    """Have ``store`` store a checked file, as :meth:`Files.save` does, and put it into the index."""
+    files, index, overwrite = services.files, services.index, services.config.overwrite
+    file_name, ours = dist.name.filename, True
     try:
-        stat = files.save(file_name, content, dist.sha256, overwrite=overwrite)
+        stat = store()
     except AlreadyExists:
         # Not in the index yet: another upload at this moment, or put into the store directly.
         stat, ours = _check_same(services, dist), False

@@ -4,16 +4,20 @@ from dataclasses import dataclass
 
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
-from elasticpypi.stores import Files, Index
+from elasticpypi.stores import Files, Index, Staging
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the views, the sync function and the commands work with."""
+    """What the views, the sync function and the commands work with.
+
+    ``staging`` is there where requests are too small for a large file: behind API Gateway.
+    """
 
     config: Config
     files: Files
     index: Index
+    staging: Staging | None = None
 
 
 def services(config: Config) -> Services:

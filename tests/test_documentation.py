@@ -61,6 +61,7 @@ def test_every_module_has_a_test_file() -> None:
         "wiring": "test_cli.py",
         "metadata": "test_distribution.py",
         "first_user": "test_server.py",
+        "staging": "test_sessions.py",
         **dict.fromkeys(("zips", "tars", "shape"), "test_archive.py"),
     }
     for path in (ROOT / "elasticpypi").rglob("*.py"):

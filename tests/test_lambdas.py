@@ -3,15 +3,18 @@
 import base64
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 import pytest
+import requests
 
 from elasticpypi import lambdas
 from elasticpypi.aws.dynamodb import DynamoIndex
-from tests.builders import make_wheel
+from tests.builders import make_wheel, upload_form
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic
 
 HOST = "abc123.execute-api.us-east-1.amazonaws.com"
@@ -77,6 +80,23 @@ def test_one_bad_record_fails_the_event_but_not_the_others(
     assert DynamoIndex(TABLE).projects()[1] == ["demo"]
 
 
+def test_a_staged_file_is_checked_and_moved(deployed: Any, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0", files={"large.bin": os.urandom(5_000_000)})
+    size = str(wheel.stat().st_size)
+    announced = request(
+        "/uploads/",
+        **{"Authorization": basic(f"{USER}:{PASSWORD}"), "Content-Type": "application/x-www-form-urlencoded"},
+    )
+    body = urlencode({**upload_form(wheel), "filename": wheel.name, "size": size})
+    state = json.loads(deployed.api({**announced, "httpMethod": "POST", "body": body}, None)["body"])
+    requests.put(state["missing"]["1"], data=wheel.read_bytes(), timeout=10).raise_for_status()
+    done = {**request(f"/uploads/{state['id']}", Authorization=announced["headers"]["Authorization"])}
+    assert deployed.api({**done, "httpMethod": "POST"}, None)["statusCode"] == 202
+    deployed.sync(event(f".uploads/{state['id']}.session", f".uploads/{state['id']}"), None)
+    assert json.loads(deployed.api(done, None)["body"])["state"] == "done"
+    assert DynamoIndex(TABLE).projects()[1] == ["demo"]
+
+
 def test_sync_needs_no_password(deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("USERNAME", "PASSWORD"):
         monkeypatch.delenv(name)
@@ -112,8 +132,6 @@ def test_the_authorizer(deployed: Any) -> None:
 def test_a_body_arrives_as_it_was(deployed: Any, tmp_path: Path) -> None:
     from werkzeug.datastructures import FileStorage
     from werkzeug.test import encode_multipart
-
-    from tests.builders import upload_form
 
     wheel = make_wheel(tmp_path, "demo", "1.0")
     content = FileStorage(io.BytesIO(wheel.read_bytes()), filename=wheel.name)

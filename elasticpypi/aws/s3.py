@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 # 6 MB of answer with base64 in it (AWS: Lambda quotas): 4.5 MB of file, and some room for headers.
 INLINE = 4_400_000
 TAIL = 128 * 1024  # bytes; the directory of almost every wheel
+SKIP = 1024 * 1024  # bytes that are sooner read than jumped over
+
+# The regional endpoint and SigV4: boto3's default may give global links of the old style.
+STYLE: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+REGIONAL = Config(signature_version="s3v4", s3=STYLE, retries={"mode": "standard"})
 
 
 class S3Files:
@@ -38,17 +43,14 @@ class S3Files:
     def __init__(self, bucket: str, link_seconds: int = 3600) -> None:
         self._bucket = bucket
         self._link_seconds = link_seconds
-        # The regional endpoint and SigV4: boto3's default may give global links of the old style.
-        style: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
-        config = Config(signature_version="s3v4", s3=style, retries={"mode": "standard"})
-        self._s3: S3Client = aws.client("s3", config)
+        self._s3: S3Client = aws.client("s3", REGIONAL)
 
     def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
         source.seek(0)
         checksum = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
         condition = {} if overwrite else {"IfNoneMatch": "*"}
         try:
-            with _translated(key):
+            with translated(key):
                 answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, **checksum, **condition)  # type: ignore[arg-type]
         except Changed:
             raise AlreadyExists(f"{key!r} already exists.") from None
@@ -62,14 +64,14 @@ class S3Files:
         request: Any = {"Bucket": self._bucket, "Key": what.key, "IfMatch": f'"{what.revision}"'}
 
         def fetch(start: int) -> Any:
-            with _translated(what.key):
+            with translated(what.key):
                 return self._s3.get_object(**request, Range=f"bytes={start}-")["Body"]
 
         return cast(BinaryIO, _ObjectReader(what.size, fetch))
 
     def stat(self, key: str) -> Stat | None:
         try:
-            with _translated(key):
+            with translated(key):
                 answer = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
         except NotFound:
             return None
@@ -79,11 +81,11 @@ class S3Files:
         return Stat(key, answer["ContentLength"], answer["ETag"].strip('"'), answer["LastModified"], sha256)
 
     def delete(self, key: str) -> None:
-        with _translated(key):
+        with translated(key):
             self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     def list(self) -> Iterator[Stat]:
-        with _translated("*"):
+        with translated("*"):
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
                 for entry in page.get("Contents", []):
                     yield Stat(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
@@ -127,7 +129,7 @@ class _WindowedAuth(S3SigV4QueryAuth):
 
 
 class _ObjectReader(io.RawIOBase):
-    """Reads an object by ranges: one request as long as the reading goes forwards, one more per jump.
+    """Reads an object by ranges: one request as long as the reading goes forwards, one more per long jump.
 
     Zip files are read from their end, back and forth: a jump into the last TAIL bytes fetches them all, once.
     """
@@ -137,6 +139,7 @@ class _ObjectReader(io.RawIOBase):
         self._fetch = fetch
         self._position = 0
         self._stream: Any = None
+        self._reached = 0  # where the stream is
         self._tail_begin = max(0, size - TAIL)
         self._tail: bytes | None = None
 
@@ -152,14 +155,15 @@ class _ObjectReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         position = max(0, start + offset)
-        if position != self._position:
-            self._drop()
         self._position = position
         return position
 
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._size or not len(buffer):
             return 0
+        gap = self._position - self._reached
+        if self._stream is not None and not 0 <= gap <= SKIP:
+            self._drop()
         if self._stream is None and self._position >= self._tail_begin:
             if self._tail is None:
                 self._tail = self._read(self._fetch(self._tail_begin))
@@ -168,7 +172,10 @@ class _ObjectReader(io.RawIOBase):
         else:
             if self._stream is None:
                 self._stream = self._fetch(self._position)
+            elif gap:
+                self._read(self._stream, gap)
             data = self._read(self._stream, len(buffer))
+            self._reached = self._position + len(data)
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -179,7 +186,7 @@ class _ObjectReader(io.RawIOBase):
 
     @staticmethod
     def _read(stream: Any, size: int | None = None) -> bytes:
-        with _translated("the object"):
+        with translated("the object"):
             data: bytes = stream.read(size)
         return data
 
@@ -190,13 +197,13 @@ class _ObjectReader(io.RawIOBase):
 
 
 @contextmanager
-def _translated(key: str) -> Iterator[None]:
+def translated(key: str) -> Iterator[None]:
     """The errors of S3, by code and never by text (AWS: S3 error responses), as ours; the rest as they are."""
     try:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        if code in ("404", "NoSuchKey", "NotFound"):
+        if code in ("404", "NoSuchKey", "NotFound", "NoSuchUpload"):
             raise NotFound(f"There is no key {key!r}.") from None
         if code in ("412", "PreconditionFailed", "409", "ConditionalRequestConflict"):
             raise Changed(f"{key!r} was changed by somebody else at the same moment.") from None
