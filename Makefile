@@ -8,13 +8,17 @@ DATA = data
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: serve test lint demo conformance package clean
+.PHONY: serve test test-aws lint demo conformance package clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
 
 test: .venv/test
 	$(BIN)/python -m pytest $(ARGS)
+
+# What needs an AWS on this machine: the deployment, the roles, the contracts on DynamoDB Local and SeaweedFS.
+test-aws: .venv/test
+	$(BIN)/python -m pytest -m aws $(ARGS)
 
 lint: .venv/test
 	$(BIN)/ruff check .

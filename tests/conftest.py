@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -20,6 +21,7 @@ from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.stores import Files, Index
 from elasticpypi.wiring import Services
+from tests import servers
 from tests.builders import upload_form
 from tests.conformance import Recorder
 
@@ -36,37 +38,67 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder())
 
 
+def _set_up_aws(monkeypatch: pytest.MonkeyPatch, **endpoints: str) -> None:
+    names = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
+    for name, value in {**names, "AWS_DEFAULT_REGION": "us-east-1", **endpoints}.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty bucket and an empty table, in process."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    _set_up_aws(monkeypatch)
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket=BUCKET)
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        make_table(TABLE)
         yield
 
 
-@pytest.fixture(params=["folder", "s3"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+def make_table(name: str) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.dynamodb_local(tmp_path_factory.mktemp("dynamodb")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["folder", "s3", pytest.param("seaweedfs", marks=pytest.mark.aws)])
+def files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
     if request.param == "folder":
         return DirectoryFiles(tmp_path / "data")
-    request.getfixturevalue("aws")
-    return S3Files(BUCKET)
+    if request.param == "s3":
+        request.getfixturevalue("aws")
+        return S3Files(BUCKET)
+    _set_up_aws(monkeypatch, AWS_ENDPOINT_URL_S3=request.getfixturevalue("seaweedfs"))
+    bucket = f"bucket-{uuid4()}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return S3Files(bucket)
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Index:
+@pytest.fixture(params=["sqlite", "dynamodb", pytest.param("dynamodb-local", marks=pytest.mark.aws)])
+def index(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     if request.param == "sqlite":
         return SQLiteIndex(tmp_path / "index.db")
-    request.getfixturevalue("aws")
-    return DynamoIndex(TABLE)
+    if request.param == "dynamodb":
+        request.getfixturevalue("aws")
+        return DynamoIndex(TABLE)
+    _set_up_aws(monkeypatch, AWS_ENDPOINT_URL_DYNAMODB=request.getfixturevalue("dynamodb_local"))
+    table = f"table-{uuid4()}"
+    make_table(table)
+    return DynamoIndex(table)
 
 
 @pytest.fixture(params=["one machine", "aws"])

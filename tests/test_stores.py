@@ -12,10 +12,11 @@ from typing import BinaryIO
 import pytest
 from packaging.utils import NormalizedName
 
+from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.errors import AlreadyExists, Changed, NotFound
-from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.model import Decision, File, Project
 from elasticpypi.stores import Files, Index, Stat
+from tests.conftest import TABLE
 
 DEMO = NormalizedName("demo")
 OTHER = NormalizedName("other")
@@ -362,8 +363,9 @@ def test_many_writers_of_one_project_lose_nothing(index: Index) -> None:
     def write(number: int) -> bool:
         return index.put(a_file(f"demo-{number}.tar.gz", version=str(number)))
 
-    # The emulated table cannot take two calls at once; test_dynamodb.py has its conflicts.
-    with ThreadPoolExecutor(4 if isinstance(index, SQLiteIndex) else 1) as pool:
+    # The table of moto cannot take two calls at once.
+    moto = isinstance(index, DynamoIndex) and index._table == TABLE
+    with ThreadPoolExecutor(1 if moto else 4) as pool:
         assert all(pool.map(write, range(24)))
     project = index.project(DEMO)
     assert project is not None

@@ -1,18 +1,22 @@
 """One local AWS and one deployment for the whole run."""
 
+import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.aws.deployed import Index, deploy
 from tests.aws.local_aws import LocalAws
+from tests.builders import make_wheel
+from tests.clients.live import until
 from tests.deploying import require_osls
 
 
 @pytest.fixture(scope="session")
-def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+def local_aws(dynamodb_local: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     require_osls()
-    local = LocalAws(tmp_path_factory.mktemp("aws"))
+    local = LocalAws(tmp_path_factory.mktemp("aws"), dynamodb_local)
     yield local
     local.stop()
 
@@ -20,3 +24,13 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 @pytest.fixture(scope="session")
 def index(local_aws: LocalAws) -> Index:
     return deploy(local_aws)
+
+
+@pytest.fixture(scope="session")
+def large_wheel(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of 20 MB, put into the bucket and in the index, as the only file of the project ``large``."""
+    filler = {"filler.bin": hashlib.shake_128(b"large").digest(20_000_000)}
+    wheel = make_wheel(tmp_path_factory.mktemp("large"), "large", "1.0", files=filler)
+    index.put(wheel.name, wheel.read_bytes())
+    until(lambda: index.files("large"), "the file on the page")
+    return wheel

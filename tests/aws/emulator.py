@@ -1,9 +1,10 @@
 """The emulator process: MiniStack with what API Gateway and Lambda do beyond it, and a proxy in front.
 
-Runs in an environment of its own (see local_aws.py): ``emulator.py PROXY_PORT MINISTACK_PORT``.
+Runs in an environment of its own (see local_aws.py): ``emulator.py PROXY_PORT MINISTACK_PORT DYNAMODB REQUESTS``.
 
-Every client here honours HTTPS_PROXY. The proxy takes any host of amazonaws.com to MiniStack, so that
-the real URLs work without DNS: ``https://<api>.execute-api.us-east-1.amazonaws.com/dev/simple/``.
+Every client here honours HTTPS_PROXY. The proxy takes any host of amazonaws.com and example.com to MiniStack,
+so that the real URLs work without DNS: ``https://<api>.execute-api.us-east-1.amazonaws.com/dev/simple/``.
+The items of tables are in the DynamoDB Local at DYNAMODB. Every request is a line of JSON in the file REQUESTS.
 """
 
 import asyncio
@@ -12,10 +13,14 @@ import re
 import sys
 import threading
 import uuid
+from pathlib import Path
 from typing import Any
 
+import urllib3
 from ministack import app
+from ministack.core import lambda_runtime
 from ministack.services import apigateway_v1 as gateway
+from ministack.services import dynamodb
 
 MB = 1024 * 1024
 LAMBDA_PAYLOAD = 6 * MB + 100  # what Lambda itself reports as its limit
@@ -63,7 +68,12 @@ def build_event_of_rest_api(*args: Any, **options: Any) -> Any:
     event = build_event(*args, **options)
     del event["version"]  # only events of HTTP APIs have one
     host = (Headers(event["headers"]).get("host") or "").partition(":")[0]
-    event["requestContext"] |= {"domainName": host, "domainPrefix": host.partition(".")[0]}
+    context = event["requestContext"]
+    context |= {"domainName": host, "domainPrefix": host.partition(".")[0]}
+    if domain := gateway.find_domain_scope(host):
+        # The path has the base path of a custom domain in it, and never the stage.
+        [base] = gateway._base_path_mappings.get_scoped(*domain)
+        event["path"] = context["path"] = event["path"] if base == "(none)" else f"/{base}{event['path']}"
     return event
 
 
@@ -95,10 +105,75 @@ async def invoke_within_limits(*args: Any, **options: Any) -> Any:
     return status, renamed, body
 
 
+# The runtime of Lambda names the handler before it imports it, and writes what is logged.
+RUNTIME = """    sys.path.insert(0, code_dir)
+    import logging
+    os.environ["_HANDLER"] = f"{module_name}.{handler_name}"
+    logging.basicConfig(stream=sys.stderr, format="[%(levelname)s] %(message)s")
+"""
+
+ITEMS = {"GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"}
+ITEMS |= {"BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"}
+handle_dynamodb = dynamodb.handle_request
+pool = urllib3.PoolManager(maxsize=20)
+
+
+def dynamodb_with(endpoint: str) -> Any:
+    """Which tables there are, and who may use them, is MiniStack's; what is in them is DynamoDB Local's."""
+
+    def ask(headers: dict[str, str], operation: str, body: bytes) -> Any:
+        target = {"X-Amz-Target": f"DynamoDB_20120810.{operation}", "Content-Type": "application/x-amz-json-1.0"}
+        return pool.request("POST", endpoint, headers={**target, "Authorization": headers["authorization"]}, body=body)
+
+    def ask_with_tables(headers: dict[str, str], operation: str, body: bytes) -> Any:
+        answer = ask(headers, operation, body)
+        if answer.status == 400 and b"ResourceNotFoundException" in answer.data:
+            for table in dynamodb._tables.values():
+                definition = {name: table[name] for name in ("TableName", "KeySchema", "AttributeDefinitions")}
+                definition["BillingMode"] = "PAY_PER_REQUEST"
+                ask(headers, "CreateTable", json.dumps(definition).encode())
+            answer = ask(headers, operation, body)
+        return answer
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Any:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if operation not in ITEMS:
+            return await handle_dynamodb(method, path, headers, body, query)
+        answer = await asyncio.to_thread(ask_with_tables, headers, operation, body)
+        return answer.status, {"Content-Type": "application/x-amz-json-1.0"}, answer.data
+
+    return handle
+
+
+def logging_to(path: Path, answer: Any) -> Any:
+    """An ASGI application that says of each HTTP request who asked for what, and how many bytes the answer had."""
+
+    async def logged(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await answer(scope, receive, send)
+            return
+        headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        line = {"host": headers.get("host"), "client": headers.get("user-agent"), "method": scope["method"]}
+        line |= {"path": scope["path"], "target": headers.get("x-amz-target"), "status": None, "bytes": 0}
+
+        async def count(message: Any) -> None:
+            line["status"] = message.get("status", line["status"])
+            line["bytes"] += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await answer(scope, receive, count)
+        finally:
+            with path.open("a") as log:
+                log.write(json.dumps(line) + "\n")
+
+    return logged
+
+
 async def tunnel(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One CONNECT request: the host decides whether, never where to."""
     head = await reader.readuntil(b"\r\n\r\n")
-    if not re.match(rb"CONNECT ([a-z0-9-]+\.)+amazonaws\.com:443 ", head):
+    if not re.match(rb"CONNECT ([a-z0-9-]+\.)+(amazonaws|example)\.com:443 ", head):
         writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await writer.drain()
         writer.close()
@@ -128,6 +203,10 @@ if __name__ == "__main__":
     gateway._lambda_proxy_response = strict_proxy_response
     gateway._invoke_lambda_proxy_v1 = invoke_within_limits
     ports = int(sys.argv[1]), int(sys.argv[2])
+    worker = lambda_runtime._PYTHON_WORKER_SCRIPT
+    lambda_runtime._PYTHON_WORKER_SCRIPT = worker.replace("    sys.path.insert(0, code_dir)\n", RUNTIME, 1)
+    dynamodb.handle_request = dynamodb_with(sys.argv[3])
+    app.app = logging_to(Path(sys.argv[4]), app.app)
     threading.Thread(target=lambda: asyncio.run(serve_proxy(*ports)), daemon=True).start()
     app._port_is_bindable = lambda *_: False  # it would also take port 443
     sys.argv = ["ministack"]

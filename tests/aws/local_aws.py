@@ -1,9 +1,9 @@
 """AWS on this machine: the emulator, the certificate of its host names, and the environment of its clients."""
 
+import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,8 +14,9 @@ import boto3
 import requests
 from botocore.config import Config
 
+from tests.servers import fetched, free_ports
+
 HERE = Path(__file__).resolve().parent
-VENV = HERE.parent.parent / ".cache" / "ministack"
 PACKAGES = "ministack==1.5.33", "boto3==1.43.106"
 REGION = "us-east-1"
 CREDENTIALS = {
@@ -32,18 +33,18 @@ HOSTS = (
     "*.s3.amazonaws.com",
     f"*.{REGION}.amazonaws.com",
     "*.amazonaws.com",
+    "*.example.com",
 )
 
 
 def emulator_python() -> Path:
     """The interpreter of the emulator, which also runs the Lambdas; its environment is made once."""
-    python = VENV / "bin" / "python"
-    stamp = VENV / "packages"
-    if not stamp.is_file() or stamp.read_text() != repr(PACKAGES):
-        subprocess.run([lambda_python(), "-m", "venv", "--clear", VENV], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        stamp.write_text(repr(PACKAGES))
-    return python
+
+    def make(folder: Path) -> None:
+        subprocess.run([lambda_python(), "-m", "venv", folder], check=True)
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+
+    return fetched("ministack", PACKAGES, make) / "bin" / "python"
 
 
 def lambda_python() -> str:
@@ -53,15 +54,6 @@ def lambda_python() -> str:
         if candidate and subprocess.run([candidate, "-c", ""], capture_output=True).returncode == 0:
             return str(candidate)
     return sys.executable
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody uses now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def make_certificate(folder: Path) -> None:
@@ -81,10 +73,14 @@ def make_certificate(folder: Path) -> None:
 
 
 class LocalAws:
-    """A running emulator. Everything it writes is in ``folder``, its log in ``folder/emulator.log``."""
+    """A running emulator, with the items of its tables in the DynamoDB Local at ``dynamodb``.
 
-    def __init__(self, folder: Path) -> None:
+    Everything it writes is in ``folder``, its log in ``folder/emulator.log``.
+    """
+
+    def __init__(self, folder: Path, dynamodb: str) -> None:
         self.log = folder / "emulator.log"
+        self._requests = folder / "requests.log"
         self.ca = folder / "ca.pem"
         make_certificate(folder)
         port, proxy_port = free_ports(2)
@@ -113,6 +109,7 @@ class LocalAws:
             "NO_PROXY": "127.0.0.1,localhost",
         }
         command = [str(emulator_python()), str(HERE / "emulator.py"), str(proxy_port), str(port)]
+        command += [dynamodb, str(self._requests)]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 command,
@@ -153,6 +150,11 @@ class LocalAws:
             except subprocess.TimeoutExpired:
                 continue
 
+    def traffic(self, host: str = "") -> list[dict[str, Any]]:
+        """Every request so far whose host begins so: host, client, method, path, target, status, bytes."""
+        lines = map(json.loads, self._requests.read_text().splitlines())
+        return [line for line in lines if line["host"].startswith(host)]
+
     @property
     def deployer(self) -> dict[str, str]:
         """Environment of a deployment tool: straight to the emulator."""
@@ -179,7 +181,3 @@ class LocalAws:
         config = Config(proxies={"https": self.proxy}, retries={"total_max_attempts": 1})
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
         return session.client(service, config=config, verify=str(self.ca))
-
-
-if __name__ == "__main__":
-    emulator_python()
