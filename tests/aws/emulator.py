@@ -18,7 +18,7 @@ from typing import Any
 
 import urllib3
 from ministack import app
-from ministack.core import lambda_runtime
+from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1 as gateway
 from ministack.services import dynamodb
 
@@ -103,6 +103,15 @@ async def invoke_within_limits(*args: Any, **options: Any) -> Any:
         f"x-amzn-Remapped-{name}" if name.lower() in REMAPPED else name: value for name, value in headers.items()
     }
     return status, renamed, body
+
+
+resource_of = iam_actions.extract_resource_arn
+
+
+def resource_with_stream(service: str, *args: Any) -> str:
+    """Rights to write logs are given on the streams of a group, not on the group (AWS: actions of CloudWatch Logs)."""
+    arn: str = resource_of(service, *args)
+    return f"{arn}:log-stream:any" if service == "logs" and ":log-group:" in arn else arn
 
 
 # The runtime of Lambda names the handler before it imports it, and writes what is logged.
@@ -203,6 +212,7 @@ if __name__ == "__main__":
     gateway._lambda_proxy_response = strict_proxy_response
     gateway._invoke_lambda_proxy_v1 = invoke_within_limits
     ports = int(sys.argv[1]), int(sys.argv[2])
+    iam_actions.extract_resource_arn = resource_with_stream
     worker = lambda_runtime._PYTHON_WORKER_SCRIPT
     lambda_runtime._PYTHON_WORKER_SCRIPT = worker.replace("    sys.path.insert(0, code_dir)\n", RUNTIME, 1)
     dynamodb.handle_request = dynamodb_with(sys.argv[3])

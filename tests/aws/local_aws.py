@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,7 @@ class LocalAws:
     def __init__(self, folder: Path, dynamodb: str) -> None:
         self.log = folder / "emulator.log"
         self._requests = folder / "requests.log"
-        self.ca = folder / "ca.pem"
+        self.ca, self.certificate = folder / "ca.pem", folder / "server.pem"
         make_certificate(folder)
         port, proxy_port = free_ports(2)
         self.endpoint = f"https://127.0.0.1:{port}"
@@ -97,7 +99,7 @@ class LocalAws:
             "GATEWAY_PORT": str(port),
             "MINISTACK_HOST": f"{REGION}.amazonaws.com",
             "USE_SSL": "1",
-            "MINISTACK_SSL_CERT": str(folder / "server.pem"),
+            "MINISTACK_SSL_CERT": str(self.certificate),
             "MINISTACK_SSL_KEY": str(folder / "server.key"),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
@@ -141,14 +143,9 @@ class LocalAws:
 
     def stop(self) -> None:
         """End the emulator and the Lambdas, which are in its process group."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, number)
-                self._process.wait(10)
-            except ProcessLookupError:
-                return
-            except subprocess.TimeoutExpired:
-                continue
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def traffic(self, host: str = "") -> list[dict[str, Any]]:
         """Every request so far whose host begins so: host, client, method, path, target, status, bytes."""
@@ -176,8 +173,8 @@ class LocalAws:
         session.proxies = {"https": self.proxy}
         return session
 
-    def boto3(self, service: str) -> Any:
-        """A client with the rights of the account's owner."""
+    def boto3(self, service: str, credentials: Sequence[str] = ("test", "test")) -> Any:
+        """A client with the rights of the account's owner, or with other credentials."""
         config = Config(proxies={"https": self.proxy}, retries={"total_max_attempts": 1})
-        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+        session = boto3.Session(*credentials, region_name=REGION)
         return session.client(service, config=config, verify=str(self.ca))

@@ -1,0 +1,88 @@
+"""A person with a browser: when Chromium would ask for a password, and what it shows then."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
+from playwright.sync_api import CDPSession, Page, sync_playwright
+
+from tests.aws.deployed import OURS, USER, Index
+from tests.builders import make_wheel
+from tests.clients.browser import CHROMIUM, FLAGS, SCREENSHOTS
+
+pytestmark = [
+    pytest.mark.aws,
+    pytest.mark.skipif(
+        CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium here: install your system's package"
+    ),
+]
+
+
+class Person:
+    """Answers each prompt with the next of ``answers``, closes it when there is none, and remembers all of them."""
+
+    def __init__(self, page: Page, *answers: tuple[str, str]) -> None:
+        self.prompts: list[Any] = []
+        self._answers = list(answers)
+        self._session: CDPSession = page.context.new_cdp_session(page)
+        self._session.on("Fetch.authRequired", self._prompted)
+        self._session.on("Fetch.requestPaused", lambda event: self._say("continueRequest", event))
+        self._session.send("Fetch.enable", {"handleAuthRequests": True})
+
+    def _prompted(self, event: Any) -> None:
+        self.prompts.append(event["authChallenge"])
+        answer = {"response": "CancelAuth"}
+        if self._answers:
+            user, password = self._answers.pop(0)
+            answer = {"response": "ProvideCredentials", "username": user, "password": password}
+        self._say("continueWithAuth", event, authChallengeResponse=answer)
+
+    def _say(self, what: str, event: Any, **more: Any) -> None:
+        self._session.send(f"Fetch.{what}", {"requestId": event["requestId"], **more})
+
+
+@pytest.fixture
+def page(index: Index) -> Iterator[Page]:
+    """A new browser that trusts the certificate of the emulator alone."""
+    certificate = load_pem_x509_certificate(index.aws.certificate.read_bytes())
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    trusted = base64.b64encode(hashlib.sha256(key).digest()).decode()
+    with sync_playwright() as playwright:
+        flags = [*FLAGS, f"--ignore-certificate-errors-spki-list={trusted}"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, proxy={"server": index.aws.proxy})
+        yield browser.new_page()
+        browser.close()
+
+
+def test_the_browser_asks_until_the_password_is_right(index: Index, page: Page, tmp_path: Path) -> None:
+    index.upload(make_wheel(tmp_path, "in-the-browser", "1.0"))
+    person = Person(page, (USER, "wrong"), ("somebody", "else"), OURS)
+    answer = page.goto(f"{index.url}/")
+    assert answer is not None
+    assert answer.status == 200
+    assert page.url == index.simple
+    origin = index.url.removesuffix("/dev")
+    challenge = {"source": "Server", "origin": origin, "scheme": "basic", "realm": "elasticpypi"}
+    assert person.prompts == [challenge] * 3
+    page.get_by_role("link", name="in-the-browser", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="in_the_browser-1.0-py3-none-any.whl", exact=True).click()
+    assert download.value.failure() is None
+    assert len(person.prompts) == 3
+    page.screenshot(path=SCREENSHOTS / "aws-project.png")
+
+
+def test_whoever_closes_the_prompt_sees_nothing(index: Index, page: Page) -> None:
+    person = Person(page)
+    answer = page.goto(index.simple)
+    assert answer is not None
+    assert answer.status == 401
+    assert len(person.prompts) == 1
+    assert page.get_by_role("link").count() == 0
+    assert "password" in page.inner_text("body")

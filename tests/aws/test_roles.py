@@ -1,0 +1,146 @@
+"""What each function may do to AWS, and that it may do nothing else.
+
+The credentials are those that Lambda gives to any function with the role: one of ours tells them.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from botocore import xform_name
+from botocore.exceptions import ClientError
+
+from tests.aws.deployed import Index
+
+pytestmark = pytest.mark.aws
+
+Credentials = tuple[str, str, str]
+
+ITEMS = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")}
+LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
+ALLOWED = {
+    "api": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"} | ITEMS | LOG,
+    "sync": {"s3:GetObject", "s3:ListBucket", "sqs:SendMessage"} | ITEMS | LOG,
+    "authorizer": LOG,
+}
+
+TELL = """
+import os
+def handler(event, context):
+    return [os.environ["AWS_" + name] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
+"""
+
+
+@pytest.fixture(scope="module")
+def roles(index: Index) -> dict[str, Credentials]:
+    """The functions of the deployment, each with the credentials that its role gives."""
+    functions = index.aws.boto3("lambda")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("tell.py", TELL)
+
+    def credentials(role: str) -> Credentials:
+        functions.create_function(
+            FunctionName="tell",
+            Role=role,
+            Runtime="python3.13",
+            Handler="tell.handler",
+            Code={"ZipFile": code.getvalue()},
+        )
+        access, secret, token = json.load(functions.invoke(FunctionName="tell")["Payload"])
+        functions.delete_function(FunctionName="tell")
+        return access, secret, token
+
+    known = {each["FunctionName"]: each["Role"] for each in functions.list_functions()["Functions"]}
+    ours = {name: role for name, role in known.items() if name.startswith(f"{index.stack}-")}
+    return {name.removeprefix(f"{index.stack}-"): credentials(role) for name, role in ours.items()}
+
+
+def test_every_function_is_in_the_table(roles: dict[str, Credentials]) -> None:
+    assert set(roles) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("function", ALLOWED)
+def test_a_role_allows_what_is_needed_and_no_more(index: Index, roles: dict[str, Credentials], function: str) -> None:
+    index.put("role-test", b"x")
+
+    @cache
+    def client(service: str) -> Any:
+        return index.aws.boto3(service, roles[function])
+
+    def is_allowed(service: str, operation: str, arguments: dict[str, Any]) -> bool:
+        try:
+            getattr(client(service), xform_name(operation))(**arguments)
+        except ClientError as error:
+            return error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException", "403")
+        return True
+
+    allowed = {what for what, *call in attempts(index, function) if is_allowed(what.partition(":")[0], *call)}
+    assert allowed == ALLOWED[function]
+
+
+def attempts(index: Index, function: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """What somebody who took a function over would try: the right that it takes, the operation, its arguments."""
+    buckets = [each["Name"] for each in index.aws.boto3("s3").list_buckets()["Buckets"]]
+    [elsewhere] = [name for name in buckets if name != index.bucket and index.stack in name]
+    bucket, thing = {"Bucket": index.bucket}, {"Bucket": index.bucket, "Key": "role-test"}
+    yield "s3:GetObject", "GetObject", thing
+    yield "s3:PutObject", "PutObject", {**thing, "Body": b"y"}
+    yield "s3:ListBucket", "ListObjectsV2", bucket
+    yield "s3:DeleteObject", "DeleteObject", thing
+    yield "s3:DeleteObjectVersion", "DeleteObject", {**thing, "VersionId": "null"}
+    yield "s3:GetObjectVersion", "GetObject", {**thing, "VersionId": "null"}
+    yield "s3:PutObjectAcl", "PutObjectAcl", {**thing, "ACL": "public-read"}
+    yield "s3:ListBucketVersions", "ListObjectVersions", bucket
+    yield "s3:GetBucketPolicy", "GetBucketPolicy", bucket
+    yield "s3:PutBucketPolicy", "PutBucketPolicy", {**bucket, "Policy": "{}"}
+    yield "s3:DeleteBucketPolicy", "DeleteBucketPolicy", bucket
+    yield "s3:PutLifecycleConfiguration", "DeleteBucketLifecycle", bucket
+    yield "s3:PutBucketNotification", "PutBucketNotificationConfiguration", {**bucket, "NotificationConfiguration": {}}
+    yield "s3:DeleteBucket", "DeleteBucket", bucket
+    yield "s3:ListAllMyBuckets", "ListBuckets", {}
+    yield "s3:ListBucket elsewhere", "ListObjectsV2", {"Bucket": elsewhere}
+    yield "s3:GetObject elsewhere", "GetObject", {"Bucket": elsewhere, "Key": "x"}
+    yield "s3:PutObject elsewhere", "PutObject", {"Bucket": elsewhere, "Key": "x", "Body": b"y"}
+
+    for where, table in ("", index.table), (" elsewhere", "another-table"):
+        key = {"pk": {"S": "role-test"}, "sk": {"S": "x"}}
+        one = {"TableName": table, "Key": key}
+        query = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": key["pk"]}}
+        yield f"dynamodb:PutItem{where}", "PutItem", {"TableName": table, "Item": key}
+        yield f"dynamodb:GetItem{where}", "GetItem", one
+        yield f"dynamodb:BatchGetItem{where}", "BatchGetItem", {"RequestItems": {table: {"Keys": [key]}}}
+        yield f"dynamodb:Query{where}", "Query", {"TableName": table, **query}
+        yield f"dynamodb:UpdateItem{where}", "UpdateItem", one
+        yield f"dynamodb:DeleteItem{where}", "DeleteItem", one
+        yield f"dynamodb:Scan{where}", "Scan", {"TableName": table}
+        write = {"RequestItems": {table: [{"DeleteRequest": {"Key": key}}]}}
+        yield f"dynamodb:BatchWriteItem{where}", "BatchWriteItem", write
+        yield f"dynamodb:DescribeTable{where}", "DescribeTable", {"TableName": table}
+        yield f"dynamodb:DeleteTable{where}", "DeleteTable", {"TableName": table}
+    yield "dynamodb:ListTables", "ListTables", {}
+
+    [queue] = index.aws.boto3("sqs").list_queues(QueueNamePrefix=f"{index.stack}-SyncFailures")["QueueUrls"]
+    yield "sqs:SendMessage", "SendMessage", {"QueueUrl": queue, "MessageBody": "from the test of the roles"}
+    yield "sqs:ReceiveMessage", "ReceiveMessage", {"QueueUrl": queue}
+    yield "sqs:PurgeQueue", "PurgeQueue", {"QueueUrl": queue}
+
+    for where, name in ("", function), (" elsewhere", "sync" if function == "api" else "api"):
+        stream = {"logGroupName": f"/aws/lambda/{index.stack}-{name}", "logStreamName": "role-test"}
+        yield f"logs:CreateLogStream{where}", "CreateLogStream", stream
+        yield f"logs:PutLogEvents{where}", "PutLogEvents", {**stream, "logEvents": [{"timestamp": 0, "message": "x"}]}
+        yield f"logs:GetLogEvents{where}", "GetLogEvents", stream
+    yield "lambda:GetFunction", "GetFunction", {"FunctionName": f"{index.stack}-api"}
+    yield "lambda:InvokeFunction", "Invoke", {"FunctionName": f"{index.stack}-sync"}
+    yield "lambda:UpdateFunctionCode", "UpdateFunctionCode", {"FunctionName": f"{index.stack}-api", "ZipFile": b""}
+    role = index.aws.boto3("lambda").get_function_configuration(FunctionName=f"{index.stack}-api")["Role"]
+    yield "sts:AssumeRole", "AssumeRole", {"RoleArn": role, "RoleSessionName": "role-test"}
+    yield "iam:ListRoles", "ListRoles", {}
+    yield "iam:CreateUser", "CreateUser", {"UserName": "role-test"}
+    yield "cloudformation:DeleteStack", "DeleteStack", {"StackName": index.stack}
+    yield "ssm:GetParametersByPath", "GetParametersByPath", {"Path": "/"}
+    yield "secretsmanager:ListSecrets", "ListSecrets", {}
