@@ -60,10 +60,10 @@ class Index:
         assert (done.returncode != 0) == fails, f"{done.stdout}\nThe log of the emulator is {self.aws.log}."
         return done.stdout
 
-    def upload(self, *files: Path) -> str:
+    def upload(self, *files: Path, fails: bool = False) -> str:
         """What twine says when it uploads these files."""
-        options = "--non-interactive", "--disable-progress-bar", "--repository-url", self.simple
-        return self.run("twine", "upload", *options, *files, TWINE_USERNAME=USER, TWINE_PASSWORD=PASSWORD)
+        options = "--non-interactive", "--verbose", "--disable-progress-bar", "--repository-url", self.simple
+        return self.run("twine", "upload", *options, *files, fails=fails, TWINE_USERNAME=USER, TWINE_PASSWORD=PASSWORD)
 
     def request(self, method: str, path: str, auth: tuple[str, str] | None = OURS, **options: Any) -> requests.Response:
         """A plain request, from a client that is logged in unless told otherwise."""
@@ -82,7 +82,7 @@ class Index:
         """Put an object straight into the bucket."""
         self.aws.boto3("s3").put_object(Bucket=self.bucket, Key=key, Body=content)
 
-    def keys(self) -> set[str]:
+    def stored(self) -> set[str]:
         """Every key of the bucket."""
         pages = self.aws.boto3("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return {entry["Key"] for page in pages for entry in page.get("Contents", [])}

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from elasticpypi.aws.s3 import INLINE
-from tests.aws.deployed import LINK_SECONDS, PASSWORD, USER, Index
+from tests.aws.deployed import LINK_SECONDS, Index
 from tests.builders import make_wheel
 from tests.clients.live import until
 
@@ -36,8 +36,7 @@ def test_an_upload_just_below_the_limit(index: Index, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [5_000_000, 11_000_000])
 def test_what_the_gateway_cannot_take_is_told_the_other_way(index: Index, tmp_path: Path, size: int) -> None:
     wheel = a_wheel(tmp_path, f"too-large-{size}", size)
-    command = "upload", "--non-interactive", "--verbose", "--disable-progress-bar", "--repository-url", index.simple
-    said = index.run("twine", *command, wheel, fails=True, TWINE_USERNAME=USER, TWINE_PASSWORD=PASSWORD)
+    said = index.upload(wheel, fails=True)
     assert "413" in said
     assert f"s3://{index.bucket}/" in said
     assert index.files(f"too-large-{size}") == []
