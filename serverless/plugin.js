@@ -27,13 +27,13 @@ class Elasticpypi {
     };
   }
 
-  // Every function gets the settings that have a value, sync none of the passwords.
+  // Every function gets the settings that have a value; those that answer nobody, none of the passwords.
   distribute() {
     const { provider, functions } = this.serverless.service;
     this.settings = Object.fromEntries(Object.entries(provider.environment).filter(([, value]) => value !== ''));
     const { USERNAME, PASSWORD, USERS, ...open } = this.settings;
     for (const [name, definition] of Object.entries(functions)) {
-      definition.environment = name === 'sync' ? open : this.settings;
+      definition.environment = ['sync', 'audit'].includes(name) ? open : this.settings;
     }
     provider.environment = {};
   }

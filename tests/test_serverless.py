@@ -15,14 +15,21 @@ from tests.deploying import BUCKET, PASSWORD, ROOT, Package, make_package, osls,
 
 SECRETS = {"USERNAME", "PASSWORD", "USERS"}
 ONE_MACHINE = {"DATA", "LISTEN", "PORT", "WORKERS"}
-LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
-TABLE = {"GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"}
-RIGHTS = {
-    "AuthorizerRole": LOGS,
-    "ApiRole": LOGS
-    | {f"dynamodb:{verb}" for verb in TABLE}
-    | {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"},
-    "SyncRole": LOGS | {f"dynamodb:{verb}" for verb in TABLE} | {"s3:GetObject", "s3:ListBucket", "sqs:SendMessage"},
+BUCKET_ITSELF = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}"}
+OBJECTS = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}/*"}
+STAGED = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}/.uploads/*"}
+TABLE = {"Fn::GetAtt": ["IndexTable", "Arn"]}
+RECORDS = {
+    f"dynamodb:{verb}": TABLE
+    for verb in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+}
+READING = {"s3:ListBucket": BUCKET_ITSELF, "s3:GetObject": OBJECTS}
+FILES = {**READING, "s3:PutObject": OBJECTS, "s3:DeleteObject": OBJECTS}
+RIGHTS: dict[str, dict[str, Any]] = {
+    "AuthorizerRole": {},
+    "ApiRole": {**RECORDS, **FILES, "s3:ListMultipartUploadParts": STAGED},
+    "SyncRole": {**RECORDS, **FILES, "sqs:SendMessage": {"Fn::GetAtt": ["SyncFailures", "Arn"]}},
+    "AuditRole": {**RECORDS, **READING, "dynamodb:Scan": TABLE},
 }
 
 
@@ -43,6 +50,9 @@ def package() -> Package:
         ("USERS", "anna:something-secretive", "USERS: the password of 'anna' is the sample password"),
         ("USERS", "anna", "USERS: entry 1 must have the form user:password"),
         ("OVERWRITE", "maybe", "OVERWRITE must be true or false"),
+        ("ALARM_EMAIL", "ops", "ALARM_EMAIL must be one address, not ops"),
+        ("THROTTLE_RATE", "0", "THROTTLE_RATE must be a whole number"),
+        ("THROTTLE_BURST", "many", "THROTTLE_BURST must be a whole number"),
     ],
 )
 def test_a_wrong_setting_stops_the_deployment_with_one_sentence(setting: str, value: str, sentence: str) -> None:
@@ -64,8 +74,11 @@ def test_several_users_replace_the_one() -> None:
 def test_every_setting_can_be_given() -> None:
     text = (ROOT / "serverless.yml").read_text()
     names = {setting.name for setting in SETTINGS} - ONE_MACHINE
-    assert set(re.findall(r"^    ([A-Z_]+): ", text, re.MULTILINE)) == names
-    assert set(re.findall(r"ELASTICPYPI_([A-Z_]+),", text)) == names - {"SERVICE", "STAGE"}
+    environment, deployment = text.split("\n  deployment:\n")
+    assert set(re.findall(r"^    ([A-Z_]+): ", environment, re.MULTILINE)) == names
+    assert set(re.findall(r"ELASTICPYPI_([A-Z_]+),", environment)) == names - {"SERVICE", "STAGE"}
+    options = re.findall(r"^    ([A-Z_]+): ", deployment, re.MULTILINE)
+    assert options == re.findall(r"ELASTICPYPI_([A-Z_]+),", deployment)
 
 
 def test_the_template_is_sound(package: Package) -> None:
@@ -79,13 +92,14 @@ def test_the_template_is_sound(package: Package) -> None:
 def test_only_the_functions_that_check_passwords_get_them(package: Package) -> None:
     assert package.environment("ApiLambdaFunction")["PASSWORD"] == PASSWORD
     assert package.environment("AuthorizerLambdaFunction")["PASSWORD"] == PASSWORD
-    assert not SECRETS & package.environment("SyncLambdaFunction").keys()
-    assert package.environment("SyncLambdaFunction")["BUCKET"] == BUCKET
+    for function in ("SyncLambdaFunction", "AuditLambdaFunction"):
+        assert not SECRETS & package.environment(function).keys()
+        assert package.environment(function)["BUCKET"] == BUCKET
 
 
 def test_each_function_has_a_role_of_its_own(package: Package) -> None:
     functions = package.properties("Lambda::Function")
-    assert functions.keys() == {f"{name}LambdaFunction" for name in ("Api", "Authorizer", "Sync")}
+    assert functions.keys() == {f"{name}LambdaFunction" for name in ("Api", "Authorizer", "Sync", "Audit")}
     for name, function in functions.items():
         assert function["Role"] == {"Fn::GetAtt": [name.replace("LambdaFunction", "Role"), "Arn"]}
     assert package.properties("IAM::Role").keys() == RIGHTS.keys()
@@ -94,20 +108,13 @@ def test_each_function_has_a_role_of_its_own(package: Package) -> None:
 @pytest.mark.parametrize("role", RIGHTS)
 def test_a_role_has_the_rights_that_are_needed_each_for_one_resource(package: Package, role: str) -> None:
     (policy,) = package.properties("IAM::Role")[role]["Policies"]
-    bucket = f"arn:${{AWS::Partition}}:s3:::{BUCKET}"
-    resources: dict[str, list[Any]] = {
-        "logs": [{"Fn::GetAtt": [role.replace("Role", "LogGroup"), "Arn"]}],
-        "s3": [{"Fn::Sub": f"{bucket}/*"}, {"Fn::Sub": bucket}],
-        "dynamodb": [{"Fn::GetAtt": ["IndexTable", "Arn"]}],
-        "sqs": [{"Fn::GetAtt": ["SyncFailures", "Arn"]}],
-    }
-    rights = set()
+    log = {"Fn::GetAtt": [role.replace("Role", "LogGroup"), "Arn"]}
+    rights = {}
     for statement in policy["PolicyDocument"]["Statement"]:
+        assert statement["Effect"] == "Allow"
         actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
-        rights |= set(actions)
-        for action in actions:
-            assert statement["Resource"] in resources[action.partition(":")[0]]
-    assert rights == RIGHTS[role]
+        rights |= dict.fromkeys(actions, statement["Resource"])
+    assert rights == {"logs:CreateLogStream": log, "logs:PutLogEvents": log, **RIGHTS[role]}
 
 
 def test_the_runtime(package: Package) -> None:
@@ -115,15 +122,12 @@ def test_the_runtime(package: Package) -> None:
         assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
         assert "ReservedConcurrentExecutions" not in function
     groups = package.properties("Logs::LogGroup")
-    assert {name: group["RetentionInDays"] for name, group in groups.items()} == {
-        "ApiLogGroup": 30,
-        "AuthorizerLogGroup": 30,
-        "SyncLogGroup": 30,
-    }
+    assert groups.keys() == {role.replace("Role", "LogGroup") for role in RIGHTS}
+    assert {group["RetentionInDays"] for group in groups.values()} == {30}
 
 
 def test_events_that_fail_are_kept(package: Package) -> None:
-    (config,) = package.properties("Lambda::EventInvokeConfig").values()
+    config = package.properties("Lambda::EventInvokeConfig")["SyncLambdaEvConf"]
     assert config["FunctionName"] == {"Ref": "SyncLambdaFunction"}
     assert config["MaximumRetryAttempts"] == 2
     queue = {"Destination": {"Fn::GetAtt": ["SyncFailures", "Arn"]}}
@@ -132,6 +136,66 @@ def test_events_that_fail_are_kept(package: Package) -> None:
     assert package.properties("SQS::Queue") == {
         "SyncFailures": {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": fourteen_days}
     }
+
+
+def test_the_audit_runs_once_a_day(package: Package) -> None:
+    (rule,) = package.properties("Events::Rule").values()
+    assert rule["ScheduleExpression"] == "rate(1 day)"
+    assert rule["State"] == "ENABLED"
+    assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["AuditLambdaFunction", "Arn"]}]
+    assert package.properties("Lambda::Function")["AuditLambdaFunction"]["Timeout"] == 900
+    config = package.properties("Lambda::EventInvokeConfig")["AuditLambdaEvConf"]
+    assert config["MaximumRetryAttempts"] == 0
+
+
+def test_what_fails_rings_an_alarm(package: Package) -> None:
+    alarms = package.properties("CloudWatch::Alarm")
+    watched = {name: (each["MetricName"], each["Dimensions"][0]["Value"]) for name, each in alarms.items()}
+    assert watched == {
+        "SyncErrors": ("Errors", {"Ref": "SyncLambdaFunction"}),
+        "SyncFailuresLeft": ("ApproximateNumberOfMessagesVisible", {"Fn::GetAtt": ["SyncFailures", "QueueName"]}),
+        "AuditErrors": ("Errors", {"Ref": "AuditLambdaFunction"}),
+        "ApiErrors": ("5XXError", "dev-elasticpypi"),
+        "ApiThrottles": ("Throttles", {"Ref": "ApiLambdaFunction"}),
+    }
+    (api,) = package.properties("ApiGateway::RestApi").values()
+    assert api["Name"] == "dev-elasticpypi"
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}]
+    assert package.properties("SNS::Topic").keys() == {"Alarms"}
+    assert not package.properties("SNS::Subscription")
+
+
+def test_alarms_are_mailed_if_an_address_is_set() -> None:
+    package = make_package("alarms", BUCKET=BUCKET, PASSWORD=PASSWORD, ALARM_EMAIL="ops@example.com")
+    (subscription,) = package.properties("SNS::Subscription").values()
+    assert subscription == {"TopicArn": {"Ref": "Alarms"}, "Protocol": "email", "Endpoint": "ops@example.com"}
+
+
+def test_nothing_is_traced(package: Package) -> None:
+    assert not [each for each in package.properties("Lambda::Function").values() if "TracingConfig" in each]
+
+
+def test_the_outputs_are_ready_to_be_pasted(package: Package) -> None:
+    outputs = json.loads(package.template.read_text())["Outputs"]
+    url = "https://${ApiGatewayRestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/dev/simple/"
+    assert {name: outputs[name]["Value"]["Fn::Sub"] for name in outputs if "Fn::Sub" in outputs[name]["Value"]} == {
+        "IndexUrl": url,
+        "PipInstall": f"pip install --index-url {url} PACKAGE",
+        "UvInstall": f"uv pip install --index-url {url} PACKAGE",
+        "TwineUpload": f"twine upload --repository-url {url} dist/*",
+        "UvPublish": f"uv publish --publish-url {url} dist/*",
+        "Upload": f"elasticpypi upload --repository-url {url} dist/*",
+    }
+
+
+def test_large_uploads_leave_nothing_behind(package: Package) -> None:
+    bucket = package.properties("S3::Bucket")["S3BucketPackagesofthetests"]
+    rules = {rule.get("Prefix"): rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    assert rules[".uploads/"]["ExpirationInDays"] == 7
+    assert rules[".uploads/"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    aborted = [rule.get("AbortIncompleteMultipartUpload") for rule in bucket["LifecycleConfiguration"]["Rules"]]
+    assert {"DaysAfterInitiation": 7} in aborted
 
 
 def test_the_bucket_is_private(package: Package) -> None:
@@ -184,12 +248,16 @@ def test_the_gateway_speaks_for_itself(package: Package) -> None:
     assert {name: each["ResponseType"] for name, each in responses.items()} == {
         "Unauthorized": "UNAUTHORIZED",
         "TooLarge": "REQUEST_TOO_LARGE",
+        "Throttled": "THROTTLED",
     }
     header = responses["Unauthorized"]["ResponseParameters"]["gatewayresponse.header.WWW-Authenticate"]
     assert header == f"'{CHALLENGE}'"  # API Gateway: the single quotes mean a constant
     texts = {name: json.loads(each["ResponseTemplates"]["application/json"]) for name, each in responses.items()}
     assert texts["Unauthorized"]["message"]
-    assert f"s3://{BUCKET}/" in texts["TooLarge"]["message"]
+    assert f"elasticpypi upload FILE, or aws s3 cp FILE s3://{BUCKET}/" in texts["TooLarge"]["message"]
+    # pip tries again after 429 only with this header.
+    assert responses["Throttled"]["ResponseParameters"] == {"gatewayresponse.header.Retry-After": "'2'"}
+    assert texts["Throttled"]["message"]
     (deployment,) = (each for each in package.resources.values() if each["Type"] == "AWS::ApiGateway::Deployment")
     assert responses.keys() <= set(deployment["DependsOn"])
     (api,) = package.properties("ApiGateway::RestApi").values()
