@@ -37,6 +37,7 @@ conformance: .venv/test
 package: node_modules .venv/test
 	npx --no-install osls package --package build/aws
 	cfn-lint --ignore-checks W3005 -- build/aws/cloudformation-template-update-stack.json
+	$(BIN)/python -m tests.scan build/aws/cloudformation-template-update-stack.json
 
 node_modules: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund

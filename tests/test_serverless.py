@@ -11,6 +11,7 @@ import pytest
 
 from elasticpypi.auth import CHALLENGE
 from elasticpypi.config import SETTINGS
+from tests import scan
 from tests.deploying import BUCKET, PASSWORD, ROOT, Package, make_package, osls, packaged
 
 SECRETS = {"USERNAME", "PASSWORD", "USERS"}
@@ -87,6 +88,10 @@ def test_the_template_is_sound(package: Package) -> None:
     command = [str(linter), "--ignore-checks", "W3005", "--", str(package.template)]
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_scan_finds_what_is_accepted_and_nothing_else(package: Package) -> None:
+    assert scan.findings(package.template) == scan.accepted()
 
 
 def test_only_the_functions_that_check_passwords_get_them(package: Package) -> None:
