@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def metadata(name: str, version: str, **fields: str | list[str]) -> bytes:
@@ -50,6 +51,29 @@ def make_wheel(
     path = folder / f"{'-'.join(parts)}.whl"
     path.write_bytes(zip_bytes(members))
     return path
+
+
+def make_sparse_wheel(folder: Path, name: str, version: str, size: int) -> Path:
+    """A valid wheel with a stored member of ``size`` bytes of zeros, which take no room on the disk."""
+    small = make_wheel(folder, name, version)
+    with zipfile.ZipFile(small) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    zeros = bytes(1024 * 1024)
+    with _Sparse(small, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        with archive.open(zipfile.ZipInfo(f"{name}.bin"), "w", force_zip64=True) as member:
+            for begin in range(0, size, len(zeros)):
+                member.write(zeros[: size - begin])
+        for path, data in members.items():
+            archive.writestr(path, data)
+    return small
+
+
+class _Sparse(io.FileIO):
+    def write(self, data: Any, /) -> int:
+        if len(data) > 1000 and data == bytes(len(data)):
+            self.seek(len(data), io.SEEK_CUR)
+            return len(data)
+        return super().write(data)
 
 
 def zip_bytes(members: Mapping[str, bytes]) -> bytes:

@@ -62,6 +62,7 @@ def test_every_module_has_a_test_file() -> None:
         "metadata": "test_distribution.py",
         "first_user": "test_server.py",
         "staging": "test_sessions.py",
+        "parts": "test_publish.py",
         **dict.fromkeys(("zips", "tars", "shape"), "test_archive.py"),
     }
     for path in (ROOT / "elasticpypi").rglob("*.py"):
