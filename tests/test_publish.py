@@ -3,12 +3,14 @@
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -484,3 +486,33 @@ def test_missing_twine_is_said() -> None:
     script = "import sys; sys.modules['twine'] = None; from elasticpypi.cli import main; main(['upload', 'x'])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "Error: Uploading needs twine: pip install 'twine>=7'.\n")
+
+
+def test_five_gigabytes_in_bounded_memory_on_both_ends(tmp_path: Path) -> None:
+    if not os.environ.get("CI"):
+        pytest.skip("5 GB take a minute and 11 GB of disk: CI=1 uploads them.")
+    assert shutil.disk_usage(tmp_path).free > 11 * 1024**3, "An upload of 5 GB needs 11 GB of disk."
+    wheel = make_sparse_wheel(tmp_path, "huge", "1.0", 5 * 1024**3 - 1024**2)  # MAX_UPLOAD is 5 GB
+    with running("folder", tmp_path) as server:
+        target = ["--repository-url", server.upload_url, "-u", USER, "-p", PASSWORD]
+        command = [sys.executable, "-c", PEAK, "upload", *target, str(wheel)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"{wheel.name} is in the index."), done.stderr
+        assert server.files("huge")[wheel.name]["size"] == wheel.stat().st_size
+        peaks = [int(done.stderr), *server_peaks()]
+    wheel.unlink()
+    shutil.rmtree(server.data)
+    assert max(peaks) < 100_000, peaks  # kB
+
+
+def server_peaks() -> list[int]:
+    """The most memory that each process of the server ever had, in kB."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            status = dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
+            parents[int(path.parent.name)] = int(status["PPid"]), int(status.get("VmHWM", "0").split()[0])
+    family = {os.getpid()}
+    while more := {pid for pid, (parent, _) in parents.items() if parent in family} - family:
+        family |= more
+    return [parents[pid][1] for pid in family - {os.getpid()}]
