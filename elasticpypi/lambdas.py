@@ -39,7 +39,21 @@ def api(event: dict[str, Any], context: object) -> Any:
     """An API Gateway proxy event → the application's answer."""
     import serverless_wsgi
 
-    return serverless_wsgi.handle_request(_app(), event, context)
+    app, mount = _app(), _mount(event)
+
+    def mounted(environ: dict[str, Any], start_response: Any) -> Any:
+        return app({**environ, "SCRIPT_NAME": mount}, start_response)
+
+    return serverless_wsgi.handle_request(
+        mounted if mount else app, {**event, "path": event["path"][len(mount) :]}, context
+    )
+
+
+def _mount(event: dict[str, Any]) -> str:
+    """The base path of a custom domain, which is in the path of an event but not in its parameters; "" if none."""
+    below = event.get("resource", "").replace("{proxy+}", (event.get("pathParameters") or {}).get("proxy", ""))
+    parts, rest = ([part for part in path.split("/") if part] for path in (event["path"], below))
+    return "".join(f"/{part}" for part in parts[: len(parts) - len(rest)]) if below else ""
 
 
 def authorizer(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -121,6 +121,41 @@ def test_redirects_keep_the_stage(deployed: Any) -> None:
         assert location == "/dev/simple/" if path == "/" else not location.startswith(("/", "http"))
 
 
+@pytest.mark.parametrize("base", ["", "/pypi", "/a/b"])
+def test_the_base_path_of_a_domain(deployed: Any, tmp_path: Path, base: str) -> None:
+    login = basic(f"{USER}:{PASSWORD}")
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    deployed.sync(event(wheel.name), None)
+
+    def get(resource: str, proxy: str | None = None) -> Any:
+        path = resource.replace("{proxy+}", proxy or "")
+        parameters = None if proxy is None else {"proxy": proxy.rstrip("/")}
+        asked = request(f"{base}{path}", Host="packages.example.com", Authorization=login)
+        return deployed.api({**asked, "resource": resource, "pathParameters": parameters}, None)
+
+    assert get("/{proxy+}", "simple/demo/")["statusCode"] == 200
+    assert get("/health")["statusCode"] == 200
+    links = json.loads(get("/{proxy+}", "pypi/demo/json")["body"])["urls"]
+    assert [link["url"] for link in links] == [f"https://packages.example.com{base}/packages/{wheel.name}"]
+    assert get("/")["multiValueHeaders"]["Location"] == [f"{base}/simple/" if base else "simple/"]
+
+
+@pytest.mark.req("REQ-67")
+def test_a_304_names_the_type_of_the_page(deployed: Any, tmp_path: Path) -> None:
+    login = basic(f"{USER}:{PASSWORD}")
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    deployed.sync(event(wheel.name), None)
+    accept = "application/vnd.pypi.simple.v1+json"
+    for path in ("/simple/", "/simple/demo/", f"/packages/{wheel.name}"):
+        page = deployed.api(request(path, Authorization=login, Accept=accept), None)["multiValueHeaders"]
+        known = {"If-None-Match": page["ETag"][0], "Authorization": login, "Accept": accept}
+        again = deployed.api(request(path, **known), None)
+        assert again["statusCode"] == 304
+        assert again["multiValueHeaders"]["Content-Type"] == page["Content-Type"]
+
+
 def test_the_authorizer(deployed: Any) -> None:
     arn = "arn:aws:execute-api:us-east-1:1:abc123/dev/GET/"
     allowed = deployed.authorizer({"methodArn": arn, "headers": {"authorization": basic(f"{USER}:{PASSWORD}")}}, None)

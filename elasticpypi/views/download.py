@@ -11,6 +11,7 @@ from elasticpypi.distribution import sha256
 from elasticpypi.errors import NotFound, Unavailable
 from elasticpypi.filename import Name, parse_stored
 from elasticpypi.model import File
+from elasticpypi.views import Representation
 from elasticpypi.wiring import Services
 
 CHUNK = 256 * 1024
@@ -55,7 +56,7 @@ def _missing(filename: str) -> NotFound:
 def _answer(file: File, digest: str, size: int, content: Callable[[], BinaryIO]) -> Response:
     """200, or 304, 206 and 416 as the conditions of the request ask; ``content`` is opened only if it is sent."""
     _settle_range(size)
-    response = Response(content_type="application/octet-stream")
+    response = Representation(content_type="application/octet-stream")
     response.headers["Cache-Control"] = CACHE
     response.set_etag(digest)
     response.last_modified = datetime.fromisoformat(file.upload_time)

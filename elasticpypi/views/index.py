@@ -11,6 +11,7 @@ from packaging.utils import NormalizedName
 from elasticpypi import __version__, simple
 from elasticpypi.errors import BadUpload, NotAcceptable, NotFound
 from elasticpypi.filename import project_name
+from elasticpypi.views import Representation
 from elasticpypi.wiring import Services
 
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Encoding"}  # REQ-9, REQ-68
@@ -115,9 +116,9 @@ def respond(
     if request.if_none_match:
         current = serial()
         if current is not None and request.if_none_match.contains_weak(_etag(current, kind, compressed)):
-            response = Response(status=304, headers=HEADERS)
-            response.set_etag(_etag(current, kind, compressed))
-            return response
+            unchanged = Representation(status=304, headers=HEADERS, content_type=content_type)
+            unchanged.set_etag(_etag(current, kind, compressed))
+            return unchanged
     built, content = page()
     body = (render_template(template, page=content) if template else json.dumps(content)).encode()
     response = Response(gzip.compress(body, 6, mtime=0) if compressed else body, content_type=content_type)

@@ -29,7 +29,6 @@ def test_at_a_domain(index: Index, tmp_path: Path) -> None:
     check(index, a_domain(index, "packages.example.com", ""), tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="the base path of a custom domain is part of the event's path")
 def test_below_a_path_of_a_domain(index: Index, tmp_path: Path) -> None:
     check(index, a_domain(index, "tools.example.com", "pypi"), tmp_path)
 
