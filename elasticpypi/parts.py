@@ -84,7 +84,8 @@ class Parts:
         for attempt in range(TRIES):
             if attempt:
                 log.info("Part %s: %s. Trying again.", number, why)
-                self._stop.wait(pause(attempt))
+                if self._stop.wait(pause(attempt)):
+                    return
                 with self._asking:
                     missing = self.fresh()
                 if number not in missing:  # it had arrived, only the answer had not

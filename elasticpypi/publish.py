@@ -26,6 +26,7 @@ import requests
 import rich
 from packaging.utils import canonicalize_name
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from twine import commands
 from twine.commands.upload import _make_package, skip_upload
@@ -59,9 +60,13 @@ def upload(arguments: Sequence[str]) -> bool:
         ) from None
     except TwineException as error:
         raise ConfigurationError(_line(error.args[0])) from None
+    if repository.session.auth:
+        # As text, requests sends Latin-1, and fails at any other letter.
+        username, password = settings.username or "", settings.password or ""
+        repository.session.auth = HTTPBasicAuth(username.encode(), password.encode())
     complete = True
     with closing(repository):
-        for package in packages:
+        for number, package in enumerate(packages, 1):
             try:
                 click.echo(_Upload(repository, package).send())
             except Failed as failure:
@@ -71,6 +76,8 @@ def upload(arguments: Sequence[str]) -> bool:
                 complete = False
                 click.echo(f"Error: {package.basefilename}: {failure}", err=True)
                 if failure.hopeless:
+                    for other in packages[number:]:
+                        click.echo(f"Error: {other.basefilename}: It was not sent either.", err=True)
                     break
     return complete
 
@@ -96,6 +103,8 @@ def _prepare(arguments: Sequence[str]) -> tuple[Settings, list[PackageFile]]:
         raise ConfigurationError(f"The section [{section}] of .pypirc has no {missing.args[0]!r}.") from None
     settings.check_repository_url()
     settings.disable_progress_bar |= not rich.get_console().is_terminal
+    if not settings.disable_progress_bar:
+        click.echo("Reading the files ...", err=True)  # 5 GB take a while
     paths, signatures, attestations = commands._split_inputs(commands._find_dists(patterns))
     packages = []
     for path in paths:

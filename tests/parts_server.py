@@ -12,8 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.clients.live import PASSWORD, USER
-from tests.conftest import basic
+from tests.conftest import PASSWORD, USER, basic
 
 BLOCK = 65536
 

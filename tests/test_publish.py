@@ -22,7 +22,10 @@ from twine.repository import Repository
 from elasticpypi import parts, publish
 from elasticpypi.cli import main
 from tests.builders import make_sdist, make_sparse_wheel, make_wheel
-from tests.clients.live import PASSWORD, USER, Server, running, until
+from tests.clients.live import PASSWORD as LIVE_PASSWORD
+from tests.clients.live import USER as LIVE_USER
+from tests.clients.live import Server, running, until
+from tests.conftest import PASSWORD, USER
 from tests.parts_server import PartsServer, parts_server
 
 Upload = Callable[..., Result]
@@ -61,7 +64,7 @@ def wheel(tmp_path: Path) -> Path:
 def upload(index: PartsServer | Server, *arguments: object) -> Result:
     """Upload in this process."""
     if isinstance(index, Server):
-        target = ["--repository-url", index.upload_url, "-u", USER, "-p", PASSWORD]
+        target = ["--repository-url", index.upload_url, "-u", LIVE_USER, "-p", LIVE_PASSWORD]
     else:
         target = ["--repository-url", f"{index.address}/stage/legacy/", "-u", USER, "-p", PASSWORD]
     return CliRunner().invoke(main, ["upload", *target, *map(str, arguments)])
@@ -223,7 +226,8 @@ def test_an_index_that_stays_down(index: PartsServer, wheel: Path) -> None:
     index.answers = [(503, b'{"message": "The bucket cannot be read."}')] * 3
     failed = upload(index, wheel, other)
     assert failed.exit_code == 1
-    assert failed.output == f"Error: {wheel.name}: The index cannot be used: The bucket cannot be read.\n"
+    told = f"Error: {wheel.name}: The index cannot be used: The bucket cannot be read."
+    assert failed.output.splitlines() == [told, f"Error: {other.name}: It was not sent either."]
 
 
 def test_parts_that_the_index_never_finds(index: PartsServer, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,14 +341,12 @@ def test_a_wrong_password_is_told_once(live: Server, tmp_path: Path) -> None:
     wheels = [make_wheel(tmp_path, "locked", version) for version in ("1.0", "2.0")]
     refused = upload(live, *wheels, "-p", "wrong")
     assert refused.exit_code == 1
-    assert (
-        refused.output
-        == f"Error: {wheels[0].name}: Wrong user name or password: give both with HTTP Basic authentication.\n"
-    )
+    told = f"Error: {wheels[0].name}: Wrong user name or password: give both with HTTP Basic authentication."
+    assert refused.output.splitlines() == [told, f"Error: {wheels[1].name}: It was not sent either."]
 
 
 def test_settings_come_from_where_twine_has_them(live: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    section = f"repository = {live.upload_url}\nusername = {USER}\npassword = {PASSWORD}\n"
+    section = f"repository = {live.upload_url}\nusername = {LIVE_USER}\npassword = {LIVE_PASSWORD}\n"
     (tmp_path / ".pypirc").write_text(f"[distutils]\nindex-servers = elasticpypi\n[elasticpypi]\n{section}")
     (tmp_path / "other").write_text(f"[distutils]\nindex-servers = there\n[there]\n{section}")
     wheel = make_wheel(tmp_path, "settings", "1.0")
@@ -355,8 +357,8 @@ def test_settings_come_from_where_twine_has_them(live: Server, tmp_path: Path, m
         in CliRunner().invoke(main, ["upload", "-r", "there", "--config-file", f"{tmp_path}/other", str(wheel)]).output
     )
     monkeypatch.setenv("TWINE_REPOSITORY_URL", live.simple)
-    monkeypatch.setenv("TWINE_USERNAME", USER)
-    monkeypatch.setenv("TWINE_PASSWORD", PASSWORD)
+    monkeypatch.setenv("TWINE_USERNAME", LIVE_USER)
+    monkeypatch.setenv("TWINE_PASSWORD", LIVE_PASSWORD)
     assert said in CliRunner().invoke(main, ["upload", str(wheel)]).output
     monkeypatch.delenv("TWINE_PASSWORD")
     missing = CliRunner().invoke(main, ["upload", "--non-interactive", str(wheel)])
@@ -368,7 +370,7 @@ def test_settings_come_from_where_twine_has_them(live: Server, tmp_path: Path, m
     asked = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, **nobody)
     assert asked.returncode == 1
     assert "give -u and -p" in asked.stderr
-    monkeypatch.setenv("TWINE_REPOSITORY_URL", live.simple.replace("://", f"://{USER}:{PASSWORD}@"))
+    monkeypatch.setenv("TWINE_REPOSITORY_URL", live.simple.replace("://", f"://{LIVE_USER}:{LIVE_PASSWORD}@"))
     monkeypatch.delenv("TWINE_USERNAME")
     assert said in CliRunner().invoke(main, ["upload", str(wheel)]).output
 
@@ -379,9 +381,9 @@ def test_a_keyring_is_asked(live: Server, tmp_path: Path) -> None:
         "from keyring.credentials import SimpleCredential\n"
         "class Ring(KeyringBackend):\n"
         "    priority = 1\n"
-        f"    def get_password(self, system, user): return {PASSWORD!r} if system.endswith('/legacy/') else None\n"
+        f"    def get_password(self, system, user): return {LIVE_PASSWORD!r} if system.endswith('/legacy/') else None\n"
         "    def set_password(self, system, user, password): pass\n"
-        f"    def get_credential(self, system, user): return SimpleCredential({USER!r}, {PASSWORD!r})\n"
+        f"    def get_credential(self, system, user): return SimpleCredential({LIVE_USER!r}, {LIVE_PASSWORD!r})\n"
     )
     wheel = make_wheel(tmp_path, "keyring-has-it", "1.0")
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": f"{tmp_path}"}
@@ -444,7 +446,7 @@ def test_an_index_that_is_not_there(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/legacy/"
     failed = CliRunner().invoke(main, ["upload", "--repository-url", url, "-u", "a", "-p", "b", *map(str, wheels)])
     assert failed.exit_code == 1
-    assert failed.output == f"Error: {wheels[0].name}: The index cannot be used: Connection refused\n"
+    assert failed.output.startswith(f"Error: {wheels[0].name}: The index cannot be used: Connection refused\n")
 
 
 def test_what_cannot_be_sent_is_one_sentence(index: PartsServer, wheel: Path, tmp_path: Path) -> None:
@@ -494,7 +496,7 @@ def test_five_gigabytes_in_bounded_memory_on_both_ends(tmp_path: Path) -> None:
     assert shutil.disk_usage(tmp_path).free > 11 * 1024**3, "An upload of 5 GB needs 11 GB of disk."
     wheel = make_sparse_wheel(tmp_path, "huge", "1.0", 5 * 1024**3 - 1024**2)  # MAX_UPLOAD is 5 GB
     with running("folder", tmp_path) as server:
-        target = ["--repository-url", server.upload_url, "-u", USER, "-p", PASSWORD]
+        target = ["--repository-url", server.upload_url, "-u", LIVE_USER, "-p", LIVE_PASSWORD]
         command = [sys.executable, "-c", PEAK, "upload", *target, str(wheel)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"{wheel.name} is in the index."), done.stderr
