@@ -26,16 +26,9 @@ def upload(index: Index, *arguments: str | Path) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
-def keys(index: Index) -> set[str]:
+def files(index: Index) -> set[str]:
     """Every key of the bucket, except what is only noted of uploads."""
-    api = index.aws.boto3("lambda").get_function_configuration(FunctionName="elasticpypi-dev-api")
-    pages = (
-        index.aws.boto3("s3")
-        .get_paginator("list_objects_v2")
-        .paginate(Bucket=api["Environment"]["Variables"]["BUCKET"])
-    )
-    found = {entry["Key"] for page in pages for entry in page.get("Contents", [])}
-    return {key for key in found if not key.endswith((".session", ".result"))}
+    return {key for key in index.stored() if not key.endswith((".session", ".result"))}
 
 
 @pytest.mark.parametrize("megabytes", [20, 150])
@@ -49,7 +42,7 @@ def test_from_the_command_to_pip(index: Index, tmp_path: Path, megabytes: int) -
     told = [line for path in (small, wheel) for line in (f"Uploading {path.name}", f"{path.name} is in the index.")]
     assert upload(index, small, wheel) == (0, told)
     assert index.files(project) == [small.name, wheel.name]
-    assert not any(key.startswith(".uploads/") for key in keys(index))
+    assert not any(key.startswith(".uploads/") for key in files(index))
     assert upload(index, wheel) == (0, [f"{wheel.name} is in the index already."])
     install = "install", "--index-url", index.simple_with_credentials, project
     index.run("pip", *install, "--no-cache-dir", "--target", tmp_path / "pip")
@@ -83,4 +76,4 @@ def test_what_is_refused_is_never_seen(index: Index, tmp_path: Path) -> None:
     assert lines[1].startswith(f"Error: {broken.name}: ")
     assert "RECORD" in lines[1]
     assert index.files("large-broken") == []
-    assert not any(key.startswith(".uploads/") or "large_broken" in key for key in keys(index))
+    assert not any(key.startswith(".uploads/") or "large_broken" in key for key in files(index))
