@@ -4,11 +4,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
-
-from werkzeug.security import check_password_hash
 
 from elasticpypi.config import HASH
 from elasticpypi.errors import Unauthorized
@@ -26,7 +24,7 @@ def gatekeeper(users: Mapping[str, str]) -> Callable[[str], str]:
     keeps a keyed digest of the header, never the header. The user name ``__token__`` stands for
     whoever has the password, as clients send tokens (REQ-81).
     """
-    secret = secrets.token_bytes(32)
+    secret = os.urandom(32)
     remembered: dict[bytes, str | None] = {}
 
     def check(authorization: str) -> str:
@@ -76,6 +74,8 @@ def _credentials(authorization: str) -> tuple[str, str] | None:
 def _matches(password: str, known: str) -> bool:
     if not HASH.fullmatch(known):
         return hmac.compare_digest(password.encode(), known.encode())
+    from werkzeug.security import check_password_hash
+
     try:
         return check_password_hash(known, password)
     except ValueError:  # an algorithm that is not known here

@@ -4,17 +4,19 @@ import logging
 import os
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from elasticpypi.config import Config
-from elasticpypi.wiring import Services, services
+if TYPE_CHECKING:
+    from elasticpypi.wiring import Services
 
 log = logging.getLogger("elasticpypi")
 
 
 @cache
-def _services() -> Services:
+def _services() -> "Services":
     from elasticpypi.aws.staging import S3Staging
+    from elasticpypi.config import Config
+    from elasticpypi.wiring import services
 
     config = Config.from_env(os.environ)
     opened = services(config)
@@ -31,6 +33,7 @@ def _app() -> Any:
 @cache
 def _gatekeeper() -> Any:
     from elasticpypi.auth import gatekeeper
+    from elasticpypi.config import Config
 
     return gatekeeper(Config.from_env(os.environ).users)
 
@@ -85,6 +88,8 @@ def sync(event: dict[str, Any], context: object) -> None:
 match os.environ.get("_HANDLER"):
     case "elasticpypi.lambdas.api":
         _app()
+    case "elasticpypi.lambdas.authorizer":
+        _gatekeeper()
     case "elasticpypi.lambdas.sync":
         logging.getLogger().setLevel(logging.INFO)
         _services()

@@ -29,9 +29,10 @@ def services(config: Config) -> Services:
         try:
             from elasticpypi.aws.dynamodb import DynamoIndex
             from elasticpypi.aws.s3 import S3Files
+
+            return Services(config, S3Files(config.bucket, config.link_seconds), DynamoIndex(config.table))
         except ModuleNotFoundError:
             raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
-        return Services(config, S3Files(config.bucket, config.link_seconds), DynamoIndex(config.table))
     from elasticpypi.local.directory import DirectoryFiles
     from elasticpypi.local.sqlite import SQLiteIndex
 

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from flask.testing import FlaskClient
 from moto import mock_aws
+from moto.server import ThreadedMotoServer
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
@@ -171,3 +172,12 @@ def client(services: Services) -> Client:
 def overwriting(services: Services) -> Client:
     """The same with OVERWRITE on."""
     return Client(replace(services, config=replace(services.config, overwrite=True)))
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint() -> Iterator[str]:
+    """Where clients in other processes find what the fixture ``aws`` has in this one."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()

@@ -2,15 +2,31 @@
 
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError
 
-from elasticpypi.errors import ConfigurationError
+from elasticpypi.aws import direct
+from elasticpypi.errors import ConfigurationError, Unavailable
 
 
 def client(service: str, config: Any) -> Any:
-    """A boto3 client for a service; :class:`ConfigurationError` where AWS is not set up (no region, say)."""
+    """A client of ``s3`` or ``dynamodb``; :class:`ConfigurationError` where AWS is not set up (no region, say)."""
+    if known := direct.credentials():
+        return direct.DirectS3(known, config) if service == "s3" else direct.DirectDynamoDB(known, config)
+    import boto3
+
     try:
         return boto3.client(service, config=config)
     except BotoCoreError as error:
         raise ConfigurationError(f"AWS cannot be used: {error} Set AWS_DEFAULT_REGION or AWS_PROFILE.") from None
+
+
+def credentials() -> Any:
+    """What to sign with, as it is now; :class:`Unavailable` if there is nothing."""
+    if known := direct.credentials():
+        return known
+    import boto3
+
+    found = boto3.DEFAULT_SESSION.get_credentials() if boto3.DEFAULT_SESSION else None
+    if found is None:
+        raise Unavailable("There are no AWS credentials to sign a download with.")
+    return found.get_frozen_credentials()

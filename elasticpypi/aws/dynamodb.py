@@ -223,13 +223,19 @@ class DynamoIndex:
         yield from self._pages("query", names, KeyConditionExpression=condition, ExpressionAttributeValues=values)
 
     def _pages(self, operation: Literal["query", "scan"], names: Iterable[str], **request: Any) -> Iterator[Item]:
-        aliases = {f"#{name}": name for name in names}
-        with _translated():
-            pages = self._db.get_paginator(operation).paginate(
-                TableName=self._table, ConsistentRead=True, ExpressionAttributeNames=aliases, **request
-            )
-            for page in pages:
-                yield from page["Items"]
+        options: Any = {
+            "TableName": self._table,
+            "ConsistentRead": True,
+            "ExpressionAttributeNames": {f"#{name}": name for name in names},
+            **request,
+        }
+        while True:
+            with _translated():
+                page = self._db.query(**options) if operation == "query" else self._db.scan(**options)
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            options["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 class _Conflict(Unavailable):

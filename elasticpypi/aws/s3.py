@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote_plus
 
-import boto3
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -107,10 +106,7 @@ class S3Files:
             "?"
         )[0]
         request = AWSRequest("GET", plain, params={"response-cache-control": "private, max-age=31536000, immutable"})
-        credentials = boto3.DEFAULT_SESSION.get_credentials() if boto3.DEFAULT_SESSION else None
-        if credentials is None:
-            raise Unavailable("There are no AWS credentials to sign a download with.")
-        signer = _WindowedAuth(credentials.get_frozen_credentials(), self._s3.meta.region_name, self._link_seconds)
+        signer = _WindowedAuth(aws.credentials(), self._s3.meta.region_name, self._link_seconds)
         signer.add_auth(request)
         return str(request.url)
 

@@ -1,5 +1,6 @@
 """``/packages/``: files and their core metadata, never at another address (REQ-31, REQ-48)."""
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -7,7 +8,6 @@ from typing import BinaryIO
 
 from flask import Blueprint, Response, request
 
-from elasticpypi.distribution import sha256
 from elasticpypi.errors import NotFound, Unavailable
 from elasticpypi.filename import Name, parse_stored
 from elasticpypi.model import File
@@ -42,7 +42,7 @@ def blueprint(services: Services) -> Blueprint:
         if found is None or found[0].metadata_sha256 is None:
             raise _missing(f"{named.filename}.metadata")
         file, body = found
-        if sha256(body) != file.metadata_sha256:  # read between two writes
+        if hashlib.sha256(body).hexdigest() != file.metadata_sha256:  # read between two writes
             raise Unavailable(f"{named.filename} is being replaced: try again.")
         return _answer(file, file.metadata_sha256, len(body), lambda: io.BytesIO(body))
 

@@ -5,7 +5,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 from packaging.version import Version
 
-from elasticpypi import json_api
 from elasticpypi.errors import NotFound
 from elasticpypi.views.index import normalize, respond
 from elasticpypi.wiring import Services
@@ -19,6 +18,8 @@ def blueprint(services: Services) -> Blueprint:
     @views.get("/pypi/<name>/json")
     @views.get("/pypi/<name>/<version>/json")
     def release(name: str, version: str = "") -> Response:
+        from elasticpypi import json_api
+
         normalized = normalize(name)
 
         def page() -> tuple[int, Any]:

@@ -6,7 +6,6 @@ PUT and DELETE cannot be sent by a form of another site, so no token is needed a
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from elasticpypi import manage
 from elasticpypi.errors import BadUpload, Forbidden, TooLarge
 from elasticpypi.filename import project_name
 from elasticpypi.wiring import Services
@@ -26,6 +25,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @views.delete("/packages/<filename>")
     def delete(filename: str) -> Response:
+        from elasticpypi import manage
+
         if filename.endswith(".yanked"):
             manage.unyank(services, filename.removesuffix(".yanked"))
             return _done(f"{filename.removesuffix('.yanked')} is not yanked.")
@@ -38,6 +39,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @views.put("/packages/<filename>")
     def put(filename: str) -> Response:
+        from elasticpypi import manage
+
         if filename.endswith(".yanked"):
             manage.yank(services, filename.removesuffix(".yanked"), _text())
             return _done(f"{filename.removesuffix('.yanked')} is yanked.")

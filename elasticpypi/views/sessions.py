@@ -1,8 +1,9 @@
 """``/uploads/``: large files, announced here and put straight into the store (``sessions.py``)."""
 
+from typing import Any
+
 from flask import Blueprint, Response, jsonify, request
 
-from elasticpypi import sessions
 from elasticpypi.errors import BadUpload
 from elasticpypi.wiring import Services
 
@@ -13,6 +14,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @views.post("/uploads/")
     def announce() -> Response:
+        from elasticpypi import sessions
+
         form = request.form.to_dict(flat=False)
         file_name, size = form.pop("filename", [""])[0], form.pop("size", [""])[0]
         if not (size.isascii() and size.isdigit() and len(size) < 20):
@@ -21,16 +24,20 @@ def blueprint(services: Services) -> Blueprint:
 
     @views.get("/uploads/<session_id>")
     def state(session_id: str) -> Response:
+        from elasticpypi import sessions
+
         return _answer(sessions.state(services, session_id))
 
     @views.post("/uploads/<session_id>")
     def complete(session_id: str) -> Response:
+        from elasticpypi import sessions
+
         return _answer(sessions.complete(services, session_id))
 
     return views
 
 
-def _answer(state: sessions.State, opened: int = 200) -> Response:
+def _answer(state: dict[str, Any], opened: int = 200) -> Response:
     response = jsonify(state)
     response.status_code = {"open": opened, "checking": 202}.get(state["state"], 200)
     response.headers["Cache-Control"] = "no-store"  # the links are secrets

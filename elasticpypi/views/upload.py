@@ -4,7 +4,6 @@ from typing import BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
-from elasticpypi import upload
 from elasticpypi.errors import BadUpload
 from elasticpypi.wiring import Services
 
@@ -19,6 +18,8 @@ def blueprint(services: Services) -> Blueprint:
     @views.post("/simple")
     @views.post("/simple/")
     def file() -> Response:
+        from elasticpypi import upload
+
         form = {**request.args.to_dict(flat=False), **request.form.to_dict(flat=False)}
         while request.stream.read(65536):  # what was declared has to come; if it does not, this is a 400 (REQ-128)
             pass
