@@ -3,6 +3,9 @@
 // What serverless.yml cannot say: which settings are wrong, and which function gets which.
 
 const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
 
 // The application's own checks, so that a wrong setting stops here and not on the first request.
 const CHECK = `
@@ -17,12 +20,30 @@ except ConfigurationError as error:
     sys.exit(str(error))
 `;
 
+// A runtime such as python3.13 -> an interpreter of this very version: on the PATH, of pyenv, or of uv.
+function interpreter(runtime) {
+  const versions = path.join(process.env.PYENV_ROOT || path.join(os.homedir(), '.pyenv'), 'versions');
+  const number = runtime.replace('python', '');
+  const ofPyenv = fs.existsSync(versions) ? fs.readdirSync(versions) : [];
+  const uv = spawnSync('uv', ['python', 'find', '--system', '--no-python-downloads', number], { encoding: 'utf8' });
+  const candidates = [
+    runtime,
+    ...ofPyenv.filter((name) => name.startsWith(`${number}.`)).map((name) => path.join(versions, name, 'bin', runtime)),
+    ...(uv.status === 0 ? [uv.stdout.trim()] : []),
+  ];
+  const check = `import sys; sys.exit("python%d.%d" % sys.version_info[:2] != "${runtime}" or sys.implementation.name != "cpython")`;
+  // A shim of pyenv can be there without a Python behind it.
+  return candidates.find((candidate) => spawnSync(candidate, ['-c', check]).status === 0);
+}
+
 class Elasticpypi {
-  constructor(serverless) {
+  constructor(serverless, options, { log }) {
     this.serverless = serverless;
+    this.log = log;
     this.hooks = {
       initialize: () => this.distribute(),
       'before:package:cleanup': () => this.check(),
+      'before:package:compileLayers': () => this.compile(), // the zip is there, and all that belongs into it
       'before:package:finalize': () => this.complete(),
     };
   }
@@ -61,6 +82,25 @@ class Elasticpypi {
         stop(`${user ? `USERS: the password of ${user}` : 'PASSWORD'} is too short: use 12 characters or more.`);
       }
     }
+  }
+
+  // Bytecode, so that a cold start has nothing to compile; only the Python of the runtime can make it.
+  compile() {
+    const { runtime } = this.serverless.service.provider;
+    const python = interpreter(runtime);
+    if (!python) {
+      const version = runtime.replace('python', '');
+      this.log.warning(
+        `There is no Python ${version} here to compile for Lambda: the index works, but each cold start takes ` +
+          `longer. Install it, with \`uv python install ${version}\` for example, and deploy again.`
+      );
+      return;
+    }
+    const script = path.join(__dirname, 'bytecode.py');
+    // The same bytes each time, so that osls sees when nothing has changed.
+    const env = { ...process.env, PYTHONHASHSEED: '0' };
+    const { status, stderr } = spawnSync(python, [script, this.serverless.service.package.artifact], { env });
+    if (status !== 0) throw new this.serverless.classes.Error(`${python} cannot compile the zip: ${stderr}`);
   }
 
   complete() {
