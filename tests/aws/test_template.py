@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.aws.deployed import FUNCTION, Index
+from tests.aws.deployed import Index
 
 pytestmark = pytest.mark.aws
 
@@ -20,7 +20,7 @@ def test_everything_is_tagged_for_the_bill(index: Index, api: str) -> None:
     assert {tag["Key"]: tag["Value"] for tag in stack["Tags"]} == ours
     stage = f"arn:aws:apigateway:us-east-1::/restapis/{api}/stages/dev"
     assert index.aws.boto3("apigateway").get_tags(resourceArn=stage)["tags"] == ours
-    function = f"arn:aws:lambda:us-east-1:000000000000:function:{FUNCTION}api"
+    function = f"arn:aws:lambda:us-east-1:000000000000:function:{index.stack}-api"
     assert index.aws.boto3("lambda").list_tags(Resource=function)["Tags"].items() >= ours.items()
 
 
