@@ -83,6 +83,8 @@ class LocalAws:
     def __init__(self, folder: Path, dynamodb: str) -> None:
         self.log = folder / "emulator.log"
         self._requests = folder / "requests.log"
+        self._session = boto3.Session(region_name=REGION)
+        self._clients: dict[tuple[str, str], Any] = {}
         self.ca, self.certificate = folder / "ca.pem", folder / "server.pem"
         make_certificate(folder)
         port, proxy_port = free_ports(2)
@@ -173,8 +175,16 @@ class LocalAws:
         session.proxies = {"https": self.proxy}
         return session
 
-    def boto3(self, service: str, credentials: Sequence[str] = ("test", "test")) -> Any:
+    def boto3(self, service: str, credentials: Sequence[str] = ("test", "test", "")) -> Any:
         """A client with the rights of the account's owner, or with other credentials."""
-        config = Config(proxies={"https": self.proxy}, retries={"total_max_attempts": 1})
-        session = boto3.Session(*credentials, region_name=REGION)
-        return session.client(service, config=config, verify=str(self.ca))
+        access, secret, token = credentials
+        if (service, access) not in self._clients:
+            self._clients[service, access] = self._session.client(
+                service,
+                config=Config(proxies={"https": self.proxy}, retries={"total_max_attempts": 1}),
+                verify=str(self.ca),
+                aws_access_key_id=access,
+                aws_secret_access_key=secret,
+                aws_session_token=token or None,
+            )
+        return self._clients[service, access]
