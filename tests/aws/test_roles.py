@@ -21,9 +21,12 @@ Credentials = tuple[str, str, str]
 
 ITEMS = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")}
 LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
+READ = {"s3:GetObject", "s3:ListBucket"}
+WRITE = {"s3:PutObject", "s3:DeleteObject"}
 ALLOWED = {
-    "api": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"} | ITEMS | LOG,
-    "sync": {"s3:GetObject", "s3:ListBucket", "sqs:SendMessage"} | ITEMS | LOG,
+    "api": READ | WRITE | ITEMS | LOG | {"s3:ListMultipartUploadParts"},
+    "sync": READ | WRITE | ITEMS | LOG | {"sqs:SendMessage"},
+    "audit": READ | ITEMS | LOG | {"dynamodb:Scan"},
     "authorizer": LOG,
 }
 
@@ -67,14 +70,15 @@ def test_every_function_is_in_the_table(roles: dict[str, Credentials]) -> None:
 def test_a_role_allows_what_is_needed_and_no_more(index: Index, roles: dict[str, Credentials], function: str) -> None:
     index.put("role-test", b"x")
 
-    def is_allowed(service: str, operation: str, arguments: dict[str, Any]) -> bool:
+    def is_allowed(right: str, operation: str, arguments: dict[str, Any]) -> bool:
+        client = index.aws.boto3(right.partition(":")[0], roles[function])
         try:
-            getattr(index.aws.boto3(service, roles[function]), xform_name(operation))(**arguments)
+            getattr(client, xform_name(operation))(**arguments)
         except ClientError as error:
             return error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException", "403")
         return True
 
-    allowed = {what for what, *call in attempts(index, function) if is_allowed(what.partition(":")[0], *call)}
+    allowed = {right for right, *_ in (each for each in attempts(index, function) if is_allowed(*each))}
     assert allowed == ALLOWED[function]
 
 
@@ -89,6 +93,10 @@ def attempts(index: Index, function: str) -> Iterator[tuple[str, str, dict[str, 
     yield "s3:DeleteObject", "DeleteObject", thing
     yield "s3:DeleteObjectVersion", "DeleteObject", {**thing, "VersionId": "null"}
     yield "s3:GetObjectVersion", "GetObject", {**thing, "VersionId": "null"}
+    parts = {"Bucket": index.bucket, "Key": ".uploads/role-test", "UploadId": "x"}
+    yield "s3:ListMultipartUploadParts", "ListParts", parts
+    yield "s3:ListMultipartUploadParts elsewhere", "ListParts", {**parts, "Key": "role-test"}
+    yield "s3:AbortMultipartUpload", "AbortMultipartUpload", parts
     yield "s3:PutObjectAcl", "PutObjectAcl", {**thing, "ACL": "public-read"}
     yield "s3:ListBucketVersions", "ListObjectVersions", bucket
     yield "s3:GetBucketPolicy", "GetBucketPolicy", bucket
