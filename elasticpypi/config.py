@@ -38,6 +38,9 @@ SETTINGS = (
     Setting("WORKERS", "2", "Worker processes of `elasticpypi serve`."),
     Setting("MAX_UPLOAD", "5120", "Largest upload in MB; on Lambda the gateway ends it at about 4.5 MB."),
     Setting("LINK_SECONDS", "3600", "On AWS: seconds for which the link of a large file stays the same."),
+    Setting("CLOUDFRONT_HOST", "", "Host of a CloudFront distribution of BUCKET, for links to large files."),
+    Setting("CLOUDFRONT_KEY_ID", "", "Id of the public key that it trusts."),
+    Setting("CLOUDFRONT_KEY", "", "The private key to it, RSA in PEM."),
 )
 
 
@@ -59,6 +62,9 @@ class Config:
     workers: int = 2
     max_upload: int = 5120 * MEGABYTE
     link_seconds: int = 3600
+    cloudfront_host: str = ""
+    cloudfront_key_id: str = ""
+    cloudfront_key: str = field(default="", repr=False)
 
     @property
     def on_aws(self) -> bool:
@@ -72,6 +78,10 @@ class Config:
         if bool(text["BUCKET"]) != bool(text["TABLE"]):
             given, missing = ("BUCKET", "TABLE") if text["BUCKET"] else ("TABLE", "BUCKET")
             raise ConfigurationError(f"{given} is set but {missing} is not: set both for AWS, or none for one machine.")
+        front = [name for name in text if name.startswith("CLOUDFRONT_")]
+        unset = [name for name in front if not text[name]]
+        if unset and unset != front:
+            raise ConfigurationError(f"{unset[0]} is not set: set all of {', '.join(front)}, or none.")
         users = _users(environ)
         return cls(
             service=text["SERVICE"],
@@ -89,6 +99,9 @@ class Config:
             max_upload=_number("MAX_UPLOAD", text["MAX_UPLOAD"], 1, 5 * 1024 * 1024) * MEGABYTE,
             # A link lives twice this long, and S3 accepts no more than seven days (AWS: query-string auth).
             link_seconds=_number("LINK_SECONDS", text["LINK_SECONDS"], 60, 302400),
+            cloudfront_host=text["CLOUDFRONT_HOST"],
+            cloudfront_key_id=text["CLOUDFRONT_KEY_ID"],
+            cloudfront_key=text["CLOUDFRONT_KEY"],
         )
 
 

@@ -93,3 +93,11 @@ match os.environ.get("_HANDLER"):
     case "elasticpypi.lambdas.sync":
         logging.getLogger().setLevel(logging.INFO)
         _services()
+
+# Processes from one snapshot (SnapStart) would else draw the same waiting times, and meet again and again.
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    import random
+
+    from snapshot_restore_py import register_after_restore  # part of the runtime
+
+    register_after_restore(random.seed)

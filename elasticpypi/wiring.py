@@ -1,9 +1,11 @@
 """Settings → the store and the index that they choose. The one place that knows which family runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
+from elasticpypi.model import File
 from elasticpypi.stores import Files, Index, Staging
 
 
@@ -30,10 +32,20 @@ def services(config: Config) -> Services:
             from elasticpypi.aws.dynamodb import DynamoIndex
             from elasticpypi.aws.s3 import S3Files
 
-            return Services(config, S3Files(config.bucket, config.link_seconds), DynamoIndex(config.table))
+            return Services(
+                config, S3Files(config.bucket, config.link_seconds, _link(config)), DynamoIndex(config.table)
+            )
         except ModuleNotFoundError:
             raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
     from elasticpypi.local.directory import DirectoryFiles
     from elasticpypi.local.sqlite import SQLiteIndex
 
     return Services(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))
+
+
+def _link(config: Config) -> Callable[[File], str] | None:
+    if not config.cloudfront_host:
+        return None
+    from elasticpypi.aws.cloudfront import linker
+
+    return linker(config.cloudfront_host, config.cloudfront_key_id, config.cloudfront_key, config.link_seconds)

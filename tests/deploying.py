@@ -74,6 +74,22 @@ def make_package(folder: str, **settings: str) -> Package:
     return Package(ROOT / "build" / folder)
 
 
+def refusal(**environ: str) -> str:
+    """The sentence with which `osls package` ends, in this environment."""
+    done = osls("package", "--package", "build/refused", **environ)
+    assert done.returncode == 1, done.stdout
+    assert not (ROOT / "build" / "refused").exists()
+    return done.stdout.partition("Error:\n")[2].strip()
+
+
+def lint(package: Package) -> None:
+    """cfn-lint has nothing to say but W3005: osls repeats as DependsOn what a reference says already."""
+    linter = Path(sys.executable).parent / "cfn-lint"
+    command = [str(linter), "--ignore-checks", "W3005", "--", str(package.template)]
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+
+
 @cache
 def packaged() -> Package:
     """The package that most tests look at, made once."""

@@ -36,6 +36,14 @@ ACCEPTED: dict[str, tuple[str, set[str]]] = {
         "A monitor asks without credentials, and so does the probe for trusted publishing: no packages there.",
         {f"AWS::ApiGateway::Method.ApiGatewayMethod{name}Any" for name in ("Health", "OidcProxyVar")},
     ),
+    "CKV_AWS_68": (
+        "Requests without a signed link end at the edge already; a firewall has a price of its own.",
+        {"AWS::CloudFront::Distribution.Files"},
+    ),
+    "CKV_AWS_86": (
+        "As CKV_AWS_18: logs need a bucket, and somebody who reads them.",
+        {"AWS::CloudFront::Distribution.Files"},
+    ),
     "CKV_AWS_115": (
         "Reserved concurrency is taken from that of the account, which is 10 at first; the stage has limits.",
         FUNCTIONS,
@@ -55,6 +63,10 @@ ACCEPTED: dict[str, tuple[str, set[str]]] = {
     "CKV_AWS_158": (
         "They are encrypted, with the key of CloudWatch; no password is ever logged.",
         {f"AWS::Logs::LogGroup.{name}LogGroup" for name in ("Api", "Authorizer", "Sync", "Audit")},
+    ),
+    "CKV_AWS_174": (
+        "The certificate of cloudfront.net leaves no choice of TLS versions; one of your own does.",
+        {"AWS::CloudFront::Distribution.Files"},
     ),
     "CKV_AWS_173": (
         "They are encrypted, with the key of Lambda; a key of one's own costs a call in each cold start.",

@@ -70,6 +70,8 @@ def test_a_user_name_alone_is_no_configuration() -> None:
 
 def test_no_password_is_shown() -> None:
     assert "hunter2" not in repr(Config.from_env({"USERS": "a:hunter2"}))
+    front = {"CLOUDFRONT_HOST": "d1", "CLOUDFRONT_KEY_ID": "K1", "CLOUDFRONT_KEY": "hunter2"}
+    assert "hunter2" not in repr(Config.from_env(front))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,10 @@ def test_no_password_is_shown() -> None:
     [
         ({"BUCKET": "b"}, "BUCKET is set but TABLE is not: set both for AWS, or none for one machine."),
         ({"TABLE": "t"}, "TABLE is set but BUCKET is not: set both for AWS, or none for one machine."),
+        (
+            {"CLOUDFRONT_HOST": "d1.cloudfront.net", "CLOUDFRONT_KEY_ID": "K1"},
+            "CLOUDFRONT_KEY is not set: set all of CLOUDFRONT_HOST, CLOUDFRONT_KEY_ID, CLOUDFRONT_KEY, or none.",
+        ),
         ({"OVERWRITE": "maybe"}, "OVERWRITE must be true or false, not 'maybe'."),
         ({"PORT": "http"}, "PORT must be a whole number from 0 to 65535, not 'http'."),
         ({"PORT": "65536"}, "PORT must be a whole number from 0 to 65535, not '65536'."),

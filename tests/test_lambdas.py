@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -179,3 +181,18 @@ def test_a_body_arrives_as_it_was(deployed: Any, tmp_path: Path) -> None:
     upload.update(httpMethod="POST", body=base64.b64encode(body).decode(), isBase64Encoded=True)
     answer = deployed.api(upload, None)
     assert (answer["statusCode"], answer["body"]) == (200, f"{wheel.name} is in the index.\n")
+
+
+def test_processes_from_one_snapshot_draw_numbers_of_their_own() -> None:
+    program = """
+import random
+from elasticpypi import lambdas
+random.seed(1)  # what the snapshot holds
+from snapshot_restore_py import get_after_restore
+for function, arguments, options in get_after_restore():
+    function(*arguments, **options)
+print(random.random())
+"""
+    environ = {**os.environ, "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+    numbers = {subprocess.check_output([sys.executable, "-c", program], env=environ) for _ in range(2)}
+    assert len(numbers) == 2

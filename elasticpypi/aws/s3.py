@@ -36,12 +36,13 @@ class S3Files:
     """:class:`~elasticpypi.stores.Files` in a bucket; the revision is the ETag.
 
     ``link_seconds`` is the window in which the link to a large file stays the same; links live twice
-    as long, so that each is good for at least one window.
+    as long, so that each is good for at least one window. ``link`` makes links of another kind.
     """
 
-    def __init__(self, bucket: str, link_seconds: int = 3600) -> None:
+    def __init__(self, bucket: str, link_seconds: int = 3600, link: Callable[[File], str] | None = None) -> None:
         self._bucket = bucket
         self._link_seconds = link_seconds
+        self._link = link or self._sign
         self._s3: S3Client = aws.client("s3", REGIONAL)
 
     def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
@@ -92,7 +93,7 @@ class S3Files:
     def url(self, file: File) -> str | None:
         if file.size <= INLINE:
             return None
-        return self._sign(file.key)
+        return self._link(file)
 
     def check(self) -> None:
         try:
@@ -100,11 +101,10 @@ class S3Files:
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"The bucket cannot be read ({type(error).__name__}).") from error
 
-    def _sign(self, key: str) -> str:
+    def _sign(self, file: File) -> str:
         """A link for GET, the same for one window: pip's cache looks files up by their final URL (REQ-70)."""
-        plain = self._s3.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": key}).partition(
-            "?"
-        )[0]
+        where = {"Bucket": self._bucket, "Key": file.key}
+        plain = self._s3.generate_presigned_url("get_object", Params=where).partition("?")[0]
         request = AWSRequest("GET", plain, params={"response-cache-control": "private, max-age=31536000, immutable"})
         signer = _WindowedAuth(aws.credentials(), self._s3.meta.region_name, self._link_seconds)
         signer.add_auth(request)
