@@ -8,7 +8,7 @@ DATA = data
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: serve test test-aws lint demo conformance package bench-cold-start clean
+.PHONY: serve test test-aws lint demo conformance package bench-cold-start cost clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
@@ -42,6 +42,10 @@ package: node_modules .venv/test
 # What a cold start costs: CPU time and memory of the real zip in the real runtime. Needs Node.js and Python 3.13.
 bench-cold-start: .venv/test
 	$(BIN)/python -m bench.cold_start $(ARGS)
+
+# What AWS takes a month, as in RATIONALE.md.
+cost:
+	@$(PYTHON) bench/cost.py
 
 node_modules: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund
