@@ -17,7 +17,8 @@ def test_packages_outlive_deployments(index: Index, local_aws: LocalAws, tmp_pat
     first.upload(wheel)
     assert index.files("outlives") == []  # a stage is an index of its own
 
-    again = deploy(local_aws, "prod", STRICT_NAMES="true")
+    optional = {"SNAPSTART": "true", "WARM": "true", "ALARM_EMAIL": "ops@example.com"}
+    again = deploy(local_aws, "prod", STRICT_NAMES="true", **optional)
     assert again.url == first.url
     assert again.files("outlives") == [wheel.name]
     assert again.request("GET", f"/packages/{wheel.name}").content == wheel.read_bytes()
