@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -24,12 +25,13 @@ from elasticpypi.aws.s3 import INLINE, REGIONAL, S3Files
 from elasticpypi.errors import Unavailable
 from elasticpypi.model import File
 from tests.aws.local_aws import make_certificate
-from tests.conftest import BUCKET, TABLE
+from tests.conftest import BUCKET, TABLE, make_table
 from tests.test_stores import *  # noqa: F403  the contract, with the fixtures below
 
 ON_LAMBDA = {
     "AWS_LAMBDA_FUNCTION_NAME": "api",
-    "AWS_REGION": "eu-central-1",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_SESSION_TOKEN": "token",
@@ -60,24 +62,34 @@ def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         manager.clear()
 
 
-@pytest.fixture
-def stores(aws: None, aws_endpoint: str, on_lambda: pytest.MonkeyPatch) -> None:
-    on_lambda.setenv("AWS_ENDPOINT_URL", aws_endpoint)
-    on_lambda.setenv("AWS_REGION", "us-east-1")
-
-
-@pytest.fixture
-def files(stores: None) -> S3Files:
-    files = S3Files(BUCKET)
+@pytest.fixture(params=["moto", pytest.param("seaweedfs", marks=pytest.mark.aws)])
+def files(request: pytest.FixtureRequest) -> S3Files:
+    bucket = BUCKET if request.param == "moto" else f"bucket-{uuid4()}"
+    be_on_lambda(request)
+    if bucket != BUCKET:
+        boto3.client("s3").create_bucket(Bucket=bucket)
+    files = S3Files(bucket)
     assert type(files._s3) is DirectS3
     return files
 
 
-@pytest.fixture
-def index(stores: None) -> DynamoIndex:
-    index = DynamoIndex(TABLE)
+@pytest.fixture(params=["moto", pytest.param("dynamodb_local", marks=pytest.mark.aws)])
+def index(request: pytest.FixtureRequest) -> DynamoIndex:
+    table = TABLE if request.param == "moto" else f"table-{uuid4()}"
+    be_on_lambda(request)
+    if table != TABLE:
+        make_table(table)
+    index = DynamoIndex(table)
     assert type(index._db) is DirectDynamoDB
     return index
+
+
+def be_on_lambda(request: pytest.FixtureRequest) -> None:
+    """Where AWS is the server of the parameter, which must not start with the environment of a Lambda."""
+    if request.param == "moto":
+        request.getfixturevalue("aws")
+    endpoint = request.getfixturevalue("aws_endpoint" if request.param == "moto" else request.param)
+    request.getfixturevalue("on_lambda").setenv("AWS_ENDPOINT_URL", endpoint)
 
 
 # ---- Where it is used
@@ -101,7 +113,6 @@ def test_anything_that_is_not_ordinary_is_left_to_botocore(
 ) -> None:
     assert direct.credentials() == ("test", "secret", "token")
     on_lambda.setenv(name, value) if value else on_lambda.delenv(name)
-    on_lambda.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     assert direct.credentials() is None
     if name != "AWS_PROFILE":
         assert not isinstance(aws.client("s3", REGIONAL), DirectS3)
@@ -183,7 +194,7 @@ BINARY = {"pk": {"S": "p"}, "sk": {"S": "s"}, "body": {"B": b"\x00\xff"}, "seria
     ],
 )
 def test_dynamodb_is_asked_as_botocore_asks(sent: Any, operation: str, options: Any) -> None:
-    theirs = boto3.client("dynamodb", region_name="eu-central-1", config=ONCE)
+    theirs = boto3.client("dynamodb", region_name="us-east-1", config=ONCE)
     expected = sent(getattr(theirs, operation), **options)
     found = sent(getattr(aws.client("dynamodb", None), operation), **options)
     tokens = [request["body"].pop("ClientRequestToken", None) for request in (expected, found)]
@@ -197,12 +208,10 @@ def test_a_link_is_the_one_that_botocore_leads_to(on_lambda: pytest.MonkeyPatch,
     file = File(key, NormalizedName("demo"), "1.0", INLINE + 1, "ab" * 32, "2026-01-31T12:00:00.000000Z", "r1")
     ours = S3Files(BUCKET).url(file)
     on_lambda.delenv("AWS_LAMBDA_FUNCTION_NAME")
-    on_lambda.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     assert ours == S3Files(BUCKET).url(file)
 
 
 def test_any_other_link_is_botocores(on_lambda: pytest.MonkeyPatch) -> None:
-    on_lambda.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     part = {"Bucket": BUCKET, "Key": "a", "UploadId": "u", "PartNumber": 1}
     assert "uploadId=u" in aws.client("s3", REGIONAL).generate_presigned_url("upload_part", Params=part)
 
@@ -305,7 +314,6 @@ def test_errors_of_dynamodb_are_told_as_botocore_tells_them(
 ) -> None:
     with scripted(answer, answer) as server:
         on_lambda.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.url)
-        on_lambda.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         told = []
         for client in (aws.client("dynamodb", None), boto3.client("dynamodb")):
             with pytest.raises(ClientError) as raised:
@@ -327,7 +335,6 @@ def test_errors_of_s3_are_told_as_botocore_tells_them(
 ) -> None:
     with scripted(*[answer] * 4) as server:
         on_lambda.setenv("AWS_ENDPOINT_URL_S3", server.url)
-        on_lambda.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         for client in (aws.client("s3", REGIONAL), boto3.client("s3", config=REGIONAL)):
             with pytest.raises(ClientError) as raised:
                 client.get_object(Bucket=BUCKET, Key="a", IfMatch='"1"', Range="bytes=0-")
@@ -338,7 +345,7 @@ def test_errors_of_s3_are_told_as_botocore_tells_them(
     assert not waits
 
 
-def test_half_an_object_is_no_object(stores: None, on_lambda: pytest.MonkeyPatch, waits: list[float]) -> None:
+def test_half_an_object_is_no_object(on_lambda: pytest.MonkeyPatch, waits: list[float]) -> None:
     with scripted() as server:
         server.RequestHandlerClass.do_GET = lambda self: self.wfile.write(
             b"HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\n\r\nhalf"

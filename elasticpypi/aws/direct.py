@@ -27,6 +27,8 @@ from botocore.httpsession import get_cert_path
 from botocore.response import StreamingBody
 from botocore.utils import get_environ_proxies
 
+from elasticpypi import __version__
+
 ATTEMPTS = 3  # as botocore's retry mode "standard" has it, with its codes
 AGAIN = {500, 502, 503, 504}
 AGAIN_CODES = {
@@ -93,7 +95,7 @@ class _Client:
             attempt += 1
 
     def _signed(self, method: str, url: str, headers: Mapping[str, str], data: bytes) -> AWSPreparedRequest:
-        request = AWSRequest(method, url, headers, data)
+        request = AWSRequest(method, url, {"User-Agent": f"elasticpypi/{__version__}", **headers}, data)
         self._signer.add_auth(request)
         return request.prepare()
 
