@@ -30,9 +30,11 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.aws.s3 import S3Files
 from elasticpypi.sync import sync_all
-from tests.aws.local_aws import CREDENTIALS, free_ports, lambda_python, make_certificate
+from tests.aws.local_aws import CREDENTIALS, lambda_python, make_certificate
 from tests.builders import make_sdist, make_wheel
+from tests.clients.live import until
 from tests.deploying import BUCKET, PASSWORD, ROOT, make_package
+from tests.servers import fetched, free_ports
 
 # awslambdaric is what runs a function in Lambda's Python; boto3 is there too.
 RUNTIME = "awslambdaric==4.2.2", f"boto3=={boto3.__version__}"
@@ -59,6 +61,7 @@ def asked(path: str, accept: str, encoding: str = "identity") -> Event:
         "X-Forwarded-Proto": "https",
     }
     return {
+        "resource": "/{proxy+}",
         "path": path,
         "httpMethod": "GET",
         "headers": headers,
@@ -226,13 +229,12 @@ def runtime_python() -> Path:
     base = lambda_python()
     if subprocess.run([base, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 13))"]).returncode:
         sys.exit("The Python of the Lambdas is missing: install 3.13, with `uv python install 3.13` for example.")
-    folder = ROOT / ".cache" / "lambda"
-    python, stamp = folder / "bin" / "python", folder / "packages"
-    if not stamp.is_file() or stamp.read_text() != repr(RUNTIME):
-        subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *RUNTIME], check=True)
-        stamp.write_text(repr(RUNTIME))
-    return python
+
+    def make(folder: Path) -> None:
+        subprocess.run([base, "-m", "venv", folder], check=True)
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *RUNTIME], check=True)
+
+    return fetched("lambda", RUNTIME, make) / "bin" / "python"
 
 
 @contextmanager
@@ -248,7 +250,7 @@ def backends(folder: Path) -> Iterator[dict[str, str]]:
     tls = ["--ssl-certificate", str(folder / "server.pem"), "--ssl-keyfile", str(folder / "server.key")]
     with subprocess.Popen([*command, *tls, "--factory", "bench.cold_start:moto"], cwd=ROOT) as server:
         try:
-            wait_for(port)
+            until(lambda: listens(port), "moto")
             yield {"AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}", "AWS_CA_BUNDLE": str(bundle)}
         finally:
             server.terminate()
@@ -259,16 +261,10 @@ def moto() -> DomainDispatcherApplication:
     return DomainDispatcherApplication(create_backend_app)
 
 
-def wait_for(port: int) -> None:
-    """Until somebody listens."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+def listens(port: int) -> bool:
+    """Whether somebody does."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def measure(python: Path, task: Path, way: Way, environ: Mapping[str, str], runs: int) -> str:

@@ -189,6 +189,7 @@ BINARY = {"pk": {"S": "p"}, "sk": {"S": "s"}, "body": {"B": b"\x00\xff"}, "seria
                 "ExclusiveStartKey": DEMO_KEY,
             },
         ),
+        ("scan", {"TableName": TABLE, "FilterExpression": "attribute_exists(serial)", "ConsistentRead": True}),
         ("transact_get_items", {"TransactItems": [{"Get": {"TableName": TABLE, "Key": DEMO_KEY}}]}),
         ("transact_write_items", {"TransactItems": [{"Put": {"TableName": TABLE, "Item": BINARY}}]}),
     ],

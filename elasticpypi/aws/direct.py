@@ -142,6 +142,9 @@ class DirectDynamoDB(_Client):
     def query(self, **request: Any) -> Any:
         return self._call("Query", request)
 
+    def scan(self, **request: Any) -> Any:
+        return self._call("Scan", request)
+
     def transact_get_items(self, **request: Any) -> Any:
         return self._call("TransactGetItems", request)
 
@@ -221,7 +224,7 @@ def _binary(value: dict[str, Any]) -> dict[str, Any]:
 @cache
 def _manager(origin: str) -> urllib3.PoolManager:
     """The connections to one host; urllib3 would load the certificates anew for each of them (15 ms)."""
-    options: Any = {"timeout": urllib3.Timeout(SECONDS, SECONDS), "ssl_context": _tls()}
+    options: Any = {"timeout": urllib3.Timeout(SECONDS, SECONDS), "maxsize": 10, "ssl_context": _tls()}
     proxy = get_environ_proxies(origin).get("https") if origin.startswith("https:") else None
     return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
