@@ -100,7 +100,8 @@ def be_on_lambda(request: pytest.FixtureRequest) -> None:
     [
         *((name, "set") for name in direct.SETTINGS),
         ("AWS_LAMBDA_FUNCTION_NAME", None),
-        ("AWS_ACCESS_KEY_ID", None),  # SnapStart: they come from an address, and change
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"),
+        ("AWS_ACCESS_KEY_ID", None),
         ("AWS_SECRET_ACCESS_KEY", None),
         ("AWS_REGION", None),
         ("AWS_REGION", "cn-north-1"),

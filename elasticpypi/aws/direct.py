@@ -55,6 +55,8 @@ def credentials() -> Credentials | None:
     ordinary = region and "-iso" not in region and not region.startswith(("cn-", "eusc-"))  # in amazonaws.com
     if "AWS_LAMBDA_FUNCTION_NAME" not in environ or not ordinary or any(map(environ.get, SETTINGS)):
         return None
+    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        return None  # a snapshot outlives the credentials that it was made with
     key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
     return Credentials(key, secret, environ.get("AWS_SESSION_TOKEN")) if key and secret else None
 
