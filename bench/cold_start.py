@@ -102,6 +102,7 @@ WAYS = (
     _api("metadata", asked("/packages/demo-1.0-py3-none-any.whl.metadata", "*/*"), 200),
     _api("download of 100 kB", asked("/packages/inline-1.0-py3-none-any.whl", "*/*"), 200),
     _api("download by link", asked("/packages/large-1.0-py3-none-any.whl", "*/*"), 302),
+    _api("/health", asked("/health", "*/*"), 200),
     Way("sync of a new wheel", "sync", [put(name) for name in NEW], "null"),
     Way("authorizer", "authorizer", [PAGE] * len(NEW), '"Effect": "Allow"'),
 )

@@ -161,6 +161,7 @@ def test_s3_is_asked_as_botocore_asks(sent: Any, on_lambda: Any, region: str, bu
     on_lambda.setenv("AWS_REGION", region)
     theirs = boto3.client("s3", region_name=region, config=REGIONAL.merge(ONCE))
     ours = aws.client("s3", REGIONAL)
+    assert sent(ours.head_bucket, Bucket=bucket) == sent(theirs.head_bucket, Bucket=bucket)
     for operation, more in (
         ("head_object", {"ChecksumMode": "ENABLED"}),
         ("get_object", {"IfMatch": '"abc"', "Range": "bytes=5-"}),

@@ -113,7 +113,7 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise EndpointConnectionError(endpoint_url="https://x")
 
     monkeypatch.setattr(files._s3, "head_object", away)
-    monkeypatch.setattr(files._s3, "list_objects_v2", away)
+    monkeypatch.setattr(files._s3, "head_bucket", away)
     for call in (lambda: files.stat("a"), files.check):
         with pytest.raises(Unavailable, match="The bucket cannot be"):
             call()

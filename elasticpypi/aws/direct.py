@@ -177,6 +177,9 @@ class DirectS3(_Client):
     service = "s3"
     signer = S3SigV4Auth
 
+    def head_bucket(self, *, Bucket: str) -> None:
+        self._send("HeadBucket", "HEAD", self._url(Bucket), {})
+
     def head_object(self, *, Bucket: str, Key: str, ChecksumMode: str) -> Any:
         answer = self._send("HeadObject", "HEAD", self._url(Bucket, Key), {"x-amz-checksum-mode": ChecksumMode})
         checksum = answer.headers.get("x-amz-checksum-sha256")
@@ -199,12 +202,12 @@ class DirectS3(_Client):
         S3SigV4QueryAuth(self._credentials, self.service, self.meta.region_name, ExpiresIn).add_auth(request)
         return str(request.url)
 
-    def _url(self, Bucket: str, Key: str) -> str:
-        path = quote(Key, safe="/~")
+    def _url(self, Bucket: str, Key: str | None = None) -> str:
+        path = "" if Key is None else f"/{quote(Key, safe='/~')}"
         host = f"s3.{self.meta.region_name}.amazonaws.com"
         if self._endpoint or "." in Bucket:  # a certificate for *.s3… holds for one label
-            return f"{self._endpoint or f'https://{host}'}/{Bucket}/{path}"
-        return f"https://{Bucket}.{host}/{path}"
+            return f"{self._endpoint or f'https://{host}'}/{Bucket}{path}"
+        return f"https://{Bucket}.{host}{path or '/'}"
 
     def _error(self, status: int, body: bytes) -> Any:
         code = re.search(rb"<Code>(\w+)</Code>", body)

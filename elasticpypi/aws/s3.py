@@ -97,7 +97,7 @@ class S3Files:
 
     def check(self) -> None:
         try:
-            self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
+            self._s3.head_bucket(Bucket=self._bucket)
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"The bucket cannot be read ({type(error).__name__}).") from error
 
