@@ -8,7 +8,7 @@ DATA = data
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: serve test test-aws lint demo conformance package bench-cold-start cost clean
+.PHONY: serve test test-aws lint demo conformance package bench-cold-start bench-reindex cost clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
@@ -38,6 +38,10 @@ package: node_modules .venv/test
 	npx --no-install osls package --package build/aws
 	cfn-lint --ignore-checks W3005 -- build/aws/cloudformation-template-update-stack.json
 	$(BIN)/python -m tests.scan build/aws/cloudformation-template-update-stack.json
+
+# How long a rebuild of the index takes, of 100,000 files unless ARGS says otherwise.
+bench-reindex: .venv/test
+	$(BIN)/python -m bench.reindex $(ARGS)
 
 # What a cold start costs: CPU time and memory of the real zip in the real runtime. Needs Node.js and Python 3.13.
 bench-cold-start: .venv/test

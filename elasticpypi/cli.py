@@ -3,12 +3,15 @@
 import getpass
 import os
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import get_args
 
 import click
 
 from elasticpypi import __version__, manage, sync
+from elasticpypi import audit as audits
 from elasticpypi.config import SETTINGS, Config
 from elasticpypi.errors import ConfigurationError, Refusal
 from elasticpypi.filename import project_name
@@ -83,22 +86,43 @@ def upload(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 def reindex(data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
     opened = _opened(data)
+    files, index = opened.files, opened.index
     click.echo("Looking at what is there ...", err=True)
-    keys = sync.every_key(opened.files, opened.index)
-    counts: dict[str, int] = {}
-    problems = []
-    with click.progressbar(length=len(keys), label="Reading", file=sys.stderr, show_pos=True) as bar:
-        for outcome in sync.sync_all(opened.files, opened.index, keys, force=True):
-            counts[outcome.action] = counts.get(outcome.action, 0) + 1
+    begin = time.monotonic()
+    counts: Counter[str] = Counter()
+    total = sum(1 for _ in files.list())
+    with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
+        for outcome in sync.sync_all(files, index, audits.every_key(files, index), force=True, threads=opened.threads):
+            counts["left out" if outcome.action == "ignored" else outcome.action] += 1
             if outcome.reason:
-                problems.append(outcome)
+                _echo_beside_bar(audits.line(outcome))
             bar.update(1)
-    for outcome in problems:
-        click.echo(f"{outcome.action}: {outcome.key}: {outcome.reason}")
+    seconds = time.monotonic() - begin
     told = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"
-    click.echo(f"{len(keys)} keys: {told}.")
-    if counts.get("failed"):
+    click.echo(f"{counts.total()} keys in {seconds:.1f} s ({counts.total() / seconds:.0f} a second): {told}.")
+    if counts["failed"]:
         raise click.ClickException("Some keys failed: run it again.")
+
+
+def _echo_beside_bar(line: str) -> None:
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)  # the bar is drawn again below the line
+    click.echo(line)
+
+
+@main.command()
+@click.option("--repair", is_flag=True, help="Put right what differs.")
+@data_option
+def audit(repair: bool, data: Path | None) -> None:
+    """Compare the index with the packages in the folder or bucket. Exit status 1 if they differ."""
+    report = audits.Report(repair=repair)
+    for outcome in audits.audit(_opened(data), report):
+        click.echo(audits.line(outcome))
+    click.echo(report)
+    if report.failed:
+        raise click.ClickException("Some keys failed: run it again.")
+    if report.differ and not repair:
+        raise click.ClickException("The index differs: elasticpypi audit --repair puts it right.")
 
 
 @main.command()

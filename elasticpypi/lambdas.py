@@ -1,4 +1,4 @@
-"""The three functions on AWS, named as handlers in ``serverless.yml``."""
+"""The four functions on AWS, named as handlers in ``serverless.yml``."""
 
 import logging
 import os
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elasticpypi.wiring import Services
+
+RESERVE = 60_000  # milliseconds for the keys that are being read when an audit has to end
 
 log = logging.getLogger("elasticpypi")
 
@@ -84,13 +86,27 @@ def sync(event: dict[str, Any], context: object) -> None:
         raise RuntimeError(f"{len(failed)} of {len(outcomes)} keys failed, {failed[0].key!r} first: {failed[0].reason}")
 
 
+def audit(event: dict[str, Any], context: Any) -> None:
+    """Whenever it is called: the index is put right. Fails if any key failed or the time did not suffice."""
+    from elasticpypi import audit as audits
+    from elasticpypi.sync import meaning
+
+    report = audits.Report(repair=True)
+    for outcome in audits.audit(_services(), report, lambda: context.get_remaining_time_in_millis() > RESERVE):
+        if not isinstance(meaning(outcome.key), str):  # of what is no package the number is enough
+            log.info("%s", audits.line(outcome))
+    log.info("%s", report)
+    if report.failed or not report.finished:
+        raise RuntimeError(str(report))
+
+
 # Lambda gives the initialization more CPU than the first request, so the work is done here (AWS: _HANDLER).
 match os.environ.get("_HANDLER"):
     case "elasticpypi.lambdas.api":
         _app()
     case "elasticpypi.lambdas.authorizer":
         _gatekeeper()
-    case "elasticpypi.lambdas.sync":
+    case "elasticpypi.lambdas.sync" | "elasticpypi.lambdas.audit":
         logging.getLogger().setLevel(logging.INFO)
         _services()
 

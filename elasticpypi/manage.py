@@ -70,6 +70,9 @@ def _find(services: Services, file_name: str) -> File | None:
 
 def _file(services: Services, file_name: str) -> File:
     file = _find(services, file_name)
+    if file is None:  # but in the store, maybe: a deletion was broken off, or an event is on its way
+        sync.sync(services.files, services.index, file_name)
+        file = _find(services, file_name)
     if file is None:
         raise NotFound(f"There is no file {file_name[:200]!r} in this index.")
     return file
@@ -90,5 +93,7 @@ def _decide(services: Services, key: str, text: str) -> None:
 
 
 def _withdraw(services: Services, key: str) -> None:
-    services.files.delete(key)
-    sync.sync(services.files, services.index, key)
+    try:
+        services.files.delete(key)
+    finally:  # what could not be removed is there, and says so
+        sync.sync(services.files, services.index, key)

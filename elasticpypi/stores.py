@@ -84,6 +84,7 @@ class Staging(Protocol):
 
 
 Check = Callable[[Project], None]
+Look = Callable[[], None]
 
 
 class Index(Protocol):
@@ -119,15 +120,22 @@ class Index(Protocol):
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         """What :meth:`file` gives, and its core metadata file; None if there is no such file or no metadata."""
 
-    def put(self, record: Record, metadata: bytes | None = None, check: Check | None = None) -> bool:
+    def put(
+        self, record: Record, metadata: bytes | None = None, check: Check | None = None, look: Look | None = None
+    ) -> bool:
         """Add or replace the record of its key, whole or not at all; the project takes a new serial.
 
         False, and no new serial, if the very same record is there already. ``check`` is called with the
-        project as it is at the moment of the write; nothing is written if it raises.
+        project as it is at the moment of the write. ``look`` is called if something is to be written, and
+        again if anybody changed the project before it was written. Nothing is written if one of them
+        raises; neither may use the index.
         """
 
-    def remove(self, name: NormalizedName, key: str) -> bool:
-        """Remove the record of a key; False if there is none. The project keeps its serial and takes a new one."""
+    def remove(self, name: NormalizedName, key: str, look: Look | None = None) -> bool:
+        """Remove the record of a key; False if there is none. The project keeps its serial and takes a new one.
+
+        ``look`` as for :meth:`put`.
+        """
 
     def records(self) -> Iterator[Record]:
         """Every record, in any order and in bounded memory."""

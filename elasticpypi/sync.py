@@ -1,21 +1,24 @@
 """The one way into the index: a key that changed → the record that the store calls for.
 
 Level-triggered: a call says only that a key may have changed, :func:`sync` looks at the store. It looks
-again after it wrote, and starts over if the key changed meanwhile. So the last writer has always seen
-the store as it is, and calls may overlap, repeat and arrive in any order.
+again at the moment of the write, which fails if anybody else wrote since; if the key changed meanwhile
+it starts over. So nobody ever replaces a record by an older one, and calls may overlap, repeat, break
+off and arrive in any order.
 """
 
 import logging
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import BinaryIO, Literal
 
 from packaging.utils import NormalizedName, is_normalized_name
 
 from elasticpypi import distribution, filename
 from elasticpypi.distribution import Distribution
-from elasticpypi.errors import Changed, Damaged, NotFound, Unavailable
+from elasticpypi.errors import Changed, Damaged, NotFound, Refusal, Unavailable
 from elasticpypi.filename import Name
 from elasticpypi.model import Decision, DecisionKind, File, Record
 from elasticpypi.stores import Check, Files, Index, Stat
@@ -29,16 +32,21 @@ TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # PEP 700
 log = logging.getLogger(__name__)
 
 ON_FILES: tuple[DecisionKind, ...] = ("yanked", "deleted")
+Found = Literal["", "missing in the index", "stale in the index", "gone from the store"]
 Action = Literal["unchanged", "written", "removed", "ignored", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one key; ``reason`` is a sentence where it was ignored or failed."""
+    """What became of one key; ``reason`` is a sentence where it was ignored or failed.
+
+    ``found`` is how the index differed from the store, empty if it did not.
+    """
 
     key: str
     action: Action
     reason: str = ""
+    found: Found = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,61 +82,76 @@ def meaning(key: str) -> Meaning | str:
     return Meaning(name.project, name=name) if name else "Its name is none of a wheel or an sdist."
 
 
-def sync(files: Files, index: Index, key: str, *, force: bool = False) -> Outcome:
+def sync(files: Files, index: Index, key: str, *, force: bool = False, dry: bool = False) -> Outcome:
     """Make the index agree with the store about one key.
 
-    With ``force`` a file is read again although its revision has not changed. :class:`Unavailable` if
-    the store or the index cannot be reached, or the key keeps changing.
+    With ``force`` a file is read again although its revision has not changed; with ``dry`` the answer is
+    what would be done, and nothing is. :class:`Unavailable` if the store or the index cannot be reached,
+    or the key keeps changing.
     """
     means = meaning(key)
     if isinstance(means, str):
         return Outcome(key, "ignored", means)
-    action: Action = "unchanged"
     for _ in range(ATTEMPTS):
-        stat = files.stat(key)
-        try:
-            outcome = _write(files, index, means, key, stat, force)
-        except (NotFound, Changed):  # between stat and open
-            continue
-        if outcome.action == "unchanged":
-            return Outcome(key, action)
-        action = outcome.action
-        after = files.stat(key)
-        if (after and after.revision) == (stat and stat.revision):
-            return outcome
+        with suppress(NotFound, Changed):  # while it was read, or before it was written
+            return _sync(files, index, means, key, force, dry)
     raise Unavailable(f"{key!r} keeps changing: it will be looked at again with its next event.")
 
 
 def saved(files: Files, index: Index, stat: Stat, dist: Distribution, check: Check) -> None:
-    """An upload was just stored as ``stat``: write its record without reading it again, if ``check`` agrees."""
-    index.put(*_file_record(stat, dist, stat.modified.strftime(TIME)), check)
-    after = files.stat(stat.key)
-    if after is None or after.revision != stat.revision:
+    """An upload was just stored as ``stat``: write its record without reading it again, if ``check`` agrees.
+
+    :class:`Changed` if it is not there any more.
+    """
+    try:
+        index.put(*_file_record(stat, dist, stat.modified.strftime(TIME)), check, partial(_look, files, stat.key, stat))
+    except Changed:
         sync(files, index, stat.key)
+        if files.stat(stat.key) is None:
+            raise Changed(f"{stat.key!r} was removed at the same moment: upload it again.") from None
 
 
-def _write(files: Files, index: Index, means: Meaning, key: str, stat: Stat | None, force: bool) -> Outcome:
+def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry: bool) -> Outcome:
+    stat, known = files.stat(key), index.record(means.project, key)
+    look = partial(_look, files, key, stat)
     if stat is None:
-        return Outcome(key, "removed" if index.remove(means.project, key) else "unchanged")
-    if means.name is None:
-        return _put(index, _decision(files, means, stat))
-    known = index.record(means.project, key)
+        gone = known is not None and (dry or index.remove(means.project, key, look))
+        return Outcome(key, "removed", found="gone from the store") if gone else Outcome(key, "unchanged")
     if known and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
+    found: Found = "stale in the index" if known else "missing in the index"
+    if dry and known:
+        return Outcome(key, "written", found=found)
+    try:
+        record, metadata = _read(files, means, stat, known, hashed=not dry)
+    except Damaged as error:
+        if known:
+            index.remove(means.project, key, look)
+        return Outcome(key, "ignored", str(error), found if known else "")
+    if record == known or not (dry or index.put(record, metadata, look=look)):
+        return Outcome(key, "unchanged")
+    return Outcome(key, "written", found=found)
+
+
+def _look(files: Files, key: str, before: Stat | None) -> None:
+    """Once more, at the moment of the write; :class:`Changed` if what is to be written is true no longer."""
+    now = files.stat(key)
+    if (now and now.revision) != (before and before.revision):
+        raise Changed(f"{key!r} was replaced at the same moment.")
+
+
+def _read(
+    files: Files, means: Meaning, stat: Stat, known: Record | None, *, hashed: bool
+) -> tuple[Record, bytes | None]:
+    """The record of a key, and the metadata beside it; :class:`Damaged` if it is half a file."""
     with files.open(stat) as content:
-        try:
-            dist = distribution.inspect(means.name, content, stat.sha256)
-        except Damaged as error:
-            index.remove(means.project, key)
-            return Outcome(key, "ignored", str(error))
+        if means.name is None:
+            return _decision(means, stat, content), None
+        dist = distribution.inspect(means.name, content, stat.sha256 if hashed else "")
     time = stat.modified.strftime(TIME)
     if isinstance(known, File) and known.sha256 == dist.sha256:
         time = known.upload_time  # REQ-38: it never changes for the same bytes
-    return _put(index, *_file_record(stat, dist, time))
-
-
-def _put(index: Index, record: Record, metadata: bytes | None = None) -> Outcome:
-    return Outcome(record.key, "written" if index.put(record, metadata) else "unchanged")
+    return _file_record(stat, dist, time)
 
 
 def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File, bytes | None]:
@@ -149,9 +172,8 @@ def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File
     return record, metadata
 
 
-def _decision(files: Files, means: Meaning, stat: Stat) -> Decision:
-    with files.open(stat) as content:
-        text = content.read(LARGEST_DECISION).decode("utf-8", "replace")
+def _decision(means: Meaning, stat: Stat, content: BinaryIO) -> Decision:
+    text = content.read(LARGEST_DECISION).decode("utf-8", "replace")
     assert means.kind is not None
     # Whoever wrote it, pages get clean lines: the status in the first, all else in one.
     lines = ["".join(letter for letter in line if letter.isprintable()).strip() for line in text.strip().splitlines()]
@@ -159,23 +181,33 @@ def _decision(files: Files, means: Meaning, stat: Stat) -> Decision:
     return Decision(stat.key, means.project, means.kind, clean.strip(), stat.revision)
 
 
-def sync_all(files: Files, index: Index, keys: Iterable[str], *, force: bool = False) -> Iterator[Outcome]:
-    """:func:`sync` for many keys; one that fails is logged and does not stop the others."""
-    for key in keys:
+def sync_all(
+    files: Files, index: Index, keys: Iterable[str], *, force: bool = False, dry: bool = False, threads: int = 1
+) -> Iterator[Outcome]:
+    """:func:`sync` for many keys; one that fails does not stop the others, one that lasts does not with ``threads``.
+
+    ``keys`` is read as the work goes on; with threads the outcomes come in any order.
+    """
+
+    def one(key: str) -> Outcome:
         try:
-            yield sync(files, index, key, force=force)
+            return sync(files, index, key, force=force, dry=dry)
+        except Refusal as refusal:
+            return Outcome(key, "failed", str(refusal))
         except Exception as error:  # whatever it is, the other keys must not wait for it
             log.exception("sync of %r failed", key)
-            yield Outcome(key, "failed", f"{type(error).__name__}: {error}")
+            return Outcome(key, "failed", f"{type(error).__name__}: {error}")
 
+    if threads == 1:
+        yield from map(one, keys)
+        return
+    from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 
-def every_key(files: Files, index: Index) -> list[str]:
-    """The keys of the store and of the index: what a rebuild of the index has to look at."""
-    return sorted({stat.key for stat in files.list()} | {record.key for record in index.records()})
-
-
-def changed_keys(files: Files, index: Index) -> list[str]:
-    """The keys on which store and index differ, without looking into any file."""
-    known = {record.key: record.revision for record in index.records()}
-    changed = [stat.key for stat in files.list() if known.pop(stat.key, None) != stat.revision]
-    return sorted(key for key in [*changed, *known] if not isinstance(meaning(key), str))
+    with ThreadPoolExecutor(threads) as pool:
+        under_way: set[Future[Outcome]] = set()
+        for key in keys:
+            under_way.add(pool.submit(one, key))
+            if len(under_way) > 2 * threads:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in as_completed(under_way))

@@ -9,7 +9,7 @@ from packaging.version import Version
 from elasticpypi import filename, sync
 from elasticpypi.config import MEGABYTE
 from elasticpypi.distribution import Distribution, Form, check_upload, sha256_of, warnings
-from elasticpypi.errors import AlreadyExists, Forbidden, NotFound, Refusal, TooLarge, Unavailable
+from elasticpypi.errors import AlreadyExists, Changed, Forbidden, NotFound, Refusal, TooLarge, Unavailable
 from elasticpypi.model import File, Project
 from elasticpypi.stores import Stat
 from elasticpypi.wiring import Services
@@ -49,9 +49,11 @@ def known(services: Services, dist: Distribution) -> str | None:
     if project is not None:
         _check_project(project, dist)
         if there := _same_file(project, dist, services.config.overwrite):
-            if files.stat(there.key):
+            stat = files.stat(there.key)
+            if stat and stat.revision == there.revision:
                 return f"{dist.name.filename} is in the index already."
-            sync.sync(files, index, there.key)  # removed from the store, and the event of it is on its way
+            sync.sync(files, index, there.key)  # removed or replaced, and the event of it is on its way
+            return known(services, dist)
     return None
 
 
@@ -66,7 +68,7 @@ def take(services: Services, form: Form, dist: Distribution, store: Callable[[],
         stat, ours = _check_same(services, dist), False
     try:
         # Once more at the moment of the write: another spelling of the file may have come first (REQ-116).
-        sync.saved(files, index, stat, dist, lambda project: _check_project(project, dist))
+        sync.saved(files, index, stat, dist, lambda project: _check_again(project, dist, ours))
     except Refusal as refusal:
         if ours and not overwrite and not isinstance(refusal, Unavailable):
             files.delete(file_name)
@@ -88,6 +90,13 @@ def _check_project(project: Project, dist: Distribution) -> None:
             raise AlreadyExists(
                 f"This file already exists as {file.filename!r}: for installers the two names mean the same file."
             )
+
+
+def _check_again(project: Project, dist: Distribution, ours: bool) -> None:
+    """What is ours and in the index already, others may have been told of: then it stays, whatever came meanwhile."""
+    there = any(file.filename == dist.name.filename and file.sha256 == dist.sha256 for file in project.files)
+    if not (ours and there):
+        _check_project(project, dist)
 
 
 def _is_same(file_name: str, name: filename.Name) -> bool:
@@ -115,8 +124,10 @@ def _check_same(services: Services, dist: Distribution) -> Stat:
             with services.files.open(stat) as content:
                 found = sha256_of(content)
         except NotFound:
-            found = None
-    if stat is None or found != dist.sha256:
+            stat = None
+    if stat is None:
+        raise Changed(f"{dist.name.filename!r} was removed at the same moment: upload it again.")
+    if found != dist.sha256:
         raise AlreadyExists(_exists(dist.name.filename))
     return stat
 

@@ -13,13 +13,15 @@ from elasticpypi.stores import Files, Index, Staging
 class Services:
     """What the views, the sync function and the commands work with.
 
-    ``staging`` is there where requests are too small for a large file: behind API Gateway.
+    ``staging`` is there where requests are too small for a large file: behind API Gateway. ``threads`` is
+    how many keys are best looked at together: more than one where each call is a wait.
     """
 
     config: Config
     files: Files
     index: Index
     staging: Staging | None = None
+    threads: int = 1
 
 
 def services(config: Config) -> Services:
@@ -29,12 +31,12 @@ def services(config: Config) -> Services:
     """
     if config.on_aws:
         try:
+            from elasticpypi.aws.direct import CONNECTIONS
             from elasticpypi.aws.dynamodb import DynamoIndex
             from elasticpypi.aws.s3 import S3Files
 
-            return Services(
-                config, S3Files(config.bucket, config.link_seconds, _link(config)), DynamoIndex(config.table)
-            )
+            files = S3Files(config.bucket, config.link_seconds, _link(config))
+            return Services(config, files, DynamoIndex(config.table), threads=CONNECTIONS)
         except ModuleNotFoundError:
             raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
     from elasticpypi.local.directory import DirectoryFiles

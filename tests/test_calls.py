@@ -97,7 +97,7 @@ def test_the_root_list_is_one_call_per_megabyte(
 
 
 def test_an_upload(client: Client, calls: list[str], tmp_path: Path) -> None:
-    first = ["Query", "PutObject", "HeadObject", "Query", "TransactWriteItems", "HeadObject"]
+    first = ["Query", "PutObject", "HeadObject", "Query", "HeadObject", "TransactWriteItems"]
     for version in ("1.0", "1.1"):
         wheel = make_wheel(tmp_path, "demo", version)
         calls.clear()
@@ -137,5 +137,5 @@ def test_the_event_of_a_direct_put(client: Client, calls: list[str], tmp_path: P
         files.save(wheel.name, content, sha256_of(content))
     calls.clear()
     assert sync(files, client.services.index, wheel.name).action == "written"
-    changed = ["TransactGetItems", "TransactWriteItems", "HeadObject"]
+    changed = ["TransactGetItems", "HeadObject", "TransactWriteItems"]
     assert calls == ["HeadObject", "BatchGetItem", *["GetObject"] * reads, *changed]

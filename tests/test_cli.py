@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,13 +43,15 @@ def opened(tmp_path: Path, runner: CliRunner) -> Services:
 
 
 @pytest.mark.parametrize("runner", ["one machine", "aws"], indirect=True)
-def test_reindex_rebuilds_and_reports(runner: CliRunner, tmp_path: Path) -> None:
+def test_reindex_takes_over_what_is_there_and_reports(runner: CliRunner, tmp_path: Path) -> None:
     stores = opened(tmp_path, runner)
     contents = {
         "README.md": b"hello",
         "demo-0.9.egg": b"egg",
         "demo-0.1-py3-none-any.whl": b"broken",
         "demo-0.2.tar.bz2": b"old",
+        "Demo-0.3.tar.bz2": b"old",
+        "demo-0.3.win32.exe": b"exe",
     }
     wheel = make_wheel(tmp_path, "demo", "1.0")
     contents[wheel.name] = contents[f"team/{wheel.name}"] = wheel.read_bytes()
@@ -56,19 +59,19 @@ def test_reindex_rebuilds_and_reports(runner: CliRunner, tmp_path: Path) -> None
         stores.files.save(key, io.BytesIO(data), hashlib.sha256(data).hexdigest())
     done = runner.invoke(main, ["reindex"])
     assert done.exit_code == 0, done.output
-    assert "6 keys: 3 ignored, 3 written." in done.output
-    assert "ignored: README.md: Its name is none of a wheel or an sdist." in done.output
-    assert "ignored: demo-0.9.egg: Its name is none of a wheel or an sdist." in done.output
-    assert "ignored: demo-0.1-py3-none-any.whl: 'demo-0.1-py3-none-any.whl' cannot be read" in done.output
+    assert re.search(r"\n8 keys in \d+\.\d s \(\d+ a second\): 4 left out, 4 written\.\n$", done.output)
+    assert "left out: README.md: Its name is none of a wheel or an sdist." in done.output
+    assert "left out: demo-0.9.egg: Its name is none of a wheel or an sdist." in done.output
+    assert "left out: demo-0.1-py3-none-any.whl: 'demo-0.1-py3-none-any.whl' cannot be read" in done.output
     project = stores.index.project(DEMO)
     assert project is not None
-    assert [file.key for file in project.files] == ["demo-0.2.tar.bz2", wheel.name]
-    assert "6 keys: 3 ignored, 3 unchanged." in runner.invoke(main, ["reindex"]).output
+    assert [file.key for file in project.files] == ["demo-0.2.tar.bz2", "Demo-0.3.tar.bz2", wheel.name]
+    assert "): 4 left out, 4 unchanged." in runner.invoke(main, ["reindex"]).output
     stores.files.delete(wheel.name)
     assert "1 removed" in runner.invoke(main, ["reindex"]).output
     after = stores.index.project(DEMO)
     assert after is not None
-    assert [file.key for file in after.files] == ["demo-0.2.tar.bz2", f"team/{wheel.name}"]
+    assert [file.key for file in after.files] == ["demo-0.2.tar.bz2", "Demo-0.3.tar.bz2", f"team/{wheel.name}"]
 
 
 @pytest.mark.parametrize("runner", ["one machine", "aws"], indirect=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import sync
+from elasticpypi import audit, sync
 from elasticpypi.errors import NotFound, Unavailable
 from elasticpypi.local.directory import DirectoryFiles, watch
 from elasticpypi.local.sqlite import SQLiteIndex
@@ -215,15 +215,15 @@ def test_a_decision_beside_a_file(files: DirectoryFiles, index: SQLiteIndex, wat
 
 def test_a_start_brings_the_index_up_to_date(files: DirectoryFiles, index: SQLiteIndex) -> None:
     wheel = make_wheel(files.root, "demo", "1.0")
-    outcomes = sync.sync_all(files, index, sync.changed_keys(files, index))
+    outcomes = sync.sync_all(files, index, audit.changed_keys(files, index))
     assert [(outcome.key, outcome.action) for outcome in outcomes] == [(wheel.name, "written")]
-    assert sync.changed_keys(files, index) == []
+    assert list(audit.changed_keys(files, index)) == []
 
 
 def test_names_that_are_no_text_do_not_stop_a_start(files: DirectoryFiles, index: SQLiteIndex) -> None:
     wheel = make_wheel(files.root, "demo", "1.0")
     (files.root / "demo-1.0\udcff.tar.gz").write_bytes(b"x")
-    outcomes = sync.sync_all(files, index, sync.changed_keys(files, index))
+    outcomes = sync.sync_all(files, index, audit.changed_keys(files, index))
     assert [(outcome.key, outcome.action) for outcome in outcomes] == [(wheel.name, "written")]
-    ignored = {outcome.key for outcome in sync.sync_all(files, index, sync.every_key(files, index)) if outcome.reason}
+    ignored = {outcome.key for outcome in sync.sync_all(files, index, audit.every_key(files, index)) if outcome.reason}
     assert ignored == {"demo-1.0\udcff.tar.gz"}

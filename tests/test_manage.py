@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import NormalizedName
 
-from elasticpypi import sync
+from elasticpypi import audit, sync
+from elasticpypi.errors import Unavailable
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import USER, Client
@@ -30,7 +32,7 @@ def yanked(client: Client) -> list[Any]:
 def rebuild(services: Services) -> None:
     for record in list(services.index.records()):
         services.index.remove(record.project, record.key)
-    list(sync.sync_all(services.files, services.index, sync.every_key(services.files, services.index)))
+    list(sync.sync_all(services.files, services.index, audit.every_key(services.files, services.index)))
 
 
 @pytest.mark.req("REQ-45", "REQ-46")
@@ -99,6 +101,28 @@ def test_project_status(client: Client, wheel: Path, tmp_path: Path, status: str
     assert client.request("DELETE", "/packages/demo.status").text == "demo is active.\n"
     assert "project-status" not in client.json("/simple/demo/")
     assert client.get(f"/packages/{wheel.name}").status_code == 200
+
+
+def test_a_file_that_cannot_be_deleted_stays_listed(
+    client: Client, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(key: str) -> None:
+        raise Unavailable("The bucket cannot be used now (SlowDown).")
+
+    monkeypatch.setattr(client.services.files, "delete", unavailable)
+    assert client.request("DELETE", f"/packages/{wheel.name}").status_code == 503
+    monkeypatch.undo()
+    assert client.get(f"/packages/{wheel.name}").data == wheel.read_bytes()
+    assert client.request("DELETE", f"/packages/{wheel.name}").status_code == 200
+    assert list(stored(client.services)) == [f"{wheel.name}.deleted"]
+
+
+def test_a_deletion_that_was_broken_off_can_be_finished(client: Client, wheel: Path) -> None:
+    """The process ended after the record was removed, and before the file was."""
+    [file] = client.services.index.project(NormalizedName("demo")).files  # type: ignore[union-attr]
+    client.services.index.remove(file.project, file.key)
+    assert client.request("DELETE", f"/packages/{wheel.name}").status_code == 200
+    assert list(stored(client.services)) == [f"{wheel.name}.deleted"]
 
 
 def test_a_file_of_a_quarantined_project_can_be_deleted(client: Client, wheel: Path) -> None:

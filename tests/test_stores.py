@@ -255,6 +255,28 @@ def test_the_same_record_again_changes_nothing(index: Index) -> None:
     assert (index.project(DEMO), index.projects()) == before
 
 
+def test_a_look_comes_right_before_a_write_and_can_stop_it(index: Index) -> None:
+    looks = []
+
+    def look() -> None:
+        looks.append("looked")
+
+    def refuse() -> None:
+        raise Changed("replaced")
+
+    assert index.put(a_file(), b"x", look=look) is True
+    assert index.put(a_file(), b"x", look=look) is False
+    assert index.remove(DEMO, "none-1.0.tar.gz", look) is False
+    assert looks == ["looked"]
+    before = index.project(DEMO), index.projects(), index.metadata(DEMO, "demo-1.0.tar.gz")
+    with pytest.raises(Changed):
+        index.put(a_file(revision="r2"), b"y", look=refuse)
+    with pytest.raises(Changed):
+        index.remove(DEMO, "demo-1.0.tar.gz", refuse)
+    assert (index.project(DEMO), index.projects(), index.metadata(DEMO, "demo-1.0.tar.gz")) == before
+    assert index.remove(DEMO, "demo-1.0.tar.gz", lambda: None) is True
+
+
 def test_a_check_sees_the_project_and_can_stop_the_write(index: Index) -> None:
     seen: list[tuple[File, ...]] = []
 

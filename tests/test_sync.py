@@ -3,15 +3,15 @@
 import hashlib
 import io
 import logging
+import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import sync
-from elasticpypi.errors import Unavailable
+from elasticpypi import distribution, filename, sync
+from elasticpypi.errors import Changed, Unavailable
 from elasticpypi.model import Project
 from elasticpypi.stores import Files, Stat
 from elasticpypi.wiring import Services
@@ -201,8 +201,8 @@ class Meanwhile:
         if name != self._method:
             return real  # type: ignore[no-any-return]
 
-        def call(*arguments: object) -> object:
-            result = real(*arguments)
+        def call(*arguments: object, **options: object) -> object:
+            result = real(*arguments, **options)
             if self._changes:
                 self._changes.pop(0)()
             return result
@@ -230,6 +230,77 @@ def test_a_change_while_we_look_is_not_missed(services: Services, tmp_path: Path
     assert services.index.projects()[1] == []
 
 
+def test_what_comes_back_is_not_removed_for_a_moment(services: Services, tmp_path: Path) -> None:
+    """An old event looks, and finds nothing; before it writes, the file is there again, and in the index."""
+    path = make_wheel(tmp_path, "demo", "1.0")
+    put(services.files, path.name, path.read_bytes())
+    run(services, path.name)
+    services.files.delete(path.name)
+
+    def back() -> None:
+        put(services.files, path.name, path.read_bytes())
+        run(services, path.name, force=True)
+        serials.append(services.index.serial(DEMO))
+
+    serials: list[int | None] = []
+    late = Meanwhile(services.files, "stat", back)
+    assert sync.sync(late, services.index, path.name).action == "unchanged"  # type: ignore[arg-type]
+    assert services.index.serial(DEMO) == serials[0]
+
+
+def test_who_ends_half_way_leaves_nothing_old(services: Services, tmp_path: Path) -> None:
+    """An upload that was overwritten before its record is written, by a process that ends then."""
+    one, two = (make_wheel(tmp_path, "demo", "1.0", summary=summary).read_bytes() for summary in ("one", "two"))
+    key = "demo-1.0-py3-none-any.whl"
+    stat = put(services.files, key, one)
+    name = filename.parse(key)
+    dist = distribution.inspect(name, io.BytesIO(one))
+    put(services.files, key, two)
+    run(services, key)
+
+    def end() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sync.saved(Meanwhile(services.files, "stat", end), services.index, stat, dist, lambda _: None)  # type: ignore[arg-type]
+    [file] = project(services).files
+    assert file.sha256 == hashlib.sha256(two).hexdigest()
+    sync.saved(services.files, services.index, stat, dist, lambda _: None)
+    assert project(services).files == (file,)
+    services.files.delete(key)
+    with pytest.raises(Changed, match="was removed at the same moment: upload it again"):
+        sync.saved(services.files, services.index, stat, dist, lambda _: None)
+    assert project(services).files == ()
+
+
+def test_a_decision_is_read_once(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(services.files, "demo.status", b"archived")
+    assert run(services, "demo.status") == ["written"]
+    monkeypatch.setattr(services.files, "open", None)
+    assert run(services, "demo.status") == ["unchanged"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_lasts_does_not_block_the_others(services: Services, tmp_path: Path, threads: int) -> None:
+    names = [make_wheel(tmp_path, "demo", f"{number}.0").name for number in range(20)]
+    for name in names:
+        put(services.files, name, (tmp_path / name).read_bytes())
+    done = threading.Event()
+
+    def wait() -> None:
+        if threads > 1:
+            assert done.wait(30)
+
+    slow = Meanwhile(services.files, "open", wait)
+    outcomes = []
+    for outcome in sync.sync_all(slow, services.index, names, threads=threads):  # type: ignore[arg-type]
+        outcomes.append(outcome)
+        if len(outcomes) == len(names) - 1:
+            done.set()
+    assert {outcome.action for outcome in outcomes} == {"written"}
+    assert {outcome.key for outcome in outcomes} == {file.key for file in project(services).files} == set(names)
+
+
 def test_a_key_that_never_rests_is_given_up(services: Services, tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "demo", "1.0")
     put(services.files, path.name, path.read_bytes())
@@ -241,35 +312,6 @@ def test_a_key_that_never_rests_is_given_up(services: Services, tmp_path: Path) 
     restless = Meanwhile(services.files, "stat", *[change] * 100)
     with pytest.raises(Unavailable, match="keeps changing"):
         sync.sync(restless, services.index, path.name)  # type: ignore[arg-type]
-
-
-def test_a_rebuilt_index_is_equal(services: Services, tmp_path: Path) -> None:
-    for number in range(3):
-        path = make_wheel(tmp_path, "demo", f"{number}.0")
-        put(services.files, path.name, path.read_bytes())
-        put(services.files, f"{path.name}.yanked", b"")
-    put(services.files, "stray.txt", b"")
-    run(services, *sync.every_key(services.files, services.index))
-    before = sorted(services.index.records(), key=lambda record: record.key)
-    for record in before:
-        services.index.remove(record.project, record.key)
-    services.index.put(replace(before[0], key="demo-9.0.tar.gz"))  # of a key that is not there
-    keys = sync.every_key(services.files, services.index)
-    assert sorted(keys) == keys
-    run(services, *keys, force=True)
-    assert sorted(services.index.records(), key=lambda record: record.key) == before
-    assert sync.changed_keys(services.files, services.index) == []
-
-
-def test_only_what_differs_is_looked_at(services: Services, tmp_path: Path) -> None:
-    paths = [make_wheel(tmp_path, "demo", f"{number}.0") for number in range(3)]
-    for path in paths:
-        put(services.files, path.name, path.read_bytes())
-    run(services, *(path.name for path in paths))
-    put(services.files, paths[0].name, make_wheel(tmp_path, "demo", "0.0", summary="new").read_bytes())
-    services.files.delete(paths[1].name)
-    put(services.files, "stray.txt", b"")
-    assert sync.changed_keys(services.files, services.index) == sorted([paths[0].name, paths[1].name])
 
 
 def test_huge_metadata_is_left_to_the_file(services: Services, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from elasticpypi import sync
 from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel, upload_form
 from tests.conftest import Client
+from tests.test_sync import Meanwhile
 
 
 def stored(services: Services) -> dict[str, bytes]:
@@ -24,6 +27,12 @@ def stored(services: Services) -> dict[str, bytes]:
         with services.files.open(stat) as file:
             content[stat.key] = file.read()
     return content
+
+
+def meanwhile(client: Client, method: str, *changes: Callable[[], object]) -> Client:
+    """A client whose next calls of one method of the store are followed by what others do."""
+    files: Any = Meanwhile(client.services.files, method, *changes)
+    return Client(replace(client.services, files=files))
 
 
 @pytest.mark.req("REQ-101", "REQ-103", "REQ-125", "REQ-126")
@@ -102,26 +111,55 @@ def test_a_file_that_was_just_removed_can_be_uploaded_again(client: Client, tmp_
     assert client.get(f"/packages/{path.name}").data == path.read_bytes()
 
 
+@pytest.mark.parametrize("folder", ["", "team/"])
+def test_a_file_that_was_just_replaced_is_not_taken_for_the_old_one(
+    client: Client, tmp_path: Path, folder: str
+) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    uploaded = path.read_bytes()
+    other = make_wheel(tmp_path, "demo", "1.0", summary="other").read_bytes()
+    files, index = client.services.files, client.services.index
+    files.save(f"{folder}{path.name}", io.BytesIO(uploaded), hashlib.sha256(uploaded).hexdigest())
+    sync.sync(files, index, f"{folder}{path.name}")
+    files.save(f"{folder}{path.name}", io.BytesIO(other), hashlib.sha256(other).hexdigest(), overwrite=True)
+    path.write_bytes(uploaded)
+    assert client.upload(path).status_code == 409
+    assert stored(client.services) == {f"{folder}{path.name}": other}
+    assert client.get(f"/packages/{path.name}").data == other
+
+
+def test_what_another_was_told_of_is_not_withdrawn(client: Client, tmp_path: Path) -> None:
+    """Two upload the same file at the same moment; one has its answer when the project is archived."""
+    path = make_wheel(tmp_path, "demo", "1.0")
+
+    def another() -> None:
+        assert client.upload(path).status_code == 200
+        assert client.request("PUT", "/packages/demo.status", data=b"archived").status_code == 200
+
+    assert meanwhile(client, "save", another).upload(path).status_code == 200
+    assert client.get(f"/packages/{path.name}").data == path.read_bytes()
+
+
+def test_what_another_withdraws_is_not_said_to_be_there(client: Client, tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "demo", "1.0")
+    data = path.read_bytes()
+    client.services.files.save(path.name, io.BytesIO(data), hashlib.sha256(data).hexdigest())
+    # The other upload of the same file takes it away when this one has seen it.
+    late = meanwhile(client, "stat", lambda: client.services.files.delete(path.name))
+    response = late.upload(path)
+    assert (response.status_code, "upload it again" in response.text) == (503, True)
+    assert client.upload(path).status_code == 200
+
+
 def test_overwriting_at_once_ends_with_what_is_stored(overwriting: Client, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     paths = []
     for folder in (first, second):
         folder.mkdir()
         paths.append(make_wheel(folder, "demo", "1.0", summary=folder.name))
-    real = overwriting.services.files.save
-
-    class Files:
-        """The second upload happens, whole, after our bytes are stored and before our record is written."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(overwriting.services.files, name)
-
-        def save(self, *arguments: Any, **options: Any) -> Any:
-            stat = real(*arguments, **options)
-            assert overwriting.upload(paths[1]).status_code == 200
-            return stat
-
-    assert Client(replace(overwriting.services, files=Files())).upload(paths[0]).status_code == 200  # type: ignore[arg-type]
+    # The second upload happens, whole, after our bytes are stored and before our record is written.
+    first_client = meanwhile(overwriting, "save", lambda: overwriting.upload(paths[1]))
+    assert first_client.upload(paths[0]).status_code == 200
     page: Any = overwriting.json("/simple/demo/")
     [content] = stored(overwriting.services).values()
     assert content == paths[1].read_bytes()

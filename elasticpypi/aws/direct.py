@@ -35,6 +35,7 @@ AGAIN_CODES = {
     *("RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete", "TransactionInProgressException"),
     *("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "SlowDown"),
 }
+CONNECTIONS = 10  # kept open to a host, for as many threads; botocore keeps as many
 SECONDS = 60.0  # to connect, and to wait for bytes
 # What would lead botocore elsewhere, or to other credentials.
 SETTINGS = "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"
@@ -229,7 +230,7 @@ def _binary(value: dict[str, Any]) -> dict[str, Any]:
 @cache
 def _manager(origin: str) -> urllib3.PoolManager:
     """The connections to one host; urllib3 would load the certificates anew for each of them (15 ms)."""
-    options: Any = {"timeout": urllib3.Timeout(SECONDS, SECONDS), "maxsize": 10, "ssl_context": _tls()}
+    options: Any = {"timeout": urllib3.Timeout(SECONDS, SECONDS), "maxsize": CONNECTIONS, "ssl_context": _tls()}
     proxy = get_environ_proxies(origin).get("https") if origin.startswith("https:") else None
     return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 

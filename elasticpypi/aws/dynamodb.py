@@ -28,7 +28,7 @@ from packaging.utils import NormalizedName
 from elasticpypi import aws
 from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
-from elasticpypi.stores import Check
+from elasticpypi.stores import Check, Look
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -86,11 +86,13 @@ class DynamoIndex:
             item = self._get(_key(name, place)).get(place)
         return None if file is None or item is None else (file, zlib.decompress(item["body"]["B"]))
 
-    def put(self, record: Record, metadata: bytes | None = None, check: Check | None = None) -> bool:
-        return self._change(record.project, record.key, _item(record), metadata, check)
+    def put(
+        self, record: Record, metadata: bytes | None = None, check: Check | None = None, look: Look | None = None
+    ) -> bool:
+        return self._change(record.project, record.key, _item(record), metadata, check, look)
 
-    def remove(self, name: NormalizedName, key: str) -> bool:
-        return self._change(name, key, None, None)
+    def remove(self, name: NormalizedName, key: str, look: Look | None = None) -> bool:
+        return self._change(name, key, None, None, None, look)
 
     def records(self) -> Iterator[Record]:
         yield from map(_record, self._pages("scan", ("kind",), FilterExpression="attribute_exists(#kind)"))
@@ -126,7 +128,8 @@ class DynamoIndex:
         key: str,
         item: Item | None,
         metadata: bytes | None,
-        check: Check | None = None,
+        check: Check | None,
+        look: Look | None,
     ) -> bool:
         """Replace the item of a key (None: remove it); False if it is so already.
 
@@ -148,6 +151,8 @@ class DynamoIndex:
                 head, known = self._snapshot(_key(name, "#project"), place)
             if known == item:
                 return False
+            if look:
+                look()
             actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, head, known, item)
             try:
                 with _translated():

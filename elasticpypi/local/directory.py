@@ -12,7 +12,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
-from elasticpypi import sync
+from elasticpypi import audit, sync
 from elasticpypi.errors import AlreadyExists, Changed, NotFound, Unavailable
 from elasticpypi.model import File
 from elasticpypi.stores import Index, Stat
@@ -182,7 +182,7 @@ def _watch(files: DirectoryFiles, index: Index, stop: threading.Event) -> None:
         keys = {path.as_posix() for path in paths if not path.parts[0:1] or not path.parts[0].startswith(".")}
         if everything or any(isinstance(sync.meaning(key), str) for key in keys):
             # A folder that came or went may not be reported file by file.
-            keys.update(sync.changed_keys(files, index))
+            keys.update(audit.changed_keys(files, index))
             everything = False
         for outcome in sync.sync_all(files, index, sorted(keys)):
             if outcome.action in ("written", "removed"):

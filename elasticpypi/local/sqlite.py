@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
-from elasticpypi.stores import Check
+from elasticpypi.stores import Check, Look
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -94,7 +94,9 @@ class SQLiteIndex:
             row = database.execute(query, (name, file.key)).fetchone()
             return row and (file, zlib.decompress(row[0]))
 
-    def put(self, record: Record, metadata: bytes | None = None, check: Check | None = None) -> bool:
+    def put(
+        self, record: Record, metadata: bytes | None = None, check: Check | None = None, look: Look | None = None
+    ) -> bool:
         row = _row(record)
         with self._write() as database:
             if check and (project := _project(database, record.project)):
@@ -103,6 +105,8 @@ class SQLiteIndex:
             known = database.execute(SELECT_ONE, place).fetchone()
             if known == row:
                 return False
+            if look:
+                look()
             database.execute(f"REPLACE INTO records ({COLUMNS}) VALUES ({','.join('?' * len(row))})", row)
             database.execute("DELETE FROM metadata WHERE project = ? AND key = ?", (record.project, record.key))
             if metadata is not None:
@@ -111,13 +115,15 @@ class SQLiteIndex:
             _changed(database, record.project, 1 if known is None and isinstance(record, File) else 0)
             return True
 
-    def remove(self, name: NormalizedName, key: str) -> bool:
+    def remove(self, name: NormalizedName, key: str, look: Look | None = None) -> bool:
         with self._write() as database:
             place = (name, key.rpartition("/")[2], key)
             query = "DELETE FROM records WHERE project = ? AND filename = ? AND key = ? RETURNING kind"
             row = database.execute(query, place).fetchone()
             if row is None:
                 return False
+            if look:
+                look()
             database.execute("DELETE FROM metadata WHERE project = ? AND key = ?", (name, key))
             _changed(database, name, -1 if row[0] == "file" else 0)
             return True

@@ -1,0 +1,144 @@
+"""Store against index: which keys differ, in bounded memory however many there are."""
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from elasticpypi import sync
+from elasticpypi.model import Record
+from elasticpypi.stores import Files, Index
+from elasticpypi.sync import Outcome
+from elasticpypi.wiring import Services
+
+PARTS = 256
+
+
+class Report:
+    """What an audit found, in numbers of keys; as text one line."""
+
+    def __init__(self, *, repair: bool) -> None:
+        self.repair = repair
+        self.agree = 0
+        self.found: Counter[str] = Counter()  # how many keys differed, and how
+        self.left_out = 0
+        self.failed = 0
+        self.finished = True  # False: the time did not suffice
+
+    def add(self, outcome: Outcome) -> None:
+        if outcome.action == "failed":
+            self.failed += 1
+        elif outcome.found:
+            self.found[outcome.found] += 1
+        elif outcome.action == "ignored":
+            self.left_out += 1
+        else:  # put right by somebody else meanwhile
+            self.agree += 1
+
+    @property
+    def differ(self) -> int:
+        return self.found.total()
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{count} {found}" for found, count in sorted(self.found.items()))
+        told = [
+            f"{self.agree} agree",
+            f"{self.differ} {'repaired' if self.repair else 'differ'}{kinds and f' ({kinds})'}",
+            f"{self.left_out} left out",
+            *([f"{self.failed} failed"] if self.failed else []),
+        ]
+        total = self.agree + self.differ + self.left_out + self.failed
+        return f"{total} keys: {', '.join(told)}{'.' if self.finished else '; the time did not suffice for all.'}"
+
+
+def audit(services: Services, report: Report, in_time: Callable[[], bool] = lambda: True) -> Iterator[Outcome]:
+    """Compare store and index, repair what differs if ``report`` says so; the outcome of every key that differs.
+
+    One that cannot be indexed is among them each time, with the reason. Ends when ``in_time`` says False:
+    what was repaired differs no longer, so that the next audit goes on with the rest.
+    """
+
+    files, index, dry = services.files, services.index, not report.repair
+
+    def keys() -> Iterator[str]:
+        for key, agrees in compare(files, index):
+            if agrees:
+                report.agree += 1
+            elif in_time():
+                yield key
+            else:
+                report.finished = False
+                return
+
+    for outcome in sync.sync_all(files, index, keys(), dry=dry, threads=services.threads):
+        report.add(outcome)
+        if outcome.action != "unchanged":
+            yield outcome
+
+
+def line(outcome: Outcome) -> str:
+    """An outcome for people: what was found about a key, or why it is left out."""
+    what = {"ignored": "left out", "failed": "failed"}.get(outcome.action, outcome.found or outcome.action)
+    return ": ".join(filter(None, (what, outcome.key, outcome.reason)))
+
+
+def every_key(files: Files, index: Index) -> Iterator[str]:
+    """The keys of the store, then those that only the index has: what a rebuild has to look at."""
+    return (key for key, _ in compare(files, index))
+
+
+def changed_keys(files: Files, index: Index) -> Iterator[str]:
+    """The keys on which store and index differ, without looking into any file."""
+    differing = (key for key, agrees in compare(files, index) if not agrees)
+    return (key for key in differing if not isinstance(sync.meaning(key), str))
+
+
+def compare(files: Files, index: Index) -> Iterator[tuple[str, bool]]:
+    """Every key of the store, and whether its record is of its revision; then the keys that only the index has.
+
+    The index is read first, into 9 bytes a record, and once more only if it has records that the store
+    did not ask for. What changes meanwhile may be told either way.
+    """
+    known = _Known(index.records())
+    for stat in files.list():
+        yield stat.key, known.has(stat.key, stat.revision)
+    if known.unseen:
+        for record in index.records():
+            if known.is_unseen(record.key, record.revision) and files.stat(record.key) is None:
+                yield record.key, False
+
+
+class _Known:
+    """Keys with their revisions, as sorted 64-bit hashes, and whether they were asked for.
+
+    Of a million differences, one in ten million million is overlooked, and found by the next process:
+    Python's hashes differ from one to the next.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        parts = [array("q") for _ in range(PARTS)]
+        for record in records:
+            number = hash((record.key, record.revision))
+            parts[number % PARTS].append(number)
+        self._parts = [array("q", sorted(part)) for part in parts]
+        self._seen = [bytearray(len(part)) for part in parts]
+        self.unseen = sum(map(len, parts))
+
+    def has(self, key: str, revision: str) -> bool:
+        """Whether it is there; it counts as seen from now on."""
+        part, place = self._find(key, revision)
+        if place is None:
+            return False
+        self.unseen -= not self._seen[part][place]
+        self._seen[part][place] = True
+        return True
+
+    def is_unseen(self, key: str, revision: str) -> bool:
+        part, place = self._find(key, revision)
+        return place is not None and not self._seen[part][place]
+
+    def _find(self, key: str, revision: str) -> tuple[int, int | None]:
+        number = hash((key, revision))
+        part = number % PARTS
+        place = bisect_left(self._parts[part], number)
+        return part, place if self._parts[part][place : place + 1] == array("q", [number]) else None
