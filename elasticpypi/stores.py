@@ -8,11 +8,14 @@ reached it raises :class:`~elasticpypi.errors.Unavailable`.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from packaging.utils import NormalizedName
 
 from elasticpypi.model import File, Project, Record
+
+if TYPE_CHECKING:
+    from elasticpypi.catalog import Counts, Entry, Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +145,31 @@ class Index(Protocol):
 
     def check(self) -> None:
         """:class:`Unavailable` if the index cannot be read."""
+
+
+class Catalog(Protocol):
+    """The entries of all projects, for people who search and browse. Reads may be a moment behind."""
+
+    def serial(self, name: NormalizedName) -> int | None:
+        """The serial of the project that was last :meth:`replace`\\ d, None if it never was."""
+
+    def replace(self, name: NormalizedName, serial: int, entry: "Entry | None") -> None:
+        """Replace the entry of a project, None: remove it; nothing happens if there is one of a later serial."""
+
+    def entries(self, names: list[NormalizedName]) -> "list[Entry]":
+        """The entries of these projects, in this order, without those that have none."""
+
+    def search(self, text: str, start: int, count: int) -> "Found":
+        """Projects with a word that begins with each word of ``text``, in the order of ``catalog.rank``.
+
+        All projects by name for a text without words. ``start`` of them are skipped, ``count`` at most given.
+        """
+
+    def newest(self, count: int) -> "list[Entry]":
+        """The projects with the newest releases, newest first."""
+
+    def dependents(self, name: NormalizedName) -> list[NormalizedName]:
+        """The projects that require this one, sorted."""
+
+    def counts(self) -> "Counts":
+        """How many projects, releases and files there are."""

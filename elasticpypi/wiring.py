@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
 from elasticpypi.model import File
-from elasticpypi.stores import Files, Index, Staging
+from elasticpypi.stores import Catalog, Files, Index, Staging
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Services:
     """What the views, the sync function and the commands work with.
 
@@ -22,6 +23,21 @@ class Services:
     index: Index
     staging: Staging | None = None
     threads: int = 1
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Made when it is first asked for, which no installer does."""
+        if self.config.on_aws:
+            from elasticpypi.aws.catalog import DynamoCatalog
+            from elasticpypi.aws.dynamodb import DynamoIndex
+
+            assert isinstance(self.index, DynamoIndex)
+            return DynamoCatalog(self.index)
+        from elasticpypi.local.catalog import SQLiteCatalog
+        from elasticpypi.local.sqlite import SQLiteIndex
+
+        assert isinstance(self.index, SQLiteIndex)
+        return SQLiteCatalog(self.index)
 
 
 def services(config: Config) -> Services:

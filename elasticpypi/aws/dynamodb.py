@@ -50,7 +50,7 @@ class DynamoIndex:
     def projects(self) -> tuple[int, list[NormalizedName]]:
         serial = 0
         names = []
-        for item in self._query("#pk = :pk", {":pk": {"S": "#projects"}}):
+        for item in self.query("#pk = :pk", {":pk": {"S": "#projects"}}):
             if item["sk"]["S"] == "#serial":
                 serial = int(item["serial"]["N"])
             else:
@@ -113,14 +113,14 @@ class DynamoIndex:
             items: Iterable[Item] = [item]
         else:
             values = {":pk": {"S": f"project#{name}"}, ":sk": {"S": f"file#{filename}#"}}
-            items = self._query("#pk = :pk AND begins_with(#sk, :sk)", values)
+            items = self.query("#pk = :pk AND begins_with(#sk, :sk)", values)
         files = (record for record in map(_record, items) if isinstance(record, File))
         return min(files, key=lambda file: precedence(file.key), default=None), metadata
 
     def _items(self, name: NormalizedName) -> Iterator[Item]:
         """The head of a project and all its records."""
         values = {":pk": {"S": f"project#{name}"}, ":first": {"S": "#"}, ":last": {"S": "g"}}
-        return self._query("#pk = :pk AND #sk BETWEEN :first AND :last", values)
+        return self.query("#pk = :pk AND #sk BETWEEN :first AND :last", values)
 
     def _change(
         self,
@@ -158,7 +158,7 @@ class DynamoIndex:
                 with _translated():
                     self._db.transact_write_items(TransactItems=actions)
                 return True
-            except _Conflict:
+            except Conflict:
                 time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
         raise Unavailable(f"The project {name!r} is being changed by too many writers: try again.")
 
@@ -211,21 +211,33 @@ class DynamoIndex:
 
     def _get(self, *keys: Item) -> dict[str, Item]:
         """Items of one partition by sort key; those that do not exist are not in it."""
-        found: dict[str, Item] = {}
+        return {item["sk"]["S"]: item for item in self.items(keys)}
+
+    def items(self, keys: Iterable[Item]) -> list[Item]:
+        """Up to 100 items by their keys, in any order; those that do not exist are left out."""
+        found: list[Item] = []
         request: Any = {self._table: {"Keys": list(keys), "ConsistentRead": True}}
         with _translated():
             for _ in range(ATTEMPTS):
                 answer = self._db.batch_get_item(RequestItems=request)
-                found.update((item["sk"]["S"], item) for item in answer["Responses"].get(self._table, []))
+                found += answer["Responses"].get(self._table, [])
                 request = answer.get("UnprocessedKeys")
                 if not request:
                     return found
                 time.sleep(random.uniform(0, LONGEST_WAIT))
         raise Unavailable("The table is throttled: try again.")
 
-    def _query(self, condition: str, values: Item) -> Iterator[Item]:
+    def write(self, actions: list[Any]) -> None:
+        """Some writes (TransactWriteItems, without the name of the table), all or none; :class:`Conflict`."""
+        named = [{kind: {"TableName": self._table, **action} for kind, action in each.items()} for each in actions]
+        with _translated():
+            self._db.transact_write_items(TransactItems=named)  # type: ignore[arg-type]
+
+    def query(self, condition: str, values: Item, **options: Any) -> Iterator[Item]:
+        """All items that fulfil a condition on ``#pk`` and ``#sk``, page after page."""
         names = ("pk", "sk") if "#sk" in condition else ("pk",)
-        yield from self._pages("query", names, KeyConditionExpression=condition, ExpressionAttributeValues=values)
+        asked = {"KeyConditionExpression": condition, "ExpressionAttributeValues": values, **options}
+        yield from self._pages("query", names, **asked)
 
     def _pages(self, operation: Literal["query", "scan"], names: Iterable[str], **request: Any) -> Iterator[Item]:
         options: Any = {
@@ -243,7 +255,7 @@ class DynamoIndex:
             options["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
-class _Conflict(Unavailable):
+class Conflict(Unavailable):
     """Somebody else changed the project at the same moment."""
 
 
@@ -257,9 +269,9 @@ def _translated() -> Iterator[None]:
         if code == "TransactionCanceledException":
             reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
             if reasons <= {"None", "ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"}:
-                raise _Conflict("The project was changed by somebody else at the same moment.") from None
+                raise Conflict("The project was changed by somebody else at the same moment.") from None
         if code == "TransactionInProgressException":
-            raise _Conflict("The project was changed by somebody else at the same moment.") from None
+            raise Conflict("The project was changed by somebody else at the same moment.") from None
         if code in ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"):
             raise Unavailable("The table is throttled: try again.") from error
         if code in ("ResourceNotFoundException", "InternalServerError"):

@@ -14,7 +14,7 @@ from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check, Look
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE projects (  -- the root list has a row of its own, with the empty name
     name TEXT PRIMARY KEY, serial INTEGER NOT NULL, files INTEGER NOT NULL
@@ -28,6 +28,16 @@ CREATE TABLE records (
 CREATE TABLE metadata (
     project TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (project, key)
 );
+CREATE TABLE entries (  -- of the catalog, without a body once the project is gone
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, serial INTEGER NOT NULL, body TEXT,
+    time TEXT, releases INTEGER NOT NULL, files INTEGER NOT NULL
+);
+CREATE INDEX newest ON entries (time);
+CREATE VIRTUAL TABLE words USING fts5 (text, prefix='1 2 3');  -- its rowid is the id of the entry
+CREATE TABLE requires (
+    name TEXT NOT NULL, project TEXT NOT NULL, PRIMARY KEY (name, project)
+) WITHOUT ROWID;
+CREATE INDEX requiring ON requires (project);
 """
 COLUMNS = (
     "project, filename, key, kind, revision, text, version, size, sha256, upload_time, requires_python, metadata_sha256"
@@ -46,9 +56,9 @@ class SQLiteIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._threads = threading.local()
-        with self._write() as database:
+        with self.writing() as database:
             if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                for table in ("projects", "records", "metadata"):
+                for table in ("projects", "records", "metadata", "entries", "words", "requires"):
                     database.execute(f"DROP TABLE IF EXISTS {table}")
                 for statement in SCHEMA.split(";")[:-1]:
                     database.execute(statement)
@@ -56,28 +66,28 @@ class SQLiteIndex:
                 database.execute("INSERT INTO projects VALUES ('', ?, 0)", (first_serial(),))
 
     def projects(self) -> tuple[int, list[NormalizedName]]:
-        with self._read() as database:
+        with self.reading() as database:
             serial = database.execute("SELECT serial FROM projects WHERE name = ''").fetchone()[0]
             names = database.execute("SELECT name FROM projects WHERE files > 0 ORDER BY name")
             return serial, [name for (name,) in names]
 
     def project(self, name: NormalizedName) -> Project | None:
-        with self._read() as database:
+        with self.reading() as database:
             return _project(database, name)
 
     def serial(self, name: NormalizedName | None) -> int | None:
-        with self._read() as database:
+        with self.reading() as database:
             row = database.execute("SELECT serial FROM projects WHERE name = ?", (name or "",)).fetchone()
             return row and int(row[0])
 
     def record(self, name: NormalizedName, key: str) -> Record | None:
-        with self._read() as database:
+        with self.reading() as database:
             row = database.execute(SELECT_ONE, (name, key.rpartition("/")[2], key)).fetchone()
             return row and _record(row)
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
         query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ?"
-        with self._read() as database:
+        with self.reading() as database:
             status = database.execute(query, (name, f"{name}.status")).fetchone()
             if status and parse_status(status[5])[0] == "quarantined":
                 return None
@@ -89,7 +99,7 @@ class SQLiteIndex:
         file = self.file(name, filename)
         if file is None:
             return None
-        with self._read() as database:
+        with self.reading() as database:
             query = "SELECT body FROM metadata WHERE project = ? AND key = ?"
             row = database.execute(query, (name, file.key)).fetchone()
             return row and (file, zlib.decompress(row[0]))
@@ -98,7 +108,7 @@ class SQLiteIndex:
         self, record: Record, metadata: bytes | None = None, check: Check | None = None, look: Look | None = None
     ) -> bool:
         row = _row(record)
-        with self._write() as database:
+        with self.writing() as database:
             if check and (project := _project(database, record.project)):
                 check(project)
             place = (record.project, row[1], record.key)
@@ -116,7 +126,7 @@ class SQLiteIndex:
             return True
 
     def remove(self, name: NormalizedName, key: str, look: Look | None = None) -> bool:
-        with self._write() as database:
+        with self.writing() as database:
             place = (name, key.rpartition("/")[2], key)
             query = "DELETE FROM records WHERE project = ? AND filename = ? AND key = ? RETURNING kind"
             row = database.execute(query, place).fetchone()
@@ -172,10 +182,12 @@ class SQLiteIndex:
             "remove the file and start again, it is rebuilt from the packages."
         )
 
-    def _read(self) -> AbstractContextManager[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A transaction that only reads; :class:`Unavailable` if the file cannot be used."""
         return self._transaction("BEGIN")
 
-    def _write(self) -> AbstractContextManager[sqlite3.Connection]:
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A transaction that writes: one at a time in all processes."""
         return self._transaction("BEGIN IMMEDIATE")
 
 

@@ -1,0 +1,148 @@
+"""What people search and browse: an entry per project, made from the index after each of its changes.
+
+Installers never read it. It follows the index by a moment, and can be made anew like the index itself.
+"""
+
+import logging
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from packaging.metadata import parse_email
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from elasticpypi import json_api, sync
+from elasticpypi.model import Project
+from elasticpypi.stores import Catalog, Index
+
+LONGEST_SUMMARY = 512
+MOST_WORDS = 60
+LONGEST_WORD = 40
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What lists and searches show of a project, as of its ``serial``.
+
+    ``version`` is the one that people mean (``json_api.latest``), ``released`` the one that appeared last, at
+    ``time`` (UTC, as ``File.upload_time``); ``words`` are what it is found by; ``requires`` the projects that
+    ``version`` depends on, extras included.
+    """
+
+    name: NormalizedName
+    serial: int
+    version: str
+    released: str
+    time: str
+    summary: str = ""
+    words: tuple[str, ...] = ()
+    requires: tuple[NormalizedName, ...] = ()
+    releases: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of a search: how many there are in all, and those of this page, best first."""
+
+    total: int
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is in the index."""
+
+    projects: int = 0
+    releases: int = 0
+    files: int = 0
+
+
+def words(text: str) -> list[str]:
+    """Text → its words as they are compared: lower case, without accents, in order, each once."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return list(dict.fromkeys(word[:LONGEST_WORD] for word in re.findall(r"[^\W_]+", plain)))
+
+
+def rank(query: str, name: NormalizedName) -> tuple[int, NormalizedName]:
+    """Sort key of a project that was found: its very name, its beginning, words of the name, anything else."""
+    spelled = canonicalize_name(query.strip())
+    if name == spelled:
+        return 0, name
+    if name.startswith(spelled):
+        return 1, name
+    parts = name.split("-")
+    named = all(any(part.startswith(word) for part in parts) for word in words(query))
+    return 2 if named else 3, name
+
+
+def matches(query: Iterable[str], entry: Entry) -> bool:
+    """Whether each word of a query begins a word of the entry."""
+    return all(any(word.startswith(begin) for word in entry.words) for begin in query)
+
+
+def refresh(index: Index, catalog: Catalog, keys: Iterable[str]) -> None:
+    """Bring the entries of all projects that these keys of the store belong to up to date.
+
+    It never fails: what people browse must not hold up what installers need.
+    """
+    meanings = (sync.meaning(key) for key in keys)
+    for name in dict.fromkeys(means.project for means in meanings if not isinstance(means, str)):
+        try:
+            refresh_project(index, catalog, name)
+        except Exception:
+            log.exception("the entry of %r could not be brought up to date", name)
+
+
+def refresh_project(index: Index, catalog: Catalog, name: NormalizedName) -> None:
+    """Make the entry of a project from the index, unless it is of the same serial already."""
+    serial = index.serial(name)
+    if serial is None or catalog.serial(name) == serial:
+        return
+    project = index.project(name)
+    if project is None:
+        return
+    if not project.listed:
+        catalog.replace(name, project.serial, None)
+        return
+    described = json_api.described(project, json_api.latest(project))
+    found = index.metadata(name, described.filename) if described else None
+    catalog.replace(name, project.serial, describe(project, found[1] if found else b""))
+
+
+def describe(project: Project, metadata: bytes) -> Entry:
+    """A project that has listed files, and the core metadata of its latest version → its entry."""
+    raw, _ = parse_email(metadata)
+    summary = " ".join(raw.get("summary", "").split())[:LONGEST_SUMMARY]
+    first: dict[str, str] = {}  # when each version appeared
+    for file in project.listed:
+        first[file.version] = min(first.get(file.version, file.upload_time), file.upload_time)
+    released = max(first, key=lambda version: (first[version], Version(version)))
+    return Entry(
+        name=project.name,
+        serial=project.serial,
+        version=str(json_api.latest(project)),
+        released=released,
+        time=first[released],
+        summary=summary,
+        words=tuple(words(" ".join([project.name, *raw.get("keywords", []), summary]))[:MOST_WORDS]),
+        requires=tuple(sorted(_required(raw.get("requires_dist", [])) - {project.name})),
+        releases=len(first),
+        files=len(project.listed),
+    )
+
+
+def _required(lines: Iterable[str]) -> set[NormalizedName]:
+    names = set()
+    for line in lines:
+        try:
+            names.add(canonicalize_name(Requirement(line).name))
+        except InvalidRequirement:
+            continue
+    return names
