@@ -14,7 +14,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from elasticpypi.auth import CHALLENGE, gatekeeper
 from elasticpypi.config import MEGABYTE
 from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal
-from elasticpypi.views import download, health, index, json_api, manage, sessions, upload
+from elasticpypi.views import download, health, index, json_api, manage, pages, sessions, upload
 from elasticpypi.wiring import Services
 
 LONGEST_MESSAGE = 500
@@ -62,7 +62,8 @@ def create_app(services: Services) -> Flask:
 
     @app.before_request
     def authenticate() -> None:
-        if request.path == "/health":
+        # The look of a 401 is what one may have before logging in.
+        if request.path == "/health" or request.path.startswith("/static/"):
             return
         if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
             raise NotFound("This index has no trusted publishing: use a user name and a password.")
@@ -74,14 +75,17 @@ def create_app(services: Services) -> Flask:
         ):
             raise Forbidden("Changes are not taken from pages of other sites.")
 
-    for module in (index, json_api, upload, sessions, download, manage, health):
+    for module in (index, json_api, pages, upload, sessions, download, manage, health):
         app.register_blueprint(module.blueprint(services))
     app.register_error_handler(Exception, _refuse)
     return app
 
 
 def _refuse(error: Exception) -> Response:
-    """Any error → a status and one line; JSON for those who ask for it (REQ-119), no traceback for anybody."""
+    """Any error → a status and one line; JSON for those who ask for it (REQ-119), a page for browsers.
+
+    Nobody sees a traceback.
+    """
     headers = {}
     if isinstance(error, Refusal):
         status, text = error.status, str(error)
@@ -106,6 +110,8 @@ def _refuse(error: Exception) -> Response:
         title = HTTP_STATUS_CODES.get(status, "Error")
         response = Response(json.dumps({"code": f"{status} {text}", "message": text, "title": title}))
         response.headers["Content-Type"] = "application/json"  # uv compares the whole header
+    elif pages.prefers_html():
+        response = pages.refusal(status, text, list(getattr(error, "near", ())))
     else:
         response = Response(text + "\n", mimetype="text/plain")
     # REQ-120: all that twine shows without --verbose, where the server can carry it (gunicorn; not granian, not AWS).

@@ -3,6 +3,7 @@
 Installers never read it. It follows the index by a moment, and can be made anew like the index itself.
 """
 
+import difflib
 import logging
 import re
 import unicodedata
@@ -21,6 +22,8 @@ from elasticpypi.stores import Catalog, Index
 LONGEST_SUMMARY = 512
 MOST_WORDS = 60
 LONGEST_WORD = 40
+NEAR = 2  # letters that a name and one that is near to it begin with
+MOST_NEAR = 500
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +88,14 @@ def rank(query: str, name: NormalizedName) -> tuple[int, NormalizedName]:
 def matches(query: Iterable[str], entry: Entry) -> bool:
     """Whether each word of a query begins a word of the entry."""
     return all(any(word.startswith(begin) for word in entry.words) for begin in query)
+
+
+def near(catalog: Catalog, name: NormalizedName, count: int = 5) -> list[NormalizedName]:
+    """Projects that may have been meant by a name that is none: likest first, then those that have its words."""
+    alike = [entry.name for entry in catalog.search(name[:NEAR], 0, MOST_NEAR).entries]
+    related = [entry.name for entry in catalog.search(name, 0, count).entries]
+    best = difflib.get_close_matches(name, {*alike, *related}, count)
+    return [NormalizedName(each) for each in dict.fromkeys([*best, *related])][:count]
 
 
 def refresh(index: Index, catalog: Catalog, keys: Iterable[str]) -> None:

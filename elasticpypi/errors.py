@@ -19,6 +19,8 @@ The text of each is one sentence for the person at the other end, with the remed
 It never contains a secret. ``app.py`` turns a Refusal into an answer, ``cli.py`` into a line.
 """
 
+from collections.abc import Sequence
+
 
 class Refusal(Exception):
     """A request that is answered with a status of 4xx or 503 and one sentence."""
@@ -47,9 +49,13 @@ class Forbidden(Refusal):
 
 
 class NotFound(Refusal):
-    """404: only for what does not exist (REQ-13)."""
+    """404: only for what does not exist (REQ-13). ``near`` are the projects that may have been meant."""
 
     status = 404
+
+    def __init__(self, text: str, near: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.near = near
 
 
 class NotAcceptable(Refusal):

@@ -22,14 +22,9 @@ def blueprint(services: Services) -> Blueprint:
     views = Blueprint("index", __name__)
     index = services.index
 
-    @views.get("/")
-    def start() -> Response:
-        # Under a stage the address may lack the slash at the end, and a relative way would lose the stage.
-        return _redirect(f"{request.script_root}/simple/" if request.script_root else "simple/", 302)
-
     @views.get("/simple")
     def slash() -> Response:
-        return _redirect("simple/")
+        return redirect("simple/")
 
     @views.get("/simple/")
     def root() -> Response:
@@ -46,9 +41,9 @@ def blueprint(services: Services) -> Blueprint:
             raise NotFound("There is nothing at this address: project pages are at /simple/<project>/.")
         normalized = normalize(spelled)
         if not slash:
-            return _redirect(f"{normalized}/")  # REQ-11
+            return redirect(f"{normalized}/")  # REQ-11
         if spelled != normalized:
-            return _redirect(f"../{normalized}/")  # REQ-10
+            return redirect(f"../{normalized}/")  # REQ-10
         return _project(normalized, "../../packages/")
 
     @views.get("/+simple/<name>/", defaults={"up": "../../"})
@@ -62,7 +57,7 @@ def blueprint(services: Services) -> Blueprint:
     @views.get("/legacy/+simple/<name>")
     @views.get("/simple/+simple/<name>")
     def slash_beside_uploads(name: str) -> Response:
-        return _redirect(f"{normalize(name)}/")
+        return redirect(f"{normalize(name)}/")
 
     def _project(name: NormalizedName, packages: str) -> Response:
         def page() -> tuple[int, Any]:
@@ -84,7 +79,7 @@ def normalize(name: str) -> NormalizedName:
         raise NotFound(str(error)) from None
 
 
-def _redirect(location: str, status: int = 301) -> Response:
+def redirect(location: str, status: int = 301) -> Response:
     """A relative Location holds behind every prefix; the query stays (REQ-10)."""
     query = request.query_string.decode("latin-1")
     return Response(status=status, headers={"Location": f"{location}?{query}" if query else location})
