@@ -14,7 +14,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from elasticpypi.auth import CHALLENGE, gatekeeper
 from elasticpypi.config import MEGABYTE
 from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal
-from elasticpypi.views import download, health, index, json_api, manage, pages, sessions, upload
+from elasticpypi.views import download, forms, health, index, json_api, manage, pages, sessions, upload
 from elasticpypi.wiring import Services
 
 LONGEST_MESSAGE = 500
@@ -68,17 +68,28 @@ def create_app(services: Services) -> Flask:
         if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
             raise NotFound("This index has no trusted publishing: use a user name and a password.")
         g.user = check(request.headers.get("Authorization", ""))
-        # A browser sends credentials with what other sites make it send; it says so, and no tool does.
-        if request.method not in ("GET", "HEAD") and request.headers.get("Sec-Fetch-Site") in (
-            "cross-site",
-            "same-site",
-        ):
-            raise Forbidden("Changes are not taken from pages of other sites.")
+        if request.method not in ("GET", "HEAD"):
+            _check_origin()
 
-    for module in (index, json_api, pages, upload, sessions, download, manage, health):
+    for module in (index, json_api, pages, upload, sessions, download, manage, forms, health):
         app.register_blueprint(module.blueprint(services))
     app.register_error_handler(Exception, _refuse)
     return app
+
+
+def _check_origin() -> None:
+    """A browser sends credentials with what other sites make it send; it says so, and no tool does.
+
+    ``Sec-Fetch-Site`` is sent to https and localhost only, ``Origin`` by every browser with every change.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site in ("cross-site", "same-site"):
+        raise Forbidden("Changes are not taken from pages of other sites.")
+    if site is None and origin is not None and origin.partition("://")[2] != request.host:
+        raise Forbidden(
+            f"Changes are not taken from pages of other sites: this index is at {request.host}, the page was at "
+            f"{origin[:200]}. A proxy in between must pass the header Host on."
+        )
 
 
 def _refuse(error: Exception) -> Response:

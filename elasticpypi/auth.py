@@ -6,13 +6,17 @@ import hashlib
 import hmac
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elasticpypi.config import HASH
-from elasticpypi.errors import Unauthorized
+from elasticpypi.errors import Forbidden, Unauthorized
+
+if TYPE_CHECKING:
+    from itsdangerous import TimestampSigner
 
 CHALLENGE = 'Basic realm="elasticpypi", charset="UTF-8"'
 TOKEN_USER = "__token__"
+FORM_SECONDS = 12 * 3600
 REMEMBERED = 1000
 
 
@@ -40,6 +44,33 @@ def gatekeeper(users: Mapping[str, str]) -> Callable[[str], str]:
         return user
 
     return check
+
+
+def form_token(users: Mapping[str, str], user: str) -> str:
+    """What a form on a page of ours carries for this user, good for FORM_SECONDS.
+
+    It is signed with what the user knows anyway, so that all workers agree without one more secret, and
+    nobody learns anything about the password of somebody else.
+    """
+    return _signer(users, user).sign(user).decode()
+
+
+def check_form_token(users: Mapping[str, str], user: str, token: str) -> None:
+    """:class:`Forbidden` if a form did not come from a page that we gave to this user."""
+    from itsdangerous import BadSignature
+
+    try:
+        if _signer(users, user).unsign(token, max_age=FORM_SECONDS).decode() == user:
+            return
+    except BadSignature:
+        pass
+    raise Forbidden("The form is not from a page of this index, or too old: load the page again.")
+
+
+def _signer(users: Mapping[str, str], user: str) -> "TimestampSigner":
+    from itsdangerous import TimestampSigner
+
+    return TimestampSigner(users[user], salt="elasticpypi forms", digest_method=hashlib.sha256)
 
 
 def _user_of(authorization: str, users: Mapping[str, str]) -> str | None:

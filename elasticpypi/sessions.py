@@ -39,11 +39,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What was announced; ``size`` in bytes, ``upload`` the store's id of the parts."""
+    """What was announced, and by whom; ``size`` in bytes, ``upload`` the store's id of the parts."""
 
     form: Mapping[str, list[str]]
     file_name: str
     size: int
+    uploader: str | None
     upload: str
 
     def part_size(self, number: int) -> int:
@@ -54,7 +55,7 @@ class Session:
         return range(1, -(-self.size // PART) + 1)
 
 
-def announce(services: Services, form: Form, file_name: str, size: int) -> State:
+def announce(services: Services, form: Form, file_name: str, size: int, uploader: str | None = None) -> State:
     """A file is to come: what can be checked without it is, and the answer says where to put it.
 
     ``direct``: as an ordinary upload. ``open``: the links of the parts that are missing. ``done``: it is
@@ -75,7 +76,8 @@ def announce(services: Services, form: Form, file_name: str, size: int) -> State
     key = f"{FOLDER}{session_id}"
     if (session := _session(services.files, session_id)) and not _over(services, staging, session, key):
         return state(services, session_id)
-    session = Session({name: list(values) for name, values in form.items()}, file_name, size, staging.begin(key))
+    fields = {name: list(values) for name, values in form.items()}
+    session = Session(fields, file_name, size, uploader, staging.begin(key))
     services.files.delete(f"{key}.result")
     _save(services.files, f"{key}.session", asdict(session))
     return state(services, session_id)
@@ -150,9 +152,9 @@ def finish(services: Services, key: str) -> Outcome:
 def _take(services: Services, staging: Staging, session: Session, staged: Stat) -> str:
     with services.files.open(staged) as content:
         dist = check_upload(session.form, session.file_name, content)
-    overwrite = services.config.overwrite
+    options: Any = {"overwrite": services.config.overwrite, "uploader": session.uploader}
     return upload.known(services, dist) or upload.take(
-        services, session.form, dist, lambda: staging.promote(staged, session.file_name, overwrite=overwrite)
+        services, session.form, dist, lambda: staging.promote(staged, session.file_name, **options)
     )
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Stat:
     """What a store knows about one key without reading it.
 
-    ``revision`` is opaque and differs whenever the bytes do. ``sha256`` (lower-case hex) is None
-    where the store has none at hand.
+    ``revision`` is opaque and differs whenever the bytes do. ``sha256`` (lower-case hex) and ``uploader``
+    are None where the store has none at hand.
     """
 
     key: str
@@ -31,17 +31,21 @@ class Stat:
     revision: str
     modified: datetime
     sha256: str | None = None
+    uploader: str | None = None
 
 
 class Files(Protocol):
     """Bytes by key; keys are relative POSIX paths without ``.`` or ``..``."""
 
-    def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
+    def save(
+        self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False, uploader: str | None = None
+    ) -> Stat:
         """Store the bytes of ``source`` (seekable, read from its start) durably, whole or not at all.
 
         ``sha256`` is the digest of the bytes, lower-case hex. Without ``overwrite`` an existing key is
         left as it is and :class:`AlreadyExists` is raised, also when two callers race: one wins. The answer
-        is of these very bytes, even if somebody has replaced them since.
+        is of these very bytes, even if somebody has replaced them since. ``uploader`` is kept with the bytes
+        where the store can do that.
         """
 
     def open(self, what: Stat | File) -> BinaryIO:
@@ -58,7 +62,7 @@ class Files(Protocol):
         """Remove a key; nothing happens if there is none."""
 
     def list(self) -> Iterator[Stat]:
-        """Every key, in any order and in bounded memory; ``sha256`` may be None in all of them."""
+        """Every key, in any order and in bounded memory; ``sha256`` and ``uploader`` may be None in all of them."""
 
     def url(self, file: File) -> str | None:
         """Where a client can fetch the file without credentials for a while; None: serve the bytes."""
@@ -82,7 +86,7 @@ class Staging(Protocol):
     def join(self, key: str, upload: str) -> None:
         """Make one file of the parts; nothing happens if that was done already."""
 
-    def promote(self, staged: Stat, key: str, *, overwrite: bool = False) -> Stat:
+    def promote(self, staged: Stat, key: str, *, overwrite: bool = False, uploader: str | None = None) -> Stat:
         """Copy a file within the store, as :meth:`Files.save` saves: :class:`AlreadyExists` if the key is taken."""
 
 

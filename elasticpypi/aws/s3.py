@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
@@ -45,20 +45,22 @@ class S3Files:
         self._link = link or self._sign
         self._s3: S3Client = aws.client("s3", REGIONAL)
 
-    def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
+    def save(
+        self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False, uploader: str | None = None
+    ) -> Stat:
         source.seek(0)
         checksum = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
-        condition = {} if overwrite else {"IfNoneMatch": "*"}
+        request: Any = {**checksum, "Metadata": user_metadata(uploader), **({} if overwrite else {"IfNoneMatch": "*"})}
         try:
             with translated(key):
-                answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, **checksum, **condition)  # type: ignore[arg-type]
+                answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, **request)
         except Changed:
             raise AlreadyExists(f"{key!r} already exists.") from None
         written = answer["ETag"].strip('"')
         stat = self.stat(key)
         if stat is not None and stat.revision == written:
             return stat
-        return Stat(key, source.seek(0, io.SEEK_END), written, datetime.now(UTC), sha256)  # replaced at once
+        return Stat(key, source.seek(0, io.SEEK_END), written, datetime.now(UTC), sha256, uploader)  # replaced at once
 
     def open(self, what: Stat | File) -> BinaryIO:
         request: Any = {"Bucket": self._bucket, "Key": what.key, "IfMatch": f'"{what.revision}"'}
@@ -78,7 +80,11 @@ class S3Files:
         # A multipart upload has a checksum of checksums, marked by "-<parts>": of no use here.
         checksum = answer.get("ChecksumSHA256", "")
         sha256 = None if not checksum or "-" in checksum else base64.b64decode(checksum).hex()
-        return Stat(key, answer["ContentLength"], answer["ETag"].strip('"'), answer["LastModified"], sha256)
+        uploader = answer.get("Metadata", {}).get("uploader")
+        revision = answer["ETag"].strip('"')
+        return Stat(
+            key, answer["ContentLength"], revision, answer["LastModified"], sha256, uploader and unquote(uploader)
+        )
 
     def delete(self, key: str) -> None:
         with translated(key):
@@ -109,6 +115,11 @@ class S3Files:
         signer = _WindowedAuth(aws.credentials(), self._s3.meta.region_name, self._link_seconds)
         signer.add_auth(request)
         return str(request.url)
+
+
+def user_metadata(uploader: str | None) -> dict[str, str]:
+    """What S3 keeps with an object; its metadata are ASCII."""
+    return {} if uploader is None else {"uploader": quote(uploader)}
 
 
 class _WindowedAuth(S3SigV4QueryAuth):

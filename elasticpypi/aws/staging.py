@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 
 from elasticpypi import aws
-from elasticpypi.aws.s3 import REGIONAL, translated
+from elasticpypi.aws.s3 import REGIONAL, translated, user_metadata
 from elasticpypi.errors import AlreadyExists, Changed, NotFound
 from elasticpypi.stores import Files, Stat
 
@@ -30,8 +30,7 @@ class S3Staging:
         return client
 
     def begin(self, key: str) -> str:
-        with translated(key):
-            return self._s3.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
+        return self._begin(key)
 
     def parts(self, key: str, upload: str) -> dict[int, int] | None:
         parts = self._parts(key, upload)
@@ -46,9 +45,9 @@ class S3Staging:
         with suppress(NotFound):  # another request was faster
             self._complete(key, upload, [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts])
 
-    def promote(self, staged: Stat, key: str, *, overwrite: bool = False) -> Stat:
+    def promote(self, staged: Stat, key: str, *, overwrite: bool = False, uploader: str | None = None) -> Stat:
         # CopyObject knows conditions too, but not in every version of boto3, nor in every S3.
-        upload = self.begin(key)
+        upload = self._begin(key, uploader)
         source = {"Bucket": self._bucket, "Key": staged.key}
         with translated(staged.key):
             copied = self._s3.upload_part_copy(
@@ -68,6 +67,11 @@ class S3Staging:
         if stat is None:
             raise NotFound(f"{key!r} was removed at once.")
         return stat
+
+    def _begin(self, key: str, uploader: str | None = None) -> str:
+        with translated(key):
+            metadata = user_metadata(uploader)
+            return self._s3.create_multipart_upload(Bucket=self._bucket, Key=key, Metadata=metadata)["UploadId"]
 
     def _parts(self, key: str, upload: str) -> list[Any] | None:
         try:

@@ -7,6 +7,8 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
@@ -18,6 +20,7 @@ from elasticpypi.model import File
 from elasticpypi.stores import Index, Stat
 
 RETRY = 5.0  # seconds
+UPLOADER = "user.elasticpypi.uploader"
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,9 @@ class DirectoryFiles:
         except OSError as error:
             raise Unavailable(f"The folder {str(self.root)!r} cannot be used: {_reason(error)}.") from None
 
-    def save(self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False) -> Stat:
+    def save(
+        self, key: str, source: BinaryIO, sha256: str, *, overwrite: bool = False, uploader: str | None = None
+    ) -> Stat:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.incoming / secrets.token_hex(16)
@@ -46,6 +51,7 @@ class DirectoryFiles:
                 source.seek(0)
                 shutil.copyfileobj(source, copy, 1024 * 1024)
                 copy.flush()
+                _keep_uploader(copy.fileno(), uploader)
                 os.fsync(copy.fileno())
                 written = os.fstat(copy.fileno())
             if overwrite:
@@ -57,7 +63,7 @@ class DirectoryFiles:
             raise AlreadyExists(f"{key!r} already exists.") from None
         finally:
             temporary.unlink(missing_ok=True)
-        return _stat(key, written)
+        return replace(_stat(key, written), uploader=uploader)
 
     def open(self, what: Stat | File) -> BinaryIO:
         key = what.key
@@ -71,11 +77,8 @@ class DirectoryFiles:
         return content
 
     def stat(self, key: str) -> Stat | None:
-        try:
-            found = self._path(key).stat()
-        except (OSError, NotFound):  # none, or nothing that could ever be served
-            return None
-        return _stat(key, found) if S_ISREG(found.st_mode) else None
+        stat = self._stat(key)
+        return stat and replace(stat, uploader=_uploader(self._path(key)))
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -100,7 +103,7 @@ class DirectoryFiles:
                             continue
                         if path.is_dir():
                             folders.append(path)
-                        elif stat := self.stat(path.relative_to(self.root).as_posix()):
+                        elif stat := self._stat(path.relative_to(self.root).as_posix()):
                             yield stat
             except OSError as error:
                 if folder == self.root:
@@ -122,11 +125,32 @@ class DirectoryFiles:
         except OSError as error:
             raise Unavailable(f"The folder of packages cannot be read: {_reason(error)}.") from None
 
+    def _stat(self, key: str) -> Stat | None:
+        try:
+            found = self._path(key).stat()
+        except (OSError, NotFound):  # none, or nothing that could ever be served
+            return None
+        return _stat(key, found) if S_ISREG(found.st_mode) else None
+
     def _path(self, key: str) -> Path:
         parts = key.split("/")
         if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
             raise NotFound(f"There is no key {key!r}.")
         return self.root.joinpath(*parts)
+
+
+def _keep_uploader(descriptor: int, uploader: str | None) -> None:
+    """In an attribute of the file, so that it comes and goes with the bytes; not every file system has them."""
+    if uploader is not None and hasattr(os, "setxattr"):
+        with suppress(OSError):
+            os.setxattr(descriptor, UPLOADER, uploader.encode())
+
+
+def _uploader(path: Path) -> str | None:
+    try:
+        return os.getxattr(path, UPLOADER).decode()
+    except (OSError, AttributeError, UnicodeDecodeError):
+        return None
 
 
 def _stat(key: str, found: os.stat_result) -> Stat:

@@ -22,7 +22,7 @@ CREATE TABLE projects (  -- the root list has a row of its own, with the empty n
 CREATE TABLE records (
     project TEXT NOT NULL, filename TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL,
     revision TEXT NOT NULL, text TEXT, version TEXT, size INTEGER, sha256 TEXT, upload_time TEXT,
-    requires_python TEXT, metadata_sha256 TEXT,
+    requires_python TEXT, metadata_sha256 TEXT, uploader TEXT,
     PRIMARY KEY (project, filename, key)
 ) WITHOUT ROWID;
 CREATE TABLE metadata (
@@ -40,7 +40,8 @@ CREATE TABLE requires (
 CREATE INDEX requiring ON requires (project);
 """
 COLUMNS = (
-    "project, filename, key, kind, revision, text, version, size, sha256, upload_time, requires_python, metadata_sha256"
+    "project, filename, key, kind, revision, text, version, size, sha256, upload_time, requires_python, "
+    "metadata_sha256, uploader"
 )
 
 
@@ -210,9 +211,7 @@ def _changed(database: sqlite3.Connection, name: NormalizedName, more: int) -> N
         database.execute("UPDATE projects SET serial = serial + 1 WHERE name = ''")
 
 
-_Row = tuple[
-    str, str, str, str, str, str | None, str | None, int | None, str | None, str | None, str | None, str | None
-]
+_Row = tuple[str | int | None, ...]
 
 
 def _row(record: Record) -> _Row:
@@ -220,16 +219,16 @@ def _row(record: Record) -> _Row:
     filename = record.key.rpartition("/")[2]
     if isinstance(record, Decision):
         head = (record.project, filename, record.key, record.kind, record.revision, record.text)
-        return (*head, None, None, None, None, None, None)
+        return (*head, *[None] * 7)
     return (
         *(record.project, filename, record.key, "file", record.revision, None),
         *(record.version, record.size, record.sha256, record.upload_time),
-        *(record.requires_python, record.metadata_sha256),
+        *(record.requires_python, record.metadata_sha256, record.uploader),
     )
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    project, _, key, kind, revision, text, version, size, sha256, upload_time, requires_python, metadata_sha256 = row
+    project, _, key, kind, revision, text, version, size, sha256, upload_time, *rest = row
     if kind != "file":
         return Decision(key, project, kind, text, revision)
-    return File(key, project, version, size, sha256, upload_time, revision, requires_python, metadata_sha256)
+    return File(key, project, version, size, sha256, upload_time, revision, *rest)

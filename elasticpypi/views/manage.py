@@ -6,6 +6,7 @@ PUT and DELETE cannot be sent by a form of another site, so no token is needed a
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from elasticpypi.config import Config
 from elasticpypi.errors import BadUpload, Forbidden, TooLarge
 from elasticpypi.filename import project_name
 from elasticpypi.wiring import Services
@@ -18,10 +19,8 @@ def blueprint(services: Services) -> Blueprint:
     views = Blueprint("manage", __name__)
 
     @views.before_request
-    def only_administrators() -> None:
-        admins = services.config.admins
-        if admins and g.user not in admins:
-            raise Forbidden(f"The user {g.user!r} may not do this: it is for the administrators of this index.")
+    def check_user() -> None:
+        only_administrators(services.config)
 
     @views.delete("/packages/<filename>")
     def delete(filename: str) -> Response:
@@ -52,6 +51,12 @@ def blueprint(services: Services) -> Blueprint:
         raise BadUpload("Only <file name>.yanked and <project>.status can be put here: upload files at /legacy/.")
 
     return views
+
+
+def only_administrators(config: Config) -> None:
+    """:class:`Forbidden` for a user who is no administrator, if there are any."""
+    if config.admins and g.user not in config.admins:
+        raise Forbidden(f"The user {g.user!r} may not do this: it is for the administrators of this index.")
 
 
 def _text() -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
 from elasticpypi.errors import BadUpload
 from elasticpypi.wiring import Services
@@ -20,7 +20,7 @@ def blueprint(services: Services) -> Blueprint:
         file_name, size = form.pop("filename", [""])[0], form.pop("size", [""])[0]
         if not (size.isascii() and size.isdigit() and len(size) < 20):
             raise BadUpload(f"The field 'size' must be the number of bytes, not {size[:40]!r}.")
-        return _answer(sessions.announce(services, form, file_name, int(size)), opened=201)
+        return _answer(sessions.announce(services, form, file_name, int(size), g.user), opened=201)
 
     @views.get("/uploads/<session_id>")
     def state(session_id: str) -> Response:

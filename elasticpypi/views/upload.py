@@ -2,7 +2,7 @@
 
 from typing import BinaryIO, cast
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from elasticpypi.errors import BadUpload
 from elasticpypi.wiring import Services
@@ -33,7 +33,7 @@ def blueprint(services: Services) -> Blueprint:
                 "send multipart/form-data, as twine does."
             )
         [content] = contents
-        said = upload.accept(services, form, content.filename or "", cast(BinaryIO, content.stream))
+        said = upload.accept(services, form, content.filename or "", cast(BinaryIO, content.stream), g.user)
         return Response(f"{said}\n", mimetype="text/plain")
 
     return views
