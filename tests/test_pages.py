@@ -27,7 +27,12 @@ from tests.conftest import PASSWORD, USER, Client
 from tests.showcase import ATTACKS, HOSTILE_MARKDOWN, HOSTILE_RST_RENDERED, MARKDOWN, described, hostile
 from tests.tags import Tags, harmless
 
-BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+CHROMIUM = (
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+    "application/signed-exchange;v=b3;q=0.7"
+)
+FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+BROWSER = {"Accept": CHROMIUM}
 OURS = frozenset({"meta", "link", "script", "svg", "form"})  # what the head and the search box consist of
 
 

@@ -19,7 +19,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 from werkzeug.http import HTTP_STATUS_CODES
 
-from elasticpypi import __version__
+from elasticpypi import __version__, simple
 from elasticpypi.errors import NotFound
 from elasticpypi.views.index import normalize, redirect
 from elasticpypi.wiring import Services
@@ -79,7 +79,8 @@ def blueprint(services: Services) -> Blueprint:
         found = services.catalog.search(text, (number - 1) * FOUND, FOUND)
         pages = max(1, -(-found.total // FOUND))
         told = {"query": text, "page": number, "pages": pages}
-        if request.args.get("format") == "json" or request.accept_mimetypes.best == "application/json":
+        accepted = request.accept_mimetypes.best_match(["text/html", "application/json"])
+        if request.args.get("format") == "json" or accepted == "application/json":
             return _answer(found, lambda: _json(found, told), "application/json")
         return _page("search.html", found, lambda: {"found": found, **told})
 
@@ -159,8 +160,10 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def prefers_html() -> bool:
-    """Whether a person is there: browsers name text/html first, and more; old installers name it alone."""
-    return request.accept_mimetypes.best == "text/html" and len(request.accept_mimetypes) > 1
+    """Whether a person is there: browsers want text/html most of all, and name more; old installers name it alone."""
+    accepted = request.accept_mimetypes
+    best = accepted.best_match(["text/plain", simple.JSON, simple.HTML, "text/html"])
+    return best == "text/html" and len(accepted) > 1
 
 
 def refusal(status: int, text: str, near: list[str]) -> Response:

@@ -1,11 +1,16 @@
 """A page as headless Chromium shows it."""
 
+import os
 import shutil
-from contextlib import suppress
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from playwright.sync_api import Error, HttpCredentials, Response, sync_playwright
+import pytest
+from playwright.sync_api import Browser, Error, HttpCredentials, Response, sync_playwright
 
 from tests.clients.live import ROOT
 
@@ -20,6 +25,32 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+AXE = "axe-core@4.14.1"
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser; everything that it is told happens in it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@cache
+def axe() -> str:
+    """The source of axe-core, fetched into ``.cache`` once; skips without npm, but never in CI."""
+    folder = ROOT / ".cache" / AXE
+    source = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not source.exists():
+        if shutil.which("npm") is None:
+            message = "npm is not installed: the accessibility of the pages is not tested."
+            pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        folder.mkdir(parents=True, exist_ok=True)
+        options = ("--prefix", str(folder), "--no-save", "--ignore-scripts", "--no-audit", "--no-fund")
+        subprocess.run(["npm", "install", *options, AXE], check=True, capture_output=True)
+    return source.read_text()
 
 
 @dataclass(frozen=True)
@@ -44,8 +75,7 @@ def look(url: str, screenshot: Path, credentials: tuple[str, str] | None = None,
         if answer.request.is_navigation_request():
             statuses.append(answer.status)
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         page = browser.new_context(http_credentials=login).new_page()
         page.on("response", remember)
         with suppress(Error):  # Chromium gives up at a 401 that it has no credentials for
@@ -55,6 +85,4 @@ def look(url: str, screenshot: Path, credentials: tuple[str, str] | None = None,
                 page.get_by_role("link", name=click, exact=True).click()
         page.screenshot(path=screenshot)
         links = page.eval_on_selector_all("a", "links => links.map(link => [link.textContent, link.href])")
-        found = Page(statuses[-1], page.title(), page.inner_text("body"), dict(links))
-        browser.close()
-    return found
+        return Page(statuses[-1], page.title(), page.inner_text("body"), dict(links))
