@@ -23,7 +23,9 @@ VOID = ("br", "col", "hr", "img", "input")
 BLOCKS = ("aside", "figure", "nav", "section")  # landmarks of the page are ours
 ADMONITIONS = r"admonition|attention|caution|danger|error|hint|important|note|tip|warning|topic"
 # Of classes, the tokens of Pygments and the boxes of notes.
-CLASSES = re.compile(rf"[a-z]{{1,2}}\d?|code|(markdown-alert-?)?({ADMONITIONS}|title)?|admonition-title|image|scroll")
+CLASSES = re.compile(
+    rf"[a-z]{{1,2}}\d?|code|(markdown-alert-?)?({ADMONITIONS}|title)?|admonition-title|image|literal|scroll"
+)
 
 
 @lru_cache(maxsize=32)

@@ -11,6 +11,7 @@ from botocore.client import BaseClient
 
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.aws.s3 import S3Files
+from elasticpypi.catalog import refresh
 from elasticpypi.config import Config
 from elasticpypi.distribution import sha256_of
 from elasticpypi.sync import sync
@@ -66,6 +67,19 @@ def test_a_project_page(made: Callable[..., list[str]], client: Client) -> None:
     etag = client.get("/simple/demo/", headers=JSON).headers["ETag"]
     assert made("GET", "/simple/demo/", 304, **JSON, **{"If-None-Match": etag}) == ["GetItem"]
     assert made("GET", "/simple/none/", 404) == ["Query"]
+
+
+def test_pages_for_people(made: Callable[..., list[str]], client: Client) -> None:
+    services = client.services
+    refresh(services.index, services.catalog, ["demo-1.0.tar.gz"])
+    # The newest releases: their marks, their entries; the counts.
+    assert made("GET", "/") == ["Query", "BatchGetItem", "BatchGetItem"]
+    # A query per word, and the entries of the page.
+    assert made("GET", "/search?q=demo") == ["Query", "BatchGetItem"]
+    # Two serials and who depends on it are what a 304 costs; then files and metadata.
+    assert made("GET", "/project/demo/") == ["GetItem", "Query", "GetItem", "Query", "BatchGetItem"]
+    etag = client.get("/project/demo/").headers["ETag"]
+    assert made("GET", "/project/demo/", 304, **{"If-None-Match": etag}) == ["GetItem", "Query", "GetItem"]
 
 
 def test_metadata(made: Callable[..., list[str]]) -> None:

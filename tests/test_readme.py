@@ -26,6 +26,7 @@ def test_restructuredtext_is_what_no_content_type_means() -> None:
     assert readme.render(RST, "") == readme.render(RST, RST_TYPE)
     html = readme.render(RST)
     assert "<em>and</em>" in html
+    assert '<span class="literal">' in html
     assert '<div class="admonition note">' in html
     assert '<div class="scroll" tabindex="0"><table>' in html
 
