@@ -98,13 +98,23 @@ def near(catalog: Catalog, name: NormalizedName, count: int = 5) -> list[Normali
     return [NormalizedName(each) for each in dict.fromkeys([*best, *related])][:count]
 
 
+def projects_of(keys: Iterable[str]) -> set[NormalizedName]:
+    """The projects that keys of the store belong to."""
+    meanings = (sync.meaning(key) for key in keys)
+    return {means.project for means in meanings if not isinstance(means, str)}
+
+
 def refresh(index: Index, catalog: Catalog, keys: Iterable[str]) -> None:
-    """Bring the entries of all projects that these keys of the store belong to up to date.
+    """Bring the entries of all projects that these keys of the store belong to up to date."""
+    refresh_projects(index, catalog, projects_of(keys))
+
+
+def refresh_projects(index: Index, catalog: Catalog, projects: Iterable[NormalizedName]) -> None:
+    """Bring the entries of these projects up to date.
 
     It never fails: what people browse must not hold up what installers need.
     """
-    meanings = (sync.meaning(key) for key in keys)
-    for name in dict.fromkeys(means.project for means in meanings if not isinstance(means, str)):
+    for name in projects:
         try:
             refresh_project(index, catalog, name)
         except Exception:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import get_args
 
 import click
+from packaging.utils import NormalizedName
 
-from elasticpypi import __version__, manage, sync
+from elasticpypi import __version__, catalog, manage, sync
 from elasticpypi import audit as audits
 from elasticpypi.config import SETTINGS, Config
 from elasticpypi.errors import ConfigurationError, Refusal
@@ -90,13 +91,16 @@ def reindex(data: Path | None) -> None:
     click.echo("Looking at what is there ...", err=True)
     begin = time.monotonic()
     counts: Counter[str] = Counter()
+    projects: set[NormalizedName] = set()
     total = sum(1 for _ in files.list())
     with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
         for outcome in sync.sync_all(files, index, audits.every_key(files, index), force=True, threads=opened.threads):
             counts["left out" if outcome.action == "ignored" else outcome.action] += 1
             if outcome.reason:
                 _echo_beside_bar(audits.line(outcome))
+            projects |= catalog.projects_of([outcome.key])
             bar.update(1)
+    catalog.refresh_projects(index, opened.catalog, projects)
     seconds = time.monotonic() - begin
     told = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"
     click.echo(f"{counts.total()} keys in {seconds:.1f} s ({counts.total() / seconds:.0f} a second): {told}.")
@@ -115,9 +119,11 @@ def _echo_beside_bar(line: str) -> None:
 @data_option
 def audit(repair: bool, data: Path | None) -> None:
     """Compare the index with the packages in the folder or bucket. Exit status 1 if they differ."""
-    report = audits.Report(repair=repair)
-    for outcome in audits.audit(_opened(data), report):
+    opened, report = _opened(data), audits.Report(repair=repair)
+    for outcome in audits.audit(opened, report):
         click.echo(audits.line(outcome))
+        if repair:
+            catalog.refresh(opened.index, opened.catalog, [outcome.key])
     click.echo(report)
     if report.failed:
         raise click.ClickException("Some keys failed: run it again.")

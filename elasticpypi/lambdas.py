@@ -70,6 +70,7 @@ def authorizer(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def sync(event: dict[str, Any], context: object) -> None:
     """An S3 event → the index. Fails if any key failed, so that AWS tries again and keeps what never works."""
+    from elasticpypi import catalog
     from elasticpypi.aws.s3 import event_keys
     from elasticpypi.sync import sync_all
 
@@ -80,6 +81,7 @@ def sync(event: dict[str, Any], context: object) -> None:
         from elasticpypi import sessions
 
         outcomes += sessions.finish_all(_services(), filter(sessions.is_staged, staged))
+    catalog.refresh(_services().index, _services().catalog, keys)
     for outcome in outcomes:
         log.info("%s: %s %s", outcome.action, outcome.key, outcome.reason)
     if failed := [outcome for outcome in outcomes if outcome.action == "failed"]:
@@ -89,10 +91,12 @@ def sync(event: dict[str, Any], context: object) -> None:
 def audit(event: dict[str, Any], context: Any) -> None:
     """Whenever it is called: the index is put right. Fails if any key failed or the time did not suffice."""
     from elasticpypi import audit as audits
+    from elasticpypi import catalog
     from elasticpypi.sync import meaning
 
     report = audits.Report(repair=True)
     for outcome in audits.audit(_services(), report, lambda: context.get_remaining_time_in_millis() > RESERVE):
+        catalog.refresh(_services().index, _services().catalog, [outcome.key])
         if not isinstance(meaning(outcome.key), str):  # of what is no package the number is enough
             log.info("%s", audits.line(outcome))
     log.info("%s", report)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import click
 
-from elasticpypi import __version__, audit, first_user, sync, wiring
+from elasticpypi import __version__, audit, catalog, first_user, sync, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
 
@@ -98,12 +98,14 @@ def _follow(services: wiring.Services, stop: threading.Event) -> None:
     assert isinstance(files, DirectoryFiles)
     files.remove_leftovers()
     os.environ["TMPDIR"] = str(files.incoming.resolve())  # uploads wait on the disk of the packages
-    threading.Thread(target=watch, args=(files, index, stop), daemon=True).start()
+    refresh = partial(catalog.refresh, index, services.catalog)
+    threading.Thread(target=watch, args=(files, index, stop, refresh), daemon=True).start()
     keys = list(audit.changed_keys(files, index))
     if len(keys) > MANY:
         click.echo(f"Reading {len(keys)} files that are new or changed ...", err=True)
     for _ in sync.sync_all(files, index, keys):
         pass
+    refresh(keys)
 
 
 def _granian(host: str, port: int, workers: int) -> Any:

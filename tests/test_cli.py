@@ -60,6 +60,7 @@ def test_reindex_takes_over_what_is_there_and_reports(runner: CliRunner, tmp_pat
     done = runner.invoke(main, ["reindex"])
     assert done.exit_code == 0, done.output
     assert re.search(r"\n8 keys in \d+\.\d s \(\d+ a second\): 4 left out, 4 written\.\n$", done.output)
+    assert [entry.name for entry in stores.catalog.search("demo", 0, 10).entries] == ["demo"]
     assert "left out: README.md: Its name is none of a wheel or an sdist." in done.output
     assert "left out: demo-0.9.egg: Its name is none of a wheel or an sdist." in done.output
     assert "left out: demo-0.1-py3-none-any.whl: 'demo-0.1-py3-none-any.whl' cannot be read" in done.output

@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import audit, sync
+from elasticpypi import audit, catalog, sync
 from elasticpypi.errors import NotFound, Unavailable
+from elasticpypi.local.catalog import SQLiteCatalog
 from elasticpypi.local.directory import DirectoryFiles, watch
 from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.stores import Stat
@@ -127,7 +129,8 @@ def test_a_folder_that_is_away_is_said(files: DirectoryFiles) -> None:
 def watched(files: DirectoryFiles, index: SQLiteIndex) -> Iterator[Callable[[], list[str]]]:
     """Runs the watcher; gives the keys that the index has."""
     stop = threading.Event()
-    thread = threading.Thread(target=watch, args=(files, index, stop))
+    refresh = partial(catalog.refresh, index, SQLiteCatalog(index))
+    thread = threading.Thread(target=watch, args=(files, index, stop, refresh))
     thread.start()
 
     def keys() -> list[str]:
@@ -152,6 +155,16 @@ def test_a_file_appears_and_disappears(files: DirectoryFiles, watched: Callable[
     assert until(lambda: watched() == ["demo-2.0-py3-none-any.whl"]) < 2
     (files.root / "demo-2.0-py3-none-any.whl").unlink()
     assert until(lambda: watched() == []) < 2
+
+
+def test_people_find_what_appears(
+    files: DirectoryFiles, index: SQLiteIndex, watched: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    entries = SQLiteCatalog(index)
+    wheel = make_wheel(files.root, "demo", "1.0")
+    until(lambda: entries.search("demo", 0, 1).total == 1)
+    wheel.unlink()
+    until(lambda: entries.search("demo", 0, 1).total == 0)
 
 
 def test_a_folder_of_files_appears_and_disappears(

@@ -99,6 +99,14 @@ def test_a_staged_file_is_checked_and_moved(deployed: Any, tmp_path: Path) -> No
     assert DynamoIndex(TABLE).projects()[1] == ["demo"]
 
 
+def test_people_find_what_was_put_into_the_bucket(deployed: Any, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    deployed.sync(event(wheel.name), None)
+    found = deployed.api(request("/search", Accept="application/json", Authorization=basic(f"{USER}:{PASSWORD}")), None)
+    assert [project["name"] for project in json.loads(found["body"])["projects"]] == ["demo"]
+
+
 def test_sync_needs_no_password(deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("USERNAME", "PASSWORD"):
         monkeypatch.delenv(name)

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -175,21 +175,21 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def watch(files: DirectoryFiles, index: Index, stop: threading.Event) -> None:
+def watch(files: DirectoryFiles, index: Index, stop: threading.Event, done: Callable[[list[str]], None]) -> None:
     """Keep the index in step with the folder until ``stop`` is set; runs in a thread of its own.
 
-    Whatever happens to the folder or to the notices of the kernel: the watch begins anew, with a look
-    at everything.
+    ``done`` is told which keys were looked at. Whatever happens to the folder or to the notices of the
+    kernel: the watch begins anew, with a look at everything.
     """
     while not stop.is_set():
         try:
-            _watch(files, index, stop)
+            _watch(files, index, stop, done)
         except Exception as error:  # nobody else would keep the index in step
             log.error("The folder of packages cannot be watched, trying again: %s", error)
             stop.wait(RETRY)
 
 
-def _watch(files: DirectoryFiles, index: Index, stop: threading.Event) -> None:
+def _watch(files: DirectoryFiles, index: Index, stop: threading.Event, done: Callable[[list[str]], None]) -> None:
     from watchfiles import watch as changes_of
 
     root = files.root.absolute()
@@ -213,3 +213,4 @@ def _watch(files: DirectoryFiles, index: Index, stop: threading.Event) -> None:
                 log.info("%s: %s", outcome.action, outcome.key)
             elif outcome.reason and not isinstance(sync.meaning(outcome.key), str):
                 log.warning("%s: %s: %s", outcome.action, outcome.key, outcome.reason)
+        done(sorted(keys))
