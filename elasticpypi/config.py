@@ -22,7 +22,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("SERVICE", "elasticpypi", "Name of this index, shown by /health."),
+    Setting("SERVICE", "elasticpypi", "Name of this index, shown on its pages and by /health."),
     Setting("STAGE", "", "Stage of the deployment, such as dev, shown by /health."),
     Setting("BUCKET", "", "S3 bucket of the packages. Together with TABLE it chooses AWS."),
     Setting("TABLE", "", "DynamoDB table of the index. Together with BUCKET it chooses AWS."),

@@ -125,6 +125,38 @@ def test_every_page_is_accessible_and_fits(show: Server, empty: Server, visit: V
         page.screenshot(path=picture, full_page="thousand" not in name)
 
 
+def test_whoever_closes_the_prompt_sees_why(show: Server, browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    prompts: list[Any] = []
+
+    def close(event: Any) -> None:
+        prompts.append(event["request"]["url"])
+        answer = {"response": "CancelAuth"}
+        session.send("Fetch.continueWithAuth", {"requestId": event["requestId"], "authChallengeResponse": answer})
+
+    session.on("Fetch.authRequired", close)
+    session.on(
+        "Fetch.requestPaused", lambda event: session.send("Fetch.continueRequest", {"requestId": event["requestId"]})
+    )
+    session.send("Fetch.enable", {"handleAuthRequests": True})
+    answer = page.goto(f"{show.address}/project/demo/")
+    assert answer is not None
+    assert answer.status == 401
+    assert page.get_by_role("heading", level=1).inner_text() == "Unauthorized"
+    assert prompts == [f"{show.address}/project/demo/"]  # not one more for the stylesheet
+    assert page.evaluate("getComputedStyle(document.body).display") == "flex"  # which is there
+    assert [link.inner_text() for link in page.get_by_role("link").all()] == [
+        "Skip to content",
+        "elasticpypi",
+        "Try again",
+    ]
+    assert problems(page) == []
+    page.screenshot(path=SCREENSHOTS / "pages" / "not-logged-in.png")
+    context.close()
+
+
 def test_nothing_moves_while_a_page_loads(show: Server, visit: Visit, browser: Browser) -> None:
     for width in (360, 1600):
         for path in ("/", "/project/acme-client/", "/project/acme-kernels/", "/search?q=common"):

@@ -37,5 +37,5 @@ def test_browser_without_credentials_sees_nothing(server: Server, name: str, dis
     publish("uv", server, tmp_path)
     page = look(server.simple, SCREENSHOTS / f"{server.family}-unauthorized.png")
     assert page.status == 401
-    assert set(page.links) == {"Skip to content", "elasticpypi", "Try again"}
+    assert page.links == {}
     assert name not in page.text
