@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from elasticpypi.config import HASH
 from elasticpypi.errors import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
-    from itsdangerous import TimestampSigner
+    from itsdangerous import Signer
 
 CHALLENGE = 'Basic realm="elasticpypi", charset="UTF-8"'
 TOKEN_USER = "__token__"
-FORM_SECONDS = 12 * 3600
+HOUR = 3600
+FORM_HOURS = 12
 REMEMBERED = 1000
 
 
@@ -47,12 +49,13 @@ def gatekeeper(users: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def form_token(users: Mapping[str, str], user: str) -> str:
-    """What a form on a page of ours carries for this user, good for FORM_SECONDS.
+    """What a form on a page of ours carries for this user, good for 11 to 12 hours.
 
     It is signed with what the user knows anyway, so that all workers agree without one more secret, and
-    nobody learns anything about the password of somebody else.
+    nobody learns anything about the password of somebody else. For an hour it stays the same, and so does
+    the ETag of a page that has it.
     """
-    return _signer(users, user).sign(user).decode()
+    return _signer(users, user).sign(f"{user}:{_hour()}").decode()
 
 
 def check_form_token(users: Mapping[str, str], user: str, token: str) -> None:
@@ -60,17 +63,22 @@ def check_form_token(users: Mapping[str, str], user: str, token: str) -> None:
     from itsdangerous import BadSignature
 
     try:
-        if _signer(users, user).unsign(token, max_age=FORM_SECONDS).decode() == user:
+        name, _, hour = _signer(users, user).unsign(token).decode().rpartition(":")
+        if name == user and _hour() - int(hour) < FORM_HOURS:
             return
     except BadSignature:
         pass
     raise Forbidden("The form is not from a page of this index, or too old: load the page again.")
 
 
-def _signer(users: Mapping[str, str], user: str) -> "TimestampSigner":
-    from itsdangerous import TimestampSigner
+def _signer(users: Mapping[str, str], user: str) -> "Signer":
+    from itsdangerous import Signer
 
-    return TimestampSigner(users[user], salt="elasticpypi forms", digest_method=hashlib.sha256)
+    return Signer(users[user], salt="elasticpypi forms", digest_method=hashlib.sha256)
+
+
+def _hour() -> int:
+    return int(time.time()) // HOUR
 
 
 def _user_of(authorization: str, users: Mapping[str, str]) -> str | None:

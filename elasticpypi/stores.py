@@ -83,6 +83,9 @@ class Staging(Protocol):
     def link(self, key: str, upload: str, number: int) -> str:
         """Where a part can be PUT without credentials for a while, again if need be."""
 
+    def origin(self) -> str:
+        """Scheme and host of all these links, as a page has to name them that puts something there."""
+
     def join(self, key: str, upload: str) -> None:
         """Make one file of the parts; nothing happens if that was done already."""
 

@@ -1,19 +1,28 @@
 """The forms of the pages: what they change, and that no page of another site can send them."""
 
+import re
 import time
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from werkzeug.test import TestResponse
 
-from elasticpypi import auth
+from elasticpypi import auth, sync
+from elasticpypi.aws.s3 import S3Files
+from elasticpypi.aws.staging import S3Staging
+from elasticpypi.distribution import sha256_of
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel
-from tests.conftest import PASSWORD, USER, Client, basic
+from tests.conftest import BUCKET, PASSWORD, USER, Client, basic
+from tests.showcase import ATTACKS
+from tests.tags import Tags, harmless
 
 USERS = {USER: PASSWORD}
-BROWSER = {"Accept": "text/html"}
+BROWSER = {"Accept": "text/html,*/*;q=0.8"}
+OURS = frozenset({"meta", "link", "script", "svg", "form"})
 
 
 def send(client: Client, action: str, **fields: object) -> TestResponse:
@@ -45,7 +54,7 @@ def wheel(client: Client, tmp_path: Path) -> Path:
 def test_files_that_were_chosen_are_uploaded(client: Client, tmp_path: Path) -> None:
     wheel, sdist = make_wheel(tmp_path, "demo", "1.0"), make_sdist(tmp_path, "demo", "1.0")
     answer = choose(client, wheel, sdist)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "../project/demo/")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "../project/demo/1.0/")
     assert files(client) == [wheel.name, sdist.name]
     record = client.services.index.record("demo", wheel.name)  # type: ignore[arg-type]
     assert record is not None
@@ -75,7 +84,7 @@ def test_what_cannot_be_uploaded(client: Client, tmp_path: Path) -> None:
 
 def test_yank_and_take_it_back(client: Client, wheel: Path) -> None:
     answer = send(client, "yank", what="demo==1.0", reason="broken")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "../project/demo/")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "../project/demo/1.0/")
     assert client.json("/simple/demo/")["files"][0]["yanked"] == "broken"  # type: ignore[index]
     assert send(client, "unyank", what=wheel.name).status_code == 303
     assert not client.json("/simple/demo/")["files"][0].get("yanked")  # type: ignore[index]
@@ -85,7 +94,7 @@ def test_a_deletion_is_confirmed_by_typing_the_name(client: Client, wheel: Path)
     for confirm in ({}, {"confirm": ""}, {"confirm": "demo"}):
         answer = send(client, "delete", what=wheel.name, **confirm)
         assert answer.status_code == 400
-        assert f"Nothing was deleted: type '{wheel.name}' to confirm." in answer.text
+        assert f"Nothing was deleted: type '{wheel.name}' to confirm." in unescape(answer.text)
     assert files(client) == [wheel.name]
     assert send(client, "delete", what=wheel.name, confirm=wheel.name).status_code == 303
     assert client.get("/simple/demo/").status_code == 404
@@ -111,7 +120,7 @@ def test_nothing_without_a_token_of_this_user(
         assert send(client, action, token=token, **fields).status_code == 403
     old = auth.form_token(USERS, USER)
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + auth.FORM_SECONDS + 2)
+    monkeypatch.setattr(time, "time", lambda: now + auth.FORM_HOURS * auth.HOUR)
     answer = send(client, action, token=old, **fields)
     assert (answer.status_code, "load the page again" in answer.text) == (403, True)
     assert client.request("GET", f"/manage/{action}").status_code == 405
@@ -165,3 +174,164 @@ def test_the_uploader_is_kept_with_the_bytes(client: Client, tmp_path: Path) -> 
     if stat.uploader is None:
         pytest.skip("the file system of this machine keeps no attributes of files")
     assert stat.uploader == USER
+
+
+# ---- the pages that the forms are on
+
+
+class Page:
+    """A page and its forms, which are filled in and sent as a browser does it without any script."""
+
+    def __init__(self, client: Client, path: str, user: str = f"{USER}:{PASSWORD}") -> None:
+        self._client, self._path, self._user = client, path, user
+        answer = client.get(path, headers=BROWSER, user=user)
+        assert answer.status_code == 200, answer.text
+        self.html = answer.text
+        sheets = [form for form in Tags.of(self.html).all("form") if form.get("method") == "post"]
+        self.forms = {form.attrib["action"].rpartition("/")[2]: form for form in sheets}
+
+    def choices(self, action: str, name: str) -> list[str]:
+        """What can be chosen from a list."""
+        [select] = [each for each in self.forms[action].iter("select") if each.get("name") == name]
+        return [option.get("value") or option.text or "" for option in select.iter("option")]
+
+    def send(self, action: str, **filled: object) -> TestResponse:
+        form = self.forms[action]
+        fields: dict[str, object] = {}
+        for each in form.iter("input"):
+            if each.attrib.get("type") != "file":
+                fields[each.attrib["name"]] = each.get("value", "")
+        for each in form.iter("select"):
+            chosen = [option for option in each.iter("option") if "selected" in option.attrib] or [*each.iter("option")]
+            fields[each.attrib["name"]] = chosen[0].get("value") or chosen[0].text
+        controls = {each.get("name") for kind in ("input", "select") for each in form.iter(kind)}
+        assert set(filled) <= controls
+        address = urljoin(self._path, form.attrib["action"])
+        answer = self._client.request(
+            "POST",
+            address,
+            data={**fields, **filled},
+            headers={**BROWSER, "Origin": "http://localhost"},
+            user=self._user,
+        )
+        if answer.status_code == 303:  # it leads to a page that is there
+            Page(self._client, urljoin(address, answer.headers["Location"]), self._user)
+        return answer
+
+
+def test_a_project_from_upload_to_its_end_with_forms_alone(client: Client, tmp_path: Path) -> None:
+    wheel, sdist = make_wheel(tmp_path, "demo", "1.0"), make_sdist(tmp_path, "demo", "1.0")
+    for path in (wheel, sdist):
+        with path.open("rb") as content:
+            assert Page(client, "/upload").send("upload", content=(content, path.name)).status_code == 303
+
+    def page() -> Page:
+        return Page(client, "/project/demo/")
+
+    assert list(page().forms) == ["yank", "delete", "status"]
+    assert page().choices("yank", "what") == ["demo==1.0", wheel.name, sdist.name]
+    assert page().send("yank", what=sdist.name, reason="bad build").status_code == 303
+    assert list(page().forms) == ["yank", "unyank", "delete", "status"]
+    assert page().choices("yank", "what") == ["demo==1.0", wheel.name]
+    assert page().choices("unyank", "what") == ["demo==1.0", sdist.name]
+    page().send("yank")  # what comes first: the release
+    assert list(page().forms) == ["unyank", "delete", "status"]
+    assert "This release is yanked." in page().html
+    assert page().send("unyank").headers["Location"] == "../project/demo/1.0/"
+    assert "yanked" not in page().html
+
+    page().send("status", status="quarantined", reason="who was that?")
+    closed = page()
+    assert list(closed.forms) == ["status"]
+    assert "This project is quarantined." in closed.html
+    assert '<option value="quarantined" selected>' in closed.html
+    assert 'value="who was that?"' in closed.html
+    closed.send("status", status="active")
+
+    assert page().send("delete").status_code == 400  # nothing was typed
+    assert page().send("delete", what=wheel.name, confirm=wheel.name).headers["Location"] == "../project/demo/1.0/"
+    assert page().choices("delete", "what") == ["demo==1.0", sdist.name]
+    assert page().send("delete", confirm="demo==1.0").headers["Location"] == "../"
+    assert client.get("/project/demo/").status_code == 404
+
+
+def test_after_a_release_was_deleted_its_project_is_shown(client: Client, wheel: Path, tmp_path: Path) -> None:
+    client.upload(make_wheel(tmp_path, "demo", "2.0"))
+    answer = Page(client, "/project/demo/1.0/").send("delete", confirm="demo==1.0")
+    assert answer.headers["Location"] == "../project/demo/"
+
+
+def test_files_of_old_forms_can_be_managed_too(client: Client, tmp_path: Path) -> None:
+    sdist = make_sdist(tmp_path, "demo", "1.0")
+    old = "demo-1.0.tgz"
+    with sdist.open("rb") as content:
+        client.services.files.save(old, content, sha256_of(content))
+    sync.sync(client.services.files, client.services.index, old)
+    assert Page(client, "/project/demo/").send("yank", what=old).status_code == 303
+
+
+def test_whoever_may_not_decide_sees_no_form(services: Services, tmp_path: Path) -> None:
+    users = {USER: PASSWORD, "boss": "chief"}
+    client = Client(replace(services, config=replace(services.config, users=users, admins=frozenset({"boss"}))))
+    client.upload(make_wheel(tmp_path, "demo", "1.0"))
+    mine = Page(client, "/project/demo/")
+    assert mine.forms == {}
+    assert 'name="token"' not in mine.html
+    assert "Manage" not in mine.html
+    assert "upload" in Page(client, "/upload").forms
+    theirs = Page(client, "/project/demo/", "boss:chief")
+    assert list(theirs.forms) == ["yank", "delete", "status"]
+    assert theirs.send("yank", reason="no").status_code == 303
+
+
+def test_a_page_that_is_kept_never_has_a_token_that_is_too_old(
+    client: Client, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = (int(time.time()) // auth.HOUR + 1) * auth.HOUR
+    for path in ("/project/demo/", "/upload"):
+        monkeypatch.setattr(time, "time", lambda: begin)
+        first = client.get(path, headers=BROWSER)
+        token = re.findall(r'name="token" value="([^"]+)"', first.text)[0]
+        again = {**BROWSER, "If-None-Match": first.headers["ETag"]}
+        monkeypatch.setattr(time, "time", lambda: begin + auth.HOUR - 1)
+        assert client.get(path, headers=again).status_code == 304
+        monkeypatch.setattr(time, "time", lambda: begin + auth.HOUR)
+        later = client.get(path, headers=again)
+        assert (later.status_code, token in later.text) == (200, False)
+        config = replace(client.services.config, users={USER: "another"})
+        other = Client(replace(client.services, config=config)).get(path, headers=again, user=f"{USER}:another")
+        assert other.status_code == 200
+        # Whoever leaves a page open for 11 hours can still send it.
+        monkeypatch.setattr(time, "time", lambda: begin + 12 * auth.HOUR - 1)
+        assert send(client, "yank", token=token, what=wheel.name).status_code == 303
+
+
+def test_who_uploaded_a_file_is_told(services: Services, tmp_path: Path) -> None:
+    odd = ATTACKS[2]
+    client = Client(replace(services, config=replace(services.config, users={odd: "secret-word"})))
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    with wheel.open("rb") as content:
+        Page(client, "/upload", f"{odd}:secret-word").send("upload", content=(content, wheel.name))
+    page = Page(client, "/project/demo/", f"{odd}:secret-word")
+    stat = services.files.stat(wheel.name)
+    assert stat is not None
+    if stat.uploader:
+        assert "<span>by &#34;&gt;&lt;svg onload=alert(1)&gt;</span>" in page.html
+    page.send("status", status="deprecated", reason=ATTACKS[2])
+    page.send("yank", reason=ATTACKS[0])
+    assert harmless(Page(client, "/project/demo/", f"{odd}:secret-word").html, OURS) == []
+
+
+def test_where_the_upload_page_may_send_files(client: Client, aws: None) -> None:
+    policy = client.get("/upload").headers["Content-Security-Policy"]
+    assert "connect-src 'self';" in policy
+    assert 'data-direct="0"' in Page(client, "/upload").html
+    staging = S3Staging(BUCKET, S3Files(BUCKET))
+    lambdas = Client(replace(client.services, staging=staging))
+    bucket = urlsplit(staging.link("key", "id", 1))
+    assert (
+        f"connect-src 'self' {bucket.scheme}://{bucket.netloc};"
+        in lambdas.get("/upload").headers["Content-Security-Policy"]
+    )
+    assert 'data-direct="4000000"' in Page(lambdas, "/upload").html
+    assert bucket.netloc not in lambdas.get("/").headers["Content-Security-Policy"]

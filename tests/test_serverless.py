@@ -186,6 +186,8 @@ def test_the_bucket_is_private(package: Package) -> None:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    # Any page may put what it has a signed link for, and nothing else.
+    assert bucket["CorsConfiguration"] == {"CorsRules": [{"AllowedMethods": ["PUT"], "AllowedOrigins": ["*"]}]}
     assert bucket["BucketEncryption"]
     events = bucket["NotificationConfiguration"]["LambdaConfigurations"]
     assert {event["Event"] for event in events} == {"s3:ObjectCreated:*", "s3:ObjectRemoved:*"}

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from botocore.config import Config
 
@@ -39,6 +40,10 @@ class S3Staging:
     def link(self, key: str, upload: str, number: int) -> str:
         part = {"Bucket": self._bucket, "Key": key, "UploadId": upload, "PartNumber": number}
         return self._s3.generate_presigned_url("upload_part", Params=part, ExpiresIn=self._link_seconds)
+
+    def origin(self) -> str:
+        scheme, host, *_ = urlsplit(self.link("any", "any", 1))
+        return f"{scheme}://{host}"
 
     def join(self, key: str, upload: str) -> None:
         parts = self._parts(key, upload) or []

@@ -55,6 +55,17 @@ for (const code of document.querySelectorAll("code[data-copy]")) {
   (code.closest("pre") || code).after(button);
 }
 
+// ---- Nothing is deleted before its name was typed; the server asks for it too.
+
+for (const typed of document.querySelectorAll("input[name=confirm]")) {
+  const { what } = typed.form.elements;
+  const button = typed.form.querySelector("button");
+  const check = () => { button.disabled = typed.value.trim() !== what.value; };
+  typed.addEventListener("input", check);
+  what.addEventListener("change", check);
+  check();
+}
+
 // ---- Suggestions below the search box (ARIA: combobox with a list)
 
 const form = document.querySelector("form.search");

@@ -9,6 +9,8 @@ from typing import BinaryIO, cast
 from urllib.parse import quote
 
 from flask import Blueprint, Response, g, jsonify, request
+from packaging.utils import NormalizedName
+from packaging.version import Version
 from werkzeug.datastructures import FileStorage
 
 from elasticpypi import filename
@@ -37,10 +39,10 @@ def blueprint(services: Services) -> Blueprint:
                 said.append(_accept(services, content))
             except Refusal as refusal:  # those before it are in the index
                 raise type(refusal)(" ".join([*said, f"{content.filename}: {refusal}"])) from None
-        name = filename.parse(contents[-1].filename or "").project
+        last = filename.parse(contents[-1].filename or "")
         if "application/json" in request.headers.get("Accept", ""):
-            return jsonify(messages=said, project=name)
-        return _back_to(name)
+            return jsonify(messages=said, project=last.project)
+        return _back_to(services, last.project, last.version)
 
     def change(action: Callable[[str], None]) -> Response:
         """An action on each file of what the form names."""
@@ -51,7 +53,9 @@ def blueprint(services: Services) -> Blueprint:
         names = manage.files_of(services, what)
         for name in names:
             action(name)
-        return _back_to(filename.parse(names[0]).project)
+        stored = filename.parse_stored(names[0])
+        assert stored is not None
+        return _back_to(services, stored.project, stored.version)
 
     @views.post("/manage/yank")
     def yank() -> Response:
@@ -81,7 +85,7 @@ def blueprint(services: Services) -> Blueprint:
         only_administrators(services.config)
         name = filename.project_name(request.form.get("project", ""))
         manage.set_status(services, name, request.form.get("status", ""), request.form.get("reason", ""))
-        return _back_to(name)
+        return _back_to(services, name)
 
     return views
 
@@ -97,6 +101,10 @@ def _accept(services: Services, content: FileStorage) -> str:
     return upload.accept(services, form, file_name, stream, g.user)
 
 
-def _back_to(name: str) -> Response:
-    """To the page of the project, which is left out of no history (POST, redirect, GET)."""
-    return Response(status=303, headers={"Location": f"../project/{quote(name)}/", "Cache-Control": "no-store"})
+def _back_to(services: Services, name: NormalizedName, version: Version | None = None) -> Response:
+    """POST, redirect, GET: to the release, or to what is left, the project or the home page."""
+    project = services.index.project(name)
+    location = f"../project/{name}/" if project and project.files else "../"
+    if project and version and version in map(Version, project.versions):
+        location += f"{quote(str(version), safe='')}/"
+    return Response(status=303, headers={"Location": location, "Cache-Control": "no-store"})

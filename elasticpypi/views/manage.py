@@ -53,9 +53,14 @@ def blueprint(services: Services) -> Blueprint:
     return views
 
 
+def may_decide(config: Config) -> bool:
+    """Whether this user may yank, delete and close: an administrator, or anybody if there are none."""
+    return not config.admins or g.user in config.admins
+
+
 def only_administrators(config: Config) -> None:
     """:class:`Forbidden` for a user who is no administrator, if there are any."""
-    if config.admins and g.user not in config.admins:
+    if not may_decide(config):
         raise Forbidden(f"The user {g.user!r} may not do this: it is for the administrators of this index.")
 
 

@@ -20,8 +20,10 @@ from packaging.version import Version
 from werkzeug.http import HTTP_STATUS_CODES
 
 from elasticpypi import __version__, simple
+from elasticpypi.auth import form_token
 from elasticpypi.errors import NotFound
 from elasticpypi.views.index import normalize, redirect
+from elasticpypi.views.manage import may_decide
 from elasticpypi.wiring import Services
 
 if TYPE_CHECKING:
@@ -109,8 +111,9 @@ def blueprint(services: Services) -> Blueprint:
         if serial is None:
             raise _unknown(name)
         dependents = services.catalog.dependents(name)
-        facts = (serial, services.index.serial(None), dependents)
-        return _page("project.html", facts, lambda: _content(name, version, dependents))
+        token = form_token(services.config.users, g.user) if may_decide(services.config) else ""
+        facts = (serial, services.index.serial(None), dependents, token)
+        return _page("project.html", facts, lambda: {"token": token, **_content(name, version, dependents)})
 
     def _content(name: NormalizedName, version: str, dependents: list[NormalizedName]) -> dict[str, Any]:
         from elasticpypi import json_api, page
@@ -143,6 +146,20 @@ def blueprint(services: Services) -> Blueprint:
 
         meant = near(services.catalog, name) if prefers_html() else []
         return NotFound(f"There is no project {name!r} in this index.", meant)
+
+    @views.get("/upload")
+    def upload() -> Response:
+        from elasticpypi.sessions import DIRECT
+
+        token = form_token(services.config.users, g.user)
+        told = {"token": token, "direct": DIRECT if services.staging else 0}
+        response = _page("upload.html", told, lambda: told)
+        if services.staging:  # large files leave for the store itself
+            elsewhere = HEADERS["Content-Security-Policy"].replace(
+                "connect-src 'self'", f"connect-src 'self' {services.staging.origin()}"
+            )
+            response.headers["Content-Security-Policy"] = elsewhere
+        return response
 
     @views.get("/static/<version>/<filename>")
     def static(version: str, filename: str) -> Response:
