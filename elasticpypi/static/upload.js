@@ -42,7 +42,7 @@ class Line {
   }
 
   lead(project) {
-    const link = element("a", "", project);
+    const link = element("a", "", `See ${project}`);
     link.href = `${root}project/${encodeURIComponent(project)}/`;
     this.said.append(" ", link);
   }
@@ -61,7 +61,7 @@ function size(bytes) {
       return `${(bytes / unit).toFixed(1)} ${name}`;
     }
   }
-  return `${bytes} bytes`;
+  return `${bytes} B`;
 }
 
 // ---- Requests: with XMLHttpRequest, since fetch does not tell how much has left

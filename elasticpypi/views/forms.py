@@ -38,6 +38,8 @@ def blueprint(services: Services) -> Blueprint:
             try:
                 said.append(_accept(services, content))
             except Refusal as refusal:  # those before it are in the index
+                if len(contents) == 1:
+                    raise
                 raise type(refusal)(" ".join([*said, f"{content.filename}: {refusal}"])) from None
         last = filename.parse(contents[-1].filename or "")
         if "application/json" in request.headers.get("Accept", ""):

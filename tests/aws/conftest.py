@@ -1,14 +1,19 @@
 """One local AWS and one deployment for the whole run."""
 
+import base64
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
+from playwright.sync_api import Browser
 
 from tests.aws.deployed import Index, deploy
 from tests.aws.local_aws import LocalAws
 from tests.builders import make_wheel
+from tests.clients.browser import chromium
 from tests.clients.live import until
 from tests.deploying import require_osls
 
@@ -34,3 +39,13 @@ def large_wheel(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
     index.put(wheel.name, wheel.read_bytes())
     until(lambda: index.files("large"), "the file on the page")
     return wheel
+
+
+@pytest.fixture
+def browser(index: Index) -> Iterator[Browser]:
+    """A new browser that trusts the certificate of the emulator alone."""
+    certificate = load_pem_x509_certificate(index.aws.certificate.read_bytes())
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    trusted = base64.b64encode(hashlib.sha256(key).digest()).decode()
+    with chromium(f"--ignore-certificate-errors-spki-list={trusted}", proxy={"server": index.aws.proxy}) as started:
+        yield started

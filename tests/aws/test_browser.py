@@ -1,20 +1,15 @@
 """A person with a browser: when Chromium would ask for a password, and what it shows then."""
 
-import base64
-import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import load_pem_x509_certificate
-from playwright.sync_api import CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page
 
 from tests.aws.deployed import OURS, USER, Index
 from tests.builders import make_wheel
-from tests.clients.browser import CHROMIUM, FLAGS, SCREENSHOTS
+from tests.clients.browser import CHROMIUM, SCREENSHOTS
 
 pytestmark = [
     pytest.mark.aws,
@@ -48,16 +43,8 @@ class Person:
 
 
 @pytest.fixture
-def page(index: Index) -> Iterator[Page]:
-    """A new browser that trusts the certificate of the emulator alone."""
-    certificate = load_pem_x509_certificate(index.aws.certificate.read_bytes())
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    trusted = base64.b64encode(hashlib.sha256(key).digest()).decode()
-    with sync_playwright() as playwright:
-        flags = [*FLAGS, f"--ignore-certificate-errors-spki-list={trusted}"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, proxy={"server": index.aws.proxy})
-        yield browser.new_page()
-        browser.close()
+def page(browser: Browser) -> Page:
+    return browser.new_page()
 
 
 def test_the_browser_asks_until_the_password_is_right(index: Index, page: Page, tmp_path: Path) -> None:
@@ -66,11 +53,11 @@ def test_the_browser_asks_until_the_password_is_right(index: Index, page: Page, 
     answer = page.goto(f"{index.url}/")
     assert answer is not None
     assert answer.status == 200
-    assert page.url == index.simple
+    assert page.url == f"{index.url}/"
     origin = index.url.removesuffix("/dev")
     challenge = {"source": "Server", "origin": origin, "scheme": "basic", "realm": "elasticpypi"}
     assert person.prompts == [challenge] * 3
-    page.get_by_role("link", name="in-the-browser", exact=True).click()
+    page.goto(f"{index.url}/project/in-the-browser/")
     with page.expect_download() as download:
         page.get_by_role("link", name="in_the_browser-1.0-py3-none-any.whl", exact=True).click()
     assert download.value.failure() is None

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Error, HttpCredentials, Response, sync_playwright
@@ -30,10 +31,10 @@ AXE = "axe-core@4.14.1"
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str, **options: Any) -> Iterator[Browser]:
     """A browser; everything that it is told happens in it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags], **options)
         yield browser
         browser.close()
 

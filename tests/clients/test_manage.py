@@ -117,8 +117,8 @@ def test_files_are_dropped_and_sent_with_a_bar_each(server: Server, visit: Visit
     }""")
     page.get_by_role("button", name="Upload").click()
     expect(lines.nth(2).get_by_role("status")).to_contain_text("neither a wheel")
-    assert lines.nth(0).get_by_role("status").inner_text() == f"{wheel.name} is in the index. {name}"
-    assert lines.nth(1).get_by_role("status").inner_text() == f"{sdist.name} is in the index. {name}"
+    assert lines.nth(0).get_by_role("status").inner_text() == f"{wheel.name} is in the index. See {name}"
+    assert lines.nth(1).get_by_role("status").inner_text() == f"{sdist.name} is in the index. See {name}"
     seen = page.evaluate("window.seen")
     assert seen == sorted(seen)
     assert any(0 < part < 1 for part in seen), seen
@@ -240,7 +240,6 @@ def test_the_status_is_a_banner(visit: Visit, name: str, tmp_path: Path) -> None
         page.get_by_text(f"This project is {status}.").wait_for()
         assert page.get_by_text(reason, exact=True).count() == (1 if reason else 0) or not reason
         shoot(page, f"status-{status}")
-    unfold(page, "Status of the project")
     page.get_by_label("Status", exact=True).select_option("active")
     page.get_by_role("button", name="Set the status").click()
     page.get_by_role("heading", name="Files of 1.0").wait_for()
