@@ -58,7 +58,7 @@ def create_app(services: Services) -> Flask:
     # REQ-127: a long README in the form is more than Werkzeug's 500 kB, many classifiers more than 1,000 parts.
     app.config["MAX_FORM_MEMORY_SIZE"] = 16 * MEGABYTE
     app.config["MAX_FORM_PARTS"] = 20_000
-    check = gatekeeper(config.users)
+    check = app.extensions["gatekeeper"] = gatekeeper(config.users)
 
     @app.before_request
     def authenticate() -> None:

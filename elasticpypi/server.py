@@ -140,6 +140,7 @@ def _load(parent: int) -> Any:
     from granian import _signals
 
     from elasticpypi.app import create_app
+    from elasticpypi.front import Front
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a stop that comes while we import must not be lost
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process too, which sends SIGTERM
@@ -148,7 +149,9 @@ def _load(parent: int) -> Any:
     if os.getppid() != parent:
         os._exit(0)
     _signals.set_sync_signals = _stop_once
-    return create_app(wiring.services(Config.from_env(os.environ)))
+    services = wiring.services(Config.from_env(os.environ))
+    app = create_app(services)
+    return Front(app, services.index, app.extensions["gatekeeper"])
 
 
 def _stop_once() -> Any:

@@ -77,9 +77,12 @@ class SQLiteIndex:
             return _project(database, name)
 
     def serial(self, name: NormalizedName | None) -> int | None:
-        with self.reading() as database:
-            row = database.execute("SELECT serial FROM projects WHERE name = ?", (name or "",)).fetchone()
-            return row and int(row[0])
+        try:  # a transaction of its own, without the words for it
+            query = "SELECT serial FROM projects WHERE name = ?"
+            row = self._connection().execute(query, (name or "",)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable(error) from error
+        return row and int(row[0])
 
     def record(self, name: NormalizedName, key: str) -> Record | None:
         with self.reading() as database:

@@ -1,0 +1,130 @@
+"""In front of the application on one machine: what is asked for again is answered from finished bytes.
+
+A page or a small file depends on its address, on the headers that choose among its representations, and on
+the serial of its project. So an answer of the application is kept under the first two, and given again as
+long as the serial is the same: one indexed read, which sees what any worker has written.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from packaging.utils import NormalizedName, is_normalized_name
+from werkzeug.http import remove_entity_headers
+
+from elasticpypi.errors import Refusal
+from elasticpypi.filename import parse_stored
+from elasticpypi.stores import Index
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    Headers = list[tuple[str, str]]
+
+ROOM = 12 * 1024 * 1024  # bytes of answers in each worker
+LARGEST_PAGE = ROOM // 2
+LARGEST_FILE = 256 * 1024
+# Whoever sends one of these may want something else than the whole answer.
+CONDITIONS = "HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"
+
+_Asked = tuple[str, str | None, str | None]
+
+
+class _Answer(NamedTuple):
+    project: NormalizedName | None
+    serial: int
+    etag: str
+    headers: "Headers"
+    body: bytes
+
+
+class Front:
+    """A WSGI application that asks ``app`` only for what it has not got; ``check`` is that of ``auth.gatekeeper``."""
+
+    def __init__(self, app: "WSGIApplication", index: Index, check: Callable[[str], str]) -> None:
+        self._app = app
+        self._index = index
+        self._check = check
+        self._kept: dict[_Asked, _Answer] = {}  # the oldest first
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        get = environ.get
+        known = get("HTTP_IF_NONE_MATCH", "")
+        if (
+            environ["REQUEST_METHOD"] != "GET"
+            or get("QUERY_STRING")
+            or "," in known
+            or known == "*"
+            or any(name in environ for name in CONDITIONS)
+        ):
+            return self._app(environ, start_response)
+        asked = environ["PATH_INFO"], get("HTTP_ACCEPT"), get("HTTP_ACCEPT_ENCODING")
+        try:
+            self._check(get("HTTP_AUTHORIZATION", ""))
+            answer = self._kept.get(asked)
+            if answer is None:
+                return self._ask(environ, start_response, asked)
+            if self._index.serial(answer.project) != answer.serial:
+                self._drop(asked)
+                return self._ask(environ, start_response, asked)
+        except Refusal:  # the application says it as it should be said
+            return self._app(environ, start_response)
+        if known.removeprefix("W/") == answer.etag:
+            short = list(answer.headers)
+            remove_entity_headers(short)
+            start_response("304 NOT MODIFIED", short)
+            return []
+        start_response("200 OK", answer.headers)
+        return [answer.body]
+
+    def _ask(self, environ: "WSGIEnvironment", start_response: "StartResponse", asked: _Asked) -> Iterable[bytes]:
+        """The answer of the application, kept if it is one to keep."""
+        subject = _subject(asked[0])
+        # Read before the answer is made: were it to change meanwhile, the answer is made anew next time.
+        serial = None if subject is None else self._index.serial(subject or None)
+        said: list[Any] = []
+
+        def listen(status: str, headers: "Headers", *rest: Any) -> Any:
+            said[:] = status, headers
+            return start_response(status, headers, *rest)
+
+        body = self._app(environ, listen)
+        status, headers = said
+        named = {name.lower(): value for name, value in headers}
+        limit = LARGEST_FILE if asked[0].startswith("/packages/") else LARGEST_PAGE
+        if serial is None or status[:3] != "200" or "etag" not in named or int(named["content-length"]) > limit:
+            return body
+        try:
+            content = b"".join(body)
+        finally:
+            getattr(body, "close", lambda: None)()
+        lasting = [(name, value) for name, value in headers if name.lower() != "date"]
+        self._keep(asked, _Answer(subject or None, serial, named["etag"], lasting, content))
+        return [content]
+
+    def _keep(self, asked: _Asked, answer: _Answer) -> None:
+        with self._lock:
+            self._kept[asked] = answer
+            self._size += len(answer.body)
+        while self._size > ROOM:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, asked: _Asked) -> None:
+        with self._lock:
+            if old := self._kept.pop(asked, None):
+                self._size -= len(old.body)
+
+
+def _subject(path: str) -> NormalizedName | None:
+    """The project whose serial an address depends on, "" for the root list, None if it is none of these."""
+    match path.split("/"):
+        case ["", "simple", ""]:
+            return NormalizedName("")
+        case ["", "simple", name, ""] if is_normalized_name(name):
+            return NormalizedName(name)
+        case ["", "packages", file_name]:
+            named = parse_stored(file_name.removesuffix(".metadata"))
+            return named.project if named else None
+    return None

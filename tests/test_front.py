@@ -1,0 +1,168 @@
+"""What is asked for again: the same answer as from the application, and never an old one."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import Client as WerkzeugClient
+from werkzeug.test import TestResponse
+
+from elasticpypi import front
+from elasticpypi.app import create_app
+from elasticpypi.front import Front
+from elasticpypi.wiring import Services
+from tests.builders import make_wheel
+from tests.conftest import PASSWORD, USER, Client, basic
+
+LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
+JSON = "application/vnd.pypi.simple.v1+json"
+WHEEL = "demo-1.0-py3-none-any.whl"
+
+
+class Worker:
+    """The application with its front, as a worker process has it; ``asked`` are the paths that got through to it."""
+
+    def __init__(self, services: Services) -> None:
+        app = create_app(services)
+        self.asked: list[str] = []
+
+        def counted(environ: dict[str, Any], start_response: Any) -> Any:
+            self.asked.append(environ["PATH_INFO"])
+            return app(environ, start_response)
+
+        self.front = Front(counted, services.index, app.extensions["gatekeeper"])
+        self._client = WerkzeugClient(self.front)
+
+    def open(self, path: str, method: str = "GET", **headers: str) -> TestResponse:
+        return self._client.open(path, method=method, headers={**LOGIN, **headers})
+
+
+@pytest.fixture
+def worker(services: Services, tmp_path: Path) -> Worker:
+    client = Client(services)
+    for name, version in (("demo", "1.0"), ("demo", "1.1"), ("other", "1.0")):
+        assert client.upload(make_wheel(tmp_path, name, version)).status_code == 200
+    return Worker(services)
+
+
+def said(response: TestResponse) -> tuple[int, dict[str, str], bytes]:
+    headers = {name: value for name, value in response.headers.items() if name != "Date"}  # a server's affair
+    return response.status_code, headers, response.get_data()
+
+
+PATHS = "/simple/", "/simple/demo/", f"/packages/{WHEEL}", f"/packages/{WHEEL}.metadata"
+
+
+def variants(etag: str) -> Iterator[dict[str, str]]:
+    yield {}
+    yield {"Accept": JSON}
+    yield {"Accept": "text/html"}
+    yield {"Accept": f"{JSON}, */*;q=0.1", "Accept-Encoding": "gzip, deflate"}
+    yield {"Accept-Encoding": "identity"}
+    for known in (etag, f"W/{etag}", '"other"', f'{etag}, "other"', "*", "not an etag"):
+        yield {"If-None-Match": known}
+        yield {"If-None-Match": known, "Accept": JSON, "Accept-Encoding": "gzip"}
+    yield {"Range": "bytes=0-9"}
+    yield {"If-Modified-Since": "Wed, 01 Jan 2031 00:00:00 GMT"}
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/simple/none/", "/simple/Demo/", "/simple/demo", "/health", "/nothing"])
+def test_it_answers_as_the_application_does(worker: Worker, services: Services, path: str) -> None:
+    bare = WerkzeugClient(create_app(services))
+    etag = bare.get(path, headers=LOGIN).headers.get("ETag", '"x"')
+    for _ in range(3):
+        for headers in variants(etag):
+            for method in ("GET", "HEAD"):
+                expected = said(bare.open(path, method=method, headers={**LOGIN, **headers}))
+                assert said(worker.open(path, method, **headers)) == expected, (method, headers)
+                queried = said(bare.open(f"{path}?format={JSON}", headers={**LOGIN, **headers}))
+                assert said(worker.open(f"{path}?format={JSON}", **headers)) == queried
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_second_time_the_application_is_not_asked(worker: Worker, path: str) -> None:
+    first = worker.open(path)
+    worker.asked.clear()
+    assert said(worker.open(path)) == said(first)
+    assert worker.open(path, **{"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert worker.asked == []
+
+
+def test_what_one_worker_acknowledged_the_others_show(worker: Worker, services: Services, tmp_path: Path) -> None:
+    other = Worker(services)
+    for each in (worker, other):
+        assert WHEEL in each.open("/simple/demo/").text
+        assert each.open("/simple/").status_code == 200
+    client = Client(services)
+    client.upload(make_wheel(tmp_path, "demo", "2.0"))
+    client.upload(make_wheel(tmp_path, "fresh", "1.0"))
+    for each in (worker, other):
+        assert "demo-2.0" in each.open("/simple/demo/").text
+        assert "fresh" in each.open("/simple/").text
+        assert each.open("/simple/fresh/").status_code == 200
+    client.request("PUT", f"/packages/{WHEEL}.yanked", data=b"broken")
+    assert all('data-yanked="broken"' in each.open("/simple/demo/").text for each in (worker, other))
+    client.request("PUT", "/packages/demo.status", data=b"quarantined")
+    for each in (worker, other):
+        assert WHEEL not in each.open("/simple/demo/").text
+        assert each.open(f"/packages/{WHEEL}").status_code == 404
+    client.request("DELETE", "/packages/demo.status")
+    client.request("DELETE", f"/packages/{WHEEL}")
+    for each in (worker, other):
+        assert WHEEL not in each.open("/simple/demo/").text
+        assert each.open(f"/packages/{WHEEL}").status_code == 404
+
+
+def test_other_bytes_under_the_same_name(services: Services, tmp_path: Path) -> None:
+    services = replace(services, config=replace(services.config, overwrite=True))
+    client, worker = Client(services), Worker(services)
+    for content in (b"one", b"two"):
+        wheel = make_wheel(tmp_path, "demo", "1.0", files={"x": content})
+        assert client.upload(wheel).status_code == 200
+        for _ in range(2):
+            assert worker.open(f"/packages/{wheel.name}").data == wheel.read_bytes()
+
+
+@pytest.mark.parametrize("login", [{"Authorization": ""}, {"Authorization": basic(f"{USER}:wrong")}])
+@pytest.mark.parametrize("path", PATHS)
+def test_nobody_else_is_served(worker: Worker, path: str, login: dict[str, str]) -> None:
+    worker.open(path)
+    refused = worker.open(path, **login)
+    assert (refused.status_code, "WWW-Authenticate" in refused.headers) == (401, True)
+
+
+def test_large_files_are_not_kept(worker: Worker, services: Services, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "large", "1.0", files={"x": os.urandom(front.LARGEST_FILE + 1)})
+    Client(services).upload(wheel)
+    for _ in range(2):
+        assert worker.open(f"/packages/{wheel.name}").data == wheel.read_bytes()
+    assert worker.asked == [f"/packages/{wheel.name}"] * 2
+
+
+def test_the_room_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(worker.open("/simple/demo/", Accept="text/html;q=0.0001").data)
+    monkeypatch.setattr(front, "ROOM", 3 * size)
+    for number in range(10):
+        assert worker.open("/simple/demo/", Accept=f"text/html;x={number}").status_code == 200
+    assert worker.front._size == sum(len(answer.body) for answer in worker.front._kept.values()) <= 3 * size
+    worker.asked.clear()
+    worker.open("/simple/demo/", Accept="text/html;x=9")
+    assert worker.asked == []
+
+
+def test_a_request_of_a_kept_page_costs_one_read(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker.open("/simple/demo/")
+    index, calls = worker.front._index, []
+    for name in ("serial", "project", "projects", "file", "metadata", "record"):
+        real = getattr(index, name)
+
+        def counted(*arguments: Any, name: str = name, real: Any = real) -> Any:
+            calls.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(index, name, counted)
+    assert worker.open("/simple/demo/").status_code == 200
+    assert calls == ["serial"]
