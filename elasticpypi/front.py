@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Headers = list[tuple[str, str]]
 
-ROOM = 12 * 1024 * 1024  # bytes of answers in each worker
+ROOM = 16 * 1024 * 1024  # bytes of answers in each worker
 LARGEST_PAGE = ROOM // 2
 LARGEST_FILE = 256 * 1024
 # Whoever sends one of these may want something else than the whole answer.
