@@ -72,9 +72,7 @@ class Front:
         except Refusal:  # the application says it as it should be said
             return self._app(environ, start_response)
         if known.removeprefix("W/") == answer.etag:
-            short = list(answer.headers)
-            remove_entity_headers(short)
-            start_response("304 NOT MODIFIED", short)
+            start_response("304 NOT MODIFIED", _unchanged(answer.headers))
             return []
         start_response("200 OK", answer.headers)
         return [answer.body]
@@ -115,6 +113,13 @@ class Front:
         with self._lock:
             if old := self._kept.pop(asked, None):
                 self._size -= len(old.body)
+
+
+def _unchanged(headers: "Headers") -> "Headers":
+    """What a 304 says: all but the lengths and encodings of a body that is not there."""
+    short = list(headers)
+    remove_entity_headers(short, allowed=("content-type",))
+    return short
 
 
 def _subject(path: str) -> NormalizedName | None:
