@@ -11,7 +11,8 @@ from tests.conftest import Client
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 # Below any mount: what is asked for → where the redirects end.
 WAYS = {
-    "/": "/simple/",
+    "/": "/",
+    "/project/Mounted.Here/": "/project/mounted-here/",
     "/simple": "/simple/",
     "/simple/": "/simple/",
     "/simple/Mounted.Here": "/simple/mounted-here/",

@@ -1,5 +1,6 @@
 """Every link and redirect is right below a stage, and at domains of one's own."""
 
+import re
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -39,9 +40,17 @@ def check(index: Index, mount: str, folder: Path) -> None:
     with index.aws.session() as session:
         session.auth = OURS
         session.headers.update(JSON)
-        for path, end in {"": "/simple/", **WAYS}.items():
+        for path, end in WAYS.items():
             answer = session.get(f"{mount}{path}")
             assert (answer.status_code, answer.url) == (200, f"{mount}{end}")
+        for path in ("", "/"):
+            home = session.get(f"{mount}{path}")
+            [address] = re.findall(r'<link rel="stylesheet" href="([^"]+)"', home.text)
+            style = session.get(urljoin(home.url, address))
+            assert style.url.startswith(f"{mount}/static/")
+            assert style.headers["Content-Type"] == "text/css; charset=utf-8"
+            assert style.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            assert f"pip install --index-url {mount}/simple/ PACKAGE" in home.text
         page = session.get(f"{mount}/simple/mounted-here/")
         [file] = page.json()["files"]
         link = urljoin(page.url, file["url"])

@@ -175,8 +175,8 @@ def test_from_a_search_to_a_file(show: Server, visit: Visit) -> None:
     page = visit(show, "/")
     box = page.get_by_role("combobox", name="Search projects")
     box.press_sequentially("acme")
-    page.get_by_role("option").first.wait_for()
-    names = [text.partition("\n")[0] for text in page.get_by_role("option").all_inner_texts()]
+    page.locator("#suggestions").get_by_role("option").first.wait_for()
+    names = [text.partition("\n")[0] for text in page.locator("#suggestions").get_by_role("option").all_inner_texts()]
     assert names == ["acme-client", "acme-kernels"]
     box.press("ArrowDown")
     box.press("ArrowDown")
@@ -195,10 +195,10 @@ def test_suggestions_can_be_left(show: Server, visit: Visit) -> None:
     page = visit(show, "/project/demo/")
     box = page.get_by_role("combobox", name="Search projects")
     box.press_sequentially("audit")
-    page.get_by_role("option").first.wait_for()
-    assert page.get_by_role("option").count() == 8
+    page.locator("#suggestions").get_by_role("option").first.wait_for()
+    assert page.locator("#suggestions").get_by_role("option").count() == 8
     box.press("Escape")
-    assert page.get_by_role("option").count() == 0
+    assert page.locator("#suggestions").get_by_role("option").count() == 0
     assert box.get_attribute("aria-expanded") == "false"
     box.press("Enter")
     page.wait_for_url("**/search?q=audit")

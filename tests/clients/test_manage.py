@@ -115,8 +115,11 @@ def test_files_are_dropped_and_sent_with_a_bar_each(server: Server, visit: Visit
             new MutationObserver(() => window.seen.push(bar.value / bar.max)).observe(bar, {attributes: true});
         }));
     }""")
+    # Slow enough that the browser tells of it on its way.
+    line = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 15_000_000}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
     page.get_by_role("button", name="Upload").click()
-    expect(lines.nth(2).get_by_role("status")).to_contain_text("neither a wheel")
+    expect(lines.nth(2).get_by_role("status")).to_contain_text("neither a wheel", timeout=30_000)
     assert lines.nth(0).get_by_role("status").inner_text() == f"{wheel.name} is in the index. See {name}"
     assert lines.nth(1).get_by_role("status").inner_text() == f"{sdist.name} is in the index. See {name}"
     seen = page.evaluate("window.seen")
