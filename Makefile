@@ -8,7 +8,7 @@ DATA = data
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: serve test test-aws lint demo conformance package bench-cold-start bench-reindex cost clean
+.PHONY: serve test test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-reindex cost clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
@@ -32,6 +32,16 @@ demo: .venv/test
 # CONFORMANCE.md, from what comes of every test that is marked with a requirement.
 conformance: .venv/test
 	$(BIN)/python -m tests.conformance -q $(ARGS)
+
+# Beside other indexes, as it grows, and the web servers beneath: bench/RESULTS.md. ARGS="--help" for less than everything.
+bench: .venv/test
+	$(BIN)/python -m bench peers $(ARGS)
+
+bench-scale: .venv/test
+	$(BIN)/python -m bench scale $(ARGS)
+
+bench-servers: .venv/test
+	$(BIN)/python -m bench servers $(ARGS)
 
 # What would be deployed to AWS, in build/aws; needs Node.js and ELASTICPYPI_BUCKET and _PASSWORD, no credentials.
 package: node_modules .venv/test
