@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from statistics import median
 
 from bench.corpus import Corpus
-from bench.load import HTML, JSON, basic, upload_rate, uploads
+from bench.load import HTML, JSON, upload_rate, uploads
 from bench.process import Failed
 from bench.rows import Goals, Measure, Row, all_pages, largest, not_modified, project, started
-from bench.server import PASSWORD, USER
 from bench.servers import ELASTICPYPI
 from bench.targets import Target
 
@@ -56,7 +55,7 @@ def _root(target: Target, headers: Mapping[str, str]) -> tuple[float, bytes]:
 def _upload(target: Target, what: str, count: int, seconds: float = 0) -> float:
     """Uploads per second, to projects whose names begin with ``upload-`` and what."""
     bodies = uploads(what, count, 20_000)
-    return upload_rate(target.address + ELASTICPYPI.upload, basic(USER, PASSWORD), bodies, seconds)
+    return upload_rate(target.address + ELASTICPYPI.upload, target.credentials, bodies, seconds)
 
 
 ROWS = (

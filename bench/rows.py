@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from bench.corpus import FILES, LARGE, SMALL, THOUSAND, Corpus
-from bench.load import HTML, JSON, basic, links, upload_rate, uploads, wrk
+from bench.load import HTML, JSON, links, upload_rate, uploads, wrk
 from bench.process import Failed
 from bench.resolve import uv_compile
-from bench.server import PASSWORD, USER
 from bench.targets import Target
 
 MANY = Corpus(1_000, special=True)
@@ -134,7 +133,7 @@ def upload(target: Target, seconds: int) -> float | None:
     if not target.server.upload:
         return None
     bodies = uploads("many", 500 * seconds, 20_000)
-    return upload_rate(target.address + target.server.upload, basic(USER, PASSWORD), bodies, seconds)
+    return upload_rate(target.address + target.server.upload, target.credentials, bodies, seconds)
 
 
 def pip_megabytes(target: Target, seconds: int) -> float:

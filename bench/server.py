@@ -11,7 +11,7 @@ from bench.corpus import Corpus
 from bench.process import CLEAN, Failed
 from bench.tools import environment
 
-USER, PASSWORD = "bench", "correct-horse-battery-staple"
+PASSWORD = "correct-horse-battery-staple"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class Server:
     settings: Callable[[Place], Mapping[str, str]] = lambda place: {}
     simple: str = "/simple/"
     upload: str = ""
-    login: bool = False  # for reading; uploads always send USER and PASSWORD
+    user: str = "bench"  # with PASSWORD
+    login: bool = False  # to read; uploads always log in
     needs: str = ""
     peer: bool = True  # one of the Python indexes whose best is the measure
     version: Callable[[], str] = str  # where that is not in the requirements
@@ -66,15 +67,8 @@ def links(corpus: Corpus, name: Callable[[str, Path], Path]) -> None:
 
 def run(place: Place, *command: str | Path, stdin: str = "") -> str:
     """What a program of the server's environment prints."""
-    done = subprocess.run(
-        command,
-        input=stdin,
-        cwd=place.folder,
-        env={**CLEAN, "HOME": str(place.folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    environment = {**CLEAN, "HOME": str(place.folder)}
+    done = subprocess.run(command, input=stdin, cwd=place.folder, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise Failed(f"{command[0]}: {done.stdout.strip().splitlines()[-1]}")
+        raise Failed(f"{command[0]}: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
     return done.stdout.strip()

@@ -14,7 +14,7 @@ from pathlib import Path
 from werkzeug.security import generate_password_hash
 
 from bench.corpus import Corpus
-from bench.server import PASSWORD, USER, Place, Server, links, run
+from bench.server import PASSWORD, Place, Server, links, run
 from bench.static import CONFIGURATION, write_site
 from bench.tools import debian
 
@@ -34,7 +34,7 @@ ELASTICPYPI = Server(
         *["--port", str(place.port), "--data", str(place.folder)],
     ],
     fill=_elasticpypi_fill,
-    settings=lambda place: {"USERS": f"{USER}:{generate_password_hash(PASSWORD)}", "PYTHONPATH": str(ROOT)},
+    settings=lambda place: {"USERS": f"bench:{generate_password_hash(PASSWORD)}", "PYTHONPATH": str(ROOT)},
     upload="/legacy/",
     login=True,
     peer=False,
@@ -144,6 +144,7 @@ DEVPI = Server(
     ],
     simple="/root/dev/+simple/",
     upload="/root/dev/",
+    user="root",
 )
 
 
@@ -163,8 +164,8 @@ pypi.fallback = none
 pypi.storage = file
 storage.dir = {folder}/packages
 db.url = sqlite:///{folder}/db.sqlite
-auth.admins = {user}
-user.{user} = {password}
+auth.admins = bench
+user.bench = {password}
 session.encrypt_key = {key}
 session.validate_key = {key}
 session.secure = false
@@ -209,9 +210,9 @@ def _pypicloud_fill(corpus: Corpus, place: Place) -> None:
 def _pypicloud(place: Place) -> list[str]:
     configuration = place.folder / "prod.ini"
     password = (place.folder / "password").read_text().replace("%", "%%")
-    text = _PYPICLOUD.format(folder=place.folder, port=place.port, user=USER, password=password, key="A" * 43 + "=")
+    text = _PYPICLOUD.format(folder=place.folder, port=place.port, password=password, key="A" * 43 + "=")
     configuration.write_text(text)
-    return [f"{place.programs}/uwsgi", "--ini-paste-logged", str(configuration)]
+    return [f"{place.programs}/uwsgi", "--die-on-term", "--ini-paste-logged", str(configuration)]
 
 
 PYPICLOUD = Server(

@@ -12,7 +12,7 @@ from bench.corpus import CACHE, Corpus
 from bench.load import HTML, Answer, basic, get
 from bench.process import Failed, Group, free_port
 from bench.resolve import Traffic, pip_traffic
-from bench.server import PASSWORD, USER, Place, Server
+from bench.server import PASSWORD, Place, Server
 
 PATIENCE = 60  # seconds for a start
 FIRST_PATIENCE = 1800  # for the first one, which may read everything
@@ -36,12 +36,17 @@ class Target:
     @property
     def login(self) -> dict[str, str]:
         """The header that reading takes."""
-        return basic(USER, PASSWORD) if self.server.login else {}
+        return self.credentials if self.server.login else {}
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The header that an upload takes."""
+        return basic(self.server.user, PASSWORD)
 
     @property
     def index(self) -> str:
         """The index URL for pip and uv."""
-        return self.root.replace("://", f"://{USER}:{PASSWORD}@") if self.server.login else self.root
+        return self.root.replace("://", f"://{self.server.user}:{PASSWORD}@") if self.server.login else self.root
 
     @cached_property
     def traffic(self) -> Traffic:
