@@ -16,7 +16,9 @@ from bench.rounds import measure
 from bench.rows import Row
 from bench.server import Place, Server
 from bench.tables import say
+from bench.tools import debian
 from bench.targets import Target, copied, empty, filled, prepared, running
+from tests.clients.environments import environment
 
 Start = Callable[[ExitStack], dict[str, Target]]
 
@@ -26,12 +28,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("what", choices=["peers", "scale", "servers"])
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured [3]")
-    parser.add_argument("--seconds", type=int, default=3, help="how long a row of one server takes [3]")
+    parser.add_argument("--seconds", type=int, default=2, help="how long a row of one server takes [2]")
     parser.add_argument("--only", default="", help="only these servers (of scale: sizes), separated by commas")
-    parser.add_argument("--rows", default="", help="only rows whose key begins so, separated by commas: root,page,up")
+    parser.add_argument("--rows", default="", help="only rows whose keys begin so, such as root,page,up")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("Stopped."))  # and the servers with us
-    run = {"peers": _peers, "scale": _scale, "servers": _servers}[options.what](options)
+    try:
+        debian("wrk", "wrk")
+        run = {"peers": _peers, "scale": _scale, "servers": _servers}[options.what](options)
+    except Failed as error:
+        sys.exit(f"This cannot be measured: {error}.")
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
     say("\n" + "\n".join(report.TABLES[options.what](run)))
     if options.only or options.rows:
         say("Nothing was written, since this was not everything.")
@@ -43,6 +51,9 @@ def main() -> None:
 def _peers(options: argparse.Namespace) -> dict[str, Any]:
     """All servers on 1,000 projects, then on 10,000."""
     chosen = [server for server in servers.SERVERS if _chosen(options, server.name)]
+    for client in ("pip", "uv"):
+        say(f"Setting up {client}")
+        environment(client)
     phases, places = [], dict[Server, Place]()
     for corpus in (rows.MANY, rows.MORE):
         these = _asked(options, [row for row in rows.ROWS if row.corpus == corpus])
@@ -82,7 +93,10 @@ def _starting(places: dict[Server, Place], corpus: Corpus) -> Start:
         for server, place in places.items():
             upstream = targets[server.needs].address if server.needs else ""
             at = copied(place) if server.upload and corpus == rows.MANY else place
-            targets[server.name] = stack.enter_context(running(server, corpus, at, upstream))
+            try:
+                targets[server.name] = stack.enter_context(running(server, corpus, at, upstream))
+            except Failed as error:
+                say(f"{server.name} is left out of this round: {error}")
         return targets
 
     return start

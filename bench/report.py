@@ -58,7 +58,8 @@ def write() -> None:
     runs = results.load()
     (results.FOLDER / "RESULTS.md").write_text(document(runs))
     if run := runs.get("peers"):
-        words = {row.key: f"{times(against_peers(run['values'], row))} best peer" for row in ROWS}
+        ratios = {row.key: against_peers(run["values"], row) for row in ROWS}
+        words = {key: f"{times(ratio)} best peer" if ratio else "no peer has it" for key, ratio in ratios.items()}
         (results.FOLDER / "results.svg").write_text(plot.svg(run["values"], words))
 
 

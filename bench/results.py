@@ -32,7 +32,7 @@ def conditions(rounds: int, seconds: int) -> dict[str, str]:
         "machine": f"{os.cpu_count()} cores ({cpu[0] if cpu else platform.machine()}), {memory:.0f} GB, "
         f"Linux {platform.release()}, Python {sys.version.split()[0]}",
         "elasticpypi": f"{__version__} ({commit.strip() or 'no git'})",
-        "rounds": f"{rounds} rounds of {seconds} s",
+        "rounds": f"{rounds} rounds of {seconds} s, load {os.getloadavg()[0]:.1f} before",
     }
 
 

@@ -25,11 +25,12 @@ def measure(
             continue
         for name in names[start:] + names[:start]:
             target = targets[name]
+            value = None
             try:
                 value = row.measure(target, seconds)
-                target.group.wait_until_idle()
             except (Failed, OSError, HTTPException) as error:
                 say(f"{name}: {row.title}: {error}")
-                value = None
+            if not target.group.wait_until_idle():
+                say(f"{name} is not idle a minute after: {row.title}")
             values.setdefault(row.key, {}).setdefault(name, []).append(value)
         say(f"round {turn + 1}: " + line(row, values[row.key]))

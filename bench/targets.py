@@ -14,7 +14,7 @@ from bench.process import Failed, Group, free_port
 from bench.resolve import Traffic, pip_traffic
 from bench.server import PASSWORD, Place, Server
 
-PATIENCE = 60  # seconds for a start
+PATIENCE = 300  # seconds for a start
 FIRST_PATIENCE = 1800  # for the first one, which may read everything
 
 
