@@ -16,8 +16,8 @@ from bench.rounds import measure
 from bench.rows import Row
 from bench.server import Place, Server
 from bench.tables import say
-from bench.tools import debian
 from bench.targets import Target, copied, empty, filled, prepared, running
+from bench.tools import debian
 from tests.clients.environments import environment
 
 Start = Callable[[ExitStack], dict[str, Target]]

@@ -13,7 +13,7 @@ from bench.resolve import uv_compile
 from bench.targets import Target
 
 MANY = Corpus(1_000, special=True)
-MORE = Corpus(10_000)
+MORE = Corpus(10_000, full=1_000)
 
 Measure = Callable[[Target, int], float | None]
 
