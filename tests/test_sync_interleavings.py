@@ -98,7 +98,7 @@ class OneMachine:
                 path.unlink()
             elif path != self._files.incoming:
                 shutil.rmtree(path)
-        with self._index._write() as database:
+        with self._index.writing() as database:
             for table in ("records", "metadata", "projects WHERE name != ''"):
                 database.execute(f"DELETE FROM {table}")
 
