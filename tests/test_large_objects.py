@@ -19,7 +19,7 @@ MEMORY = 128 * 1024 * 1024
 
 # As the function has it: no more than what ranged reads and a digest need. Prints action, digest and bytes read.
 SYNC = """
-import resource, sys
+import re, sys
 from elasticpypi import sync
 from elasticpypi.aws import s3
 from elasticpypi.local.sqlite import SQLiteIndex
@@ -37,7 +37,7 @@ index = SQLiteIndex(__import__("pathlib").Path(index))
 outcome = sync.sync(s3.S3Files(bucket), index, key)
 record = next(index.records())
 print(outcome.action, record.sha256, record.metadata_sha256 is not None, read)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024)
 """
 
 
