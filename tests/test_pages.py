@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
@@ -561,13 +560,8 @@ def test_a_thousand_files(tmp_path: Path) -> None:
             )
         )
     client = Client(services)
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        html = look(client, "/project/many/")
-        times.append(time.perf_counter() - began)
+    html = look(client, "/project/many/")
     assert html.count('<li class="file">') == 1000
     assert (
         html.count("<details") == 39 + 1 + 3
     )  # every version but the one that is shown, the older ones in one; Manage
-    assert min(times) < 0.1

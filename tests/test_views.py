@@ -197,7 +197,8 @@ def test_head_is_get_without_a_body(client: Client, wheel: Path) -> None:
     for path in ("/simple/", "/simple/demo-b/", f"/packages/{wheel.name}", f"/packages/{wheel.name}.metadata"):
         get, head = client.get(path), client.head(path)
         assert (head.status_code, head.data) == (200, b"")
-        assert {**head.headers} == {**get.headers}
+        said = [{name: value for name, value in each.headers.items() if name != "Date"} for each in (head, get)]
+        assert said[0] == said[1]
 
 
 @pytest.mark.req("REQ-52")
