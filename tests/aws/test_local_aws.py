@@ -22,4 +22,4 @@ def test_the_index_is_in_dynamodb_local(index: Index, dynamodb_local: str, tmp_p
 
 def test_nothing_goes_anywhere_else(index: Index) -> None:
     with index.aws.session() as session, pytest.raises(requests.exceptions.ProxyError, match="403"):
-        session.get("https://pypi.org/simple/")
+        session.get("https://example.com/")
