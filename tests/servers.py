@@ -97,11 +97,13 @@ def _put(url: str) -> bool:
 @contextmanager
 def _running(command: Sequence[str], log: Path, **environ: str) -> Iterator[Callable[[], list[str]]]:
     """A process, and the lines that it has written so far."""
+    # SeaweedFS would take credentials of a test for those of its users.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=log.parent,
-            env={**os.environ, **environ},
+            env={**inherited, **environ},
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
