@@ -1,40 +1,36 @@
 """One machine: the web server and its workers, and the watcher of the folder.
 
-Granian (RATIONALE.md says why) serves the application in spawned worker processes; the main process
-brings the index up to date, watches the folder and passes signals on.
+Granian (RATIONALE.md says why) serves the application in worker processes; one more process brings the index up to
+date with the folder and follows it. The main process only starts them, and passes signals on.
 """
 
 import ctypes
 import logging
+import logging.config
 import multiprocessing
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from functools import partial
+from importlib import import_module
+from multiprocessing.connection import Connection, wait
 from typing import Any
-from urllib.parse import quote
 
 import click
 
 from elasticpypi import __version__, audit, catalog, first_user, sync, wiring
 from elasticpypi.config import Config
-from elasticpypi.errors import ConfigurationError
+from elasticpypi.errors import ConfigurationError, Refusal, Unavailable
 
 THREADS = 64  # per worker; one serves one request, and is held by a client that is slow
 MANY = 100
+RESTART = 1  # seconds
 PATIENCE = 30  # seconds that a stop waits for requests in flight
-ACCESS_LINE = '[%(time)s] %(addr)s "%(method)s %(path)s" %(status)d %(dt_ms).1f ms'
 
-
-class _OnePath(logging.Filter):
-    """The path arrives percent-decoded: a line break in it would forge a line of the log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        atoms: Any = record.args
-        atoms["path"] = quote(atoms["path"].encode("latin-1", "replace"), safe="/:@!$&'()*+,;=~")
-        return True
+log = logging.getLogger(__name__)
 
 
 class _Advice(logging.Filter):
@@ -47,20 +43,11 @@ class _Advice(logging.Filter):
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}, "access": {"format": "%(message)s"}},
-    "filters": {"path": {"()": _OnePath}, "advice": {"()": _Advice}},
-    "handlers": {
-        "plain": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["advice"]},
-        "access": {
-            "class": "logging.StreamHandler",
-            "stream": "ext://sys.stdout",
-            "formatter": "access",
-            "filters": ["path"],
-        },
-    },
+    "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}},
+    "filters": {"advice": {"()": _Advice}},
+    "handlers": {"plain": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["advice"]}},
     "loggers": {
         "_granian": {"handlers": ["plain"], "propagate": False},
-        "granian.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
         "elasticpypi": {"handlers": ["plain"], "level": "INFO", "propagate": False},
     },
 }
@@ -69,7 +56,8 @@ LOGGING: dict[str, Any] = {
 def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT; then requests in flight are finished, for half a minute at most.
 
-    :class:`ConfigurationError` if the address cannot be used or a setting does not fit.
+    :class:`ConfigurationError` if the address cannot be used or a setting does not fit, :class:`Unavailable` if the
+    folder or bucket cannot be read.
     """
     host, port = _free_address(config.listen, config.port)
     url = f"http://{_shown_host(host)}:{port}"
@@ -81,31 +69,84 @@ def serve(config: Config) -> None:
     place = f"the bucket {config.bucket}" if config.on_aws else config.data.resolve()
     help_text = first_user.login_help(config, url)
     click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/\n\n{help_text}", err=True)
-    stop = threading.Event()
+    # A forked process shares what is imported here, and is there in a moment. No fork survives some libraries of macOS.
+    multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
+    os.register_at_fork(after_in_child=_signals_of_a_child)
     if not config.on_aws:
-        _follow(services, stop)
-    try:
-        _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
-    finally:
-        stop.set()
+        _follow_folder(config, services)
+    _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
 
 
-def _follow(services: wiring.Services, stop: threading.Event) -> None:
-    """Bring the index up to date with the folder, and keep it so until ``stop`` is set."""
-    from elasticpypi.local.directory import DirectoryFiles, watch
+def _follow_folder(config: Config, services: wiring.Services) -> None:
+    """Start the process that follows the folder until this one ends; :class:`Unavailable` if it cannot be read.
+
+    An index that was whole before is served at once, and what has changed since comes in as it does at any other
+    time. A new one is made whole first: what is not in it yet would be a 404, and installers would look elsewhere.
+    """
+    from elasticpypi.local.directory import DirectoryFiles
+    from elasticpypi.local.sqlite import SQLiteIndex
 
     files, index = services.files, services.index
     assert isinstance(files, DirectoryFiles)
-    files.remove_leftovers()
+    assert isinstance(index, SQLiteIndex)
     os.environ["TMPDIR"] = str(files.incoming.resolve())  # uploads wait on the disk of the packages
+    whole = index.is_whole()
+    index.close()  # no connection may be on both sides of a fork
+
+    def start(tell: Connection | None = None) -> Any:
+        process = multiprocessing.Process(target=_follow, args=(config, os.getpid(), tell), daemon=True)
+        process.start()
+        return process
+
+    def supervise(process: Any) -> None:
+        while True:
+            process.join()
+            if process.exitcode != -signal.SIGTERM:  # which everybody gets who has to end
+                log.error("The process that follows the folder has ended (%s): another one does.", process.exitcode)
+            time.sleep(RESTART)
+            process = start()
+
+    told, tell = multiprocessing.Pipe(duplex=False)
+    follower = start(None if whole else tell)
+    import_module("elasticpypi.app")  # for the workers, while the folder is looked at
+    if not whole:
+        wait([told, follower.sentinel])
+        if refusal := told.recv() if told.poll() else "The folder of packages cannot be followed.":
+            raise Unavailable(refusal)
+    threading.Thread(target=supervise, args=(follower,), daemon=True).start()
+
+
+def _follow(config: Config, parent: int, tell: Connection | None) -> None:
+    """Bring the index up to date with the folder, ``tell`` "" or why not, and keep it so; in a process of its own."""
+    from elasticpypi.local.directory import DirectoryFiles
+    from elasticpypi.local.sqlite import SQLiteIndex
+    from elasticpypi.local.watcher import watch
+
+    _end_with(parent)
+    logging.config.dictConfig(LOGGING)
+    services = wiring.services(config)
+    files, index = services.files, services.index
+    assert isinstance(files, DirectoryFiles)
+    assert isinstance(index, SQLiteIndex)
     refresh = partial(catalog.refresh, index, services.catalog)
-    threading.Thread(target=watch, args=(files, index, stop, refresh), daemon=True).start()
-    keys = list(audit.changed_keys(files, index))
-    if len(keys) > MANY:
-        click.echo(f"Reading {len(keys)} files that are new or changed ...", err=True)
-    for _ in sync.sync_all(files, index, keys):
-        pass
-    refresh(keys)
+    refusal = ""
+    try:
+        files.remove_leftovers()
+        keys = list(audit.changed_keys(files, index))
+        if len(keys) > MANY:
+            click.echo(f"Reading {len(keys)} files that are new or changed ...", err=True)
+        for _ in sync.sync_all(files, index, keys):
+            pass
+        refresh(keys)
+        index.mark_whole()
+    except Refusal as error:
+        refusal = str(error)
+        log.error("%s", refusal)
+    if tell:
+        tell.send(refusal)
+    if refusal:
+        sys.exit(1)
+    watch(files, index, threading.Event(), refresh)
 
 
 def _granian(host: str, port: int, workers: int) -> Any:
@@ -114,7 +155,6 @@ def _granian(host: str, port: int, workers: int) -> Any:
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
-    multiprocessing.set_start_method("spawn", force=True)  # a fork would copy the locks of the watcher's thread
     return Granian(
         "elasticpypi",
         address=host,
@@ -130,8 +170,6 @@ def _granian(host: str, port: int, workers: int) -> Any:
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
         log_dictconfig=LOGGING,
-        log_access=True,
-        log_access_format=ACCESS_LINE,
     )
 
 
@@ -139,19 +177,29 @@ def _load(parent: int) -> Any:
     """The application, in a worker of the process ``parent``."""
     from granian import _signals
 
+    from elasticpypi.access_log import logged
     from elasticpypi.app import create_app
     from elasticpypi.front import Front
 
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a stop that comes while we import must not be lost
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process too, which sends SIGTERM
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: no orphan goes on serving
-    if os.getppid() != parent:
-        os._exit(0)
+    _end_with(parent)
     _signals.set_sync_signals = _stop_once
     services = wiring.services(Config.from_env(os.environ))
     app = create_app(services)
-    return Front(app, services.index, app.extensions["gatekeeper"])
+    return logged(Front(app, services.index, app.extensions["gatekeeper"]))
+
+
+def _signals_of_a_child() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a stop that comes while we start must not be lost
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process too, which sends SIGTERM
+
+
+def _end_with(parent: int) -> None:
+    """Have this process end when the one that started it does: no orphan goes on serving."""
+    _signals_of_a_child()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(0)
 
 
 def _stop_once() -> Any:

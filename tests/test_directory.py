@@ -1,47 +1,23 @@
-"""What only the folder has: the disk, and the watcher."""
+"""What only the folder has: the disk."""
 
-import hashlib
 import io
 import os
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
-from packaging.utils import NormalizedName
 
-from elasticpypi import audit, catalog, sync
 from elasticpypi.errors import NotFound, Unavailable
-from elasticpypi.local.catalog import SQLiteCatalog
-from elasticpypi.local.directory import DirectoryFiles, watch
-from elasticpypi.local.sqlite import SQLiteIndex
+from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.stores import Stat
 from tests.builders import make_wheel
-
-DEMO = NormalizedName("demo")
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> float:
-    """Wait for a condition; returns how long it took."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "it never happened"
-        time.sleep(0.02)
-    return time.monotonic() - start
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> DirectoryFiles:
     return DirectoryFiles(tmp_path / "data")
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> SQLiteIndex:
-    return SQLiteIndex(tmp_path / "index.db")
 
 
 def test_nothing_is_left_of_a_refused_upload(files: DirectoryFiles, tmp_path: Path) -> None:
@@ -120,123 +96,3 @@ def test_a_folder_that_is_away_is_said(files: DirectoryFiles) -> None:
     shutil.rmtree(files.root)
     with pytest.raises(Unavailable, match=r"The folder of packages cannot be read: no such file or directory\."):
         files.check()
-
-
-# ---- the watcher
-
-
-@pytest.fixture
-def watched(files: DirectoryFiles, index: SQLiteIndex) -> Iterator[Callable[[], list[str]]]:
-    """Runs the watcher; gives the keys that the index has."""
-    stop = threading.Event()
-    refresh = partial(catalog.refresh, index, SQLiteCatalog(index))
-    thread = threading.Thread(target=watch, args=(files, index, stop, refresh))
-    thread.start()
-
-    def keys() -> list[str]:
-        return sorted(record.key for record in index.records())
-
-    # The watcher is at work as soon as it sees a first file.
-    first = make_wheel(files.root, "first", "1.0")
-    until(lambda: (first.touch(), keys() == [first.name])[1])  # type: ignore[func-returns-value]
-    first.unlink()
-    until(lambda: keys() == [])
-    yield keys
-    stop.set()
-    thread.join(10)
-    assert not thread.is_alive()
-
-
-def test_a_file_appears_and_disappears(files: DirectoryFiles, watched: Callable[[], list[str]], tmp_path: Path) -> None:
-    wheel = make_wheel(tmp_path, "demo", "1.0")
-    shutil.copy(wheel, files.root)
-    assert until(lambda: watched() == [wheel.name]) < 2
-    (files.root / wheel.name).rename(files.root / "demo-2.0-py3-none-any.whl")
-    assert until(lambda: watched() == ["demo-2.0-py3-none-any.whl"]) < 2
-    (files.root / "demo-2.0-py3-none-any.whl").unlink()
-    assert until(lambda: watched() == []) < 2
-
-
-def test_people_find_what_appears(
-    files: DirectoryFiles, index: SQLiteIndex, watched: Callable[[], list[str]], tmp_path: Path
-) -> None:
-    entries = SQLiteCatalog(index)
-    wheel = make_wheel(files.root, "demo", "1.0")
-    until(lambda: entries.search("demo", 0, 1).total == 1)
-    wheel.unlink()
-    until(lambda: entries.search("demo", 0, 1).total == 0)
-
-
-def test_a_folder_of_files_appears_and_disappears(
-    files: DirectoryFiles, watched: Callable[[], list[str]], tmp_path: Path
-) -> None:
-    team = tmp_path / "team"
-    team.mkdir()
-    names = [make_wheel(team, "demo", f"{number}.0").name for number in range(5)]
-    team.rename(files.root / "team")
-    until(lambda: watched() == [f"team/{name}" for name in names])
-    (files.root / "team").rename(tmp_path / "away")
-    until(lambda: watched() == [])
-
-
-def test_a_slow_copy_is_listed_when_it_is_whole(
-    files: DirectoryFiles, index: SQLiteIndex, watched: Callable[[], list[str]], tmp_path: Path
-) -> None:
-    wheel = make_wheel(tmp_path, "demo", "1.0", files={"noise": hashlib.shake_128(b"x").digest(100_000)})
-    data = wheel.read_bytes()
-    marker = make_wheel(tmp_path, "marker", "1.0")
-    with (files.root / wheel.name).open("wb") as copy:
-        copy.write(data[:50_000])
-        copy.flush()
-        shutil.copy(marker, files.root)
-        until(lambda: marker.name in watched())  # the watcher has been here, and did not take the half
-        assert watched() == [marker.name]
-        copy.write(data[50_000:])
-    until(lambda: watched() == sorted([wheel.name, marker.name]))
-    file = index.file(DEMO, wheel.name)
-    assert file is not None
-    assert file.sha256 == hashlib.sha256(data).hexdigest()
-
-
-def test_the_watch_survives_what_happens_to_the_folder(
-    files: DirectoryFiles, watched: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("elasticpypi.local.directory.RETRY", 0.05)
-    (files.root / "d\udce9mo.txt").write_bytes(b"no text")  # the kernel's notice of it is an error for watchfiles
-    one = make_wheel(files.root, "demo", "1.0")
-    until(lambda: watched() == [one.name])
-    files.root.rename(tmp_path / "away")
-    files.root.mkdir()
-    two = make_wheel(files.root, "demo", "2.0")
-    until(lambda: watched() == [two.name])
-    three = make_wheel(files.root, "demo", "3.0")
-    until(lambda: watched() == [two.name, three.name])
-
-
-def test_a_decision_beside_a_file(files: DirectoryFiles, index: SQLiteIndex, watched: Callable[[], list[str]]) -> None:
-    wheel = make_wheel(files.root, "demo", "1.0")
-    (files.root / f"{wheel.name}.yanked").write_text("bad build")
-
-    def yanked() -> list[str | None]:
-        project = index.project(DEMO)
-        return [file.yanked for file in project.files] if project else []
-
-    until(lambda: yanked() == ["bad build"])
-    (files.root / f"{wheel.name}.yanked").unlink()
-    until(lambda: yanked() == [None])
-
-
-def test_a_start_brings_the_index_up_to_date(files: DirectoryFiles, index: SQLiteIndex) -> None:
-    wheel = make_wheel(files.root, "demo", "1.0")
-    outcomes = sync.sync_all(files, index, audit.changed_keys(files, index))
-    assert [(outcome.key, outcome.action) for outcome in outcomes] == [(wheel.name, "written")]
-    assert list(audit.changed_keys(files, index)) == []
-
-
-def test_names_that_are_no_text_do_not_stop_a_start(files: DirectoryFiles, index: SQLiteIndex) -> None:
-    wheel = make_wheel(files.root, "demo", "1.0")
-    (files.root / "demo-1.0\udcff.tar.gz").write_bytes(b"x")
-    outcomes = sync.sync_all(files, index, audit.changed_keys(files, index))
-    assert [(outcome.key, outcome.action) for outcome in outcomes] == [(wheel.name, "written")]
-    ignored = {outcome.key for outcome in sync.sync_all(files, index, audit.every_key(files, index)) if outcome.reason}
-    assert ignored == {"demo-1.0\udcff.tar.gz"}

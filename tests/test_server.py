@@ -1,5 +1,6 @@
 """The command `serve`, as a process: first user, log, clean stop."""
 
+import contextlib
 import json
 import os
 import re
@@ -193,6 +194,59 @@ def test_workers_agree_at_once(data: Path, servers: list[Server]) -> None:
         for _ in range(8):  # each a new connection, so that both workers answer
             page = server.open("/simple/demo/", "alice:x", Accept="application/vnd.pypi.simple.v1+json")
             assert f"{number}.0" in json.load(page)["versions"]
+
+
+def test_an_index_that_was_whole_is_served_and_follows(data: Path, servers: list[Server]) -> None:
+    (data / "packages").mkdir(parents=True)
+    old = make_wheel(data / "packages", "old", "1.0")
+    server = Server(data, USERS="alice:x")
+    servers.append(server)
+    assert old.name in server.open("/simple/old/", "alice:x").read().decode()  # a new index is whole at once
+    assert server.stop() == 0
+
+    old.unlink()
+    make_wheel(data / "packages", "new", "1.0")
+    again = Server(data, USERS="alice:x")
+    servers.append(again)
+    again.wait_for(lambda: again.open("/simple/", "alice:x").read().decode().count("new/") == 1)
+    again.wait_for(lambda: "old/" not in again.open("/simple/", "alice:x").read().decode())
+
+
+def test_a_folder_that_cannot_be_read_stops_the_first_start(data: Path) -> None:
+    data.mkdir()
+    (data / "packages").write_text("no folder")
+    done = run("serve", "--port", "0", "--data", str(data), USERS="alice:x")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"Error: The folder '{data}/packages' cannot be used: not a directory."
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_whoever_follows_the_folder_is_replaced_when_it_ends(data: Path, servers: list[Server]) -> None:
+    server = Server(data, USERS="alice:x")
+    servers.append(server)
+
+    def followers() -> list[int]:
+        """The processes that the kernel tells of changes in folders."""
+        main = server.process.pid
+        threads = Path(f"/proc/{main}/task").iterdir()
+        children = " ".join((thread / "children").read_text() for thread in threads).split()
+        watching = []
+        for pid in children:
+            with contextlib.suppress(OSError):
+                opened = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+                watching += [int(pid)] * ("anon_inode:inotify" in opened)
+        return watching
+
+    server.wait_for(lambda: len(followers()) == 1)
+    [first] = followers()
+    os.kill(first, signal.SIGKILL)
+    server.wait_for(lambda: first not in followers() and len(followers()) == 1)
+    assert "The process that follows the folder has ended (-9): another one does." in "".join(server.said)
+    make_wheel(data / "packages", "demo", "1.0")
+    server.wait_for(lambda: "demo/" in server.open("/simple/", "alice:x").read().decode())
+    [second] = followers()
+    assert server.stop() == 0
+    assert not Path(f"/proc/{second}").exists()
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

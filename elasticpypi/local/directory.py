@@ -1,25 +1,22 @@
-"""The packages of one machine: a folder, and the watcher that keeps the index in step with it."""
+"""The packages of one machine: a folder."""
 
 import logging
 import os
 import secrets
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO
 
-from elasticpypi import audit, sync
 from elasticpypi.errors import AlreadyExists, Changed, NotFound, Unavailable
 from elasticpypi.model import File
-from elasticpypi.stores import Index, Stat
+from elasticpypi.stores import Stat
 
-RETRY = 5.0  # seconds
 UPLOADER = "user.elasticpypi.uploader"
 
 log = logging.getLogger(__name__)
@@ -87,10 +84,11 @@ class DirectoryFiles:
             _sync_folder(path.parent)
 
     def list(self) -> Iterator[Stat]:
-        folders = [self.root]
+        folders = [""]
         seen = set()  # a link may lead back to where we were
         while folders:
-            folder = folders.pop()
+            prefix = folders.pop()
+            folder = self.root / prefix
             try:
                 found = folder.stat()
                 if (found.st_dev, found.st_ino) in seen:
@@ -98,15 +96,16 @@ class DirectoryFiles:
                 seen.add((found.st_dev, found.st_ino))
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        path = Path(entry.path)
-                        if entry.name.startswith("."):
+                        if entry.name.startswith(".") or "\\" in entry.name:
                             continue
-                        if path.is_dir():
-                            folders.append(path)
-                        elif stat := self._stat(path.relative_to(self.root).as_posix()):
-                            yield stat
+                        with suppress(OSError):  # gone again, or a link to nowhere
+                            found = entry.stat()
+                            if S_ISDIR(found.st_mode):
+                                folders.append(f"{prefix}{entry.name}/")
+                            elif S_ISREG(found.st_mode):
+                                yield _stat(f"{prefix}{entry.name}", found)
             except OSError as error:
-                if folder == self.root:
+                if not prefix:
                     raise Unavailable(f"The folder of packages cannot be read: {_reason(error)}.") from None
                 log.warning("%s cannot be read: %s", folder, _reason(error))
 
@@ -173,44 +172,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def watch(files: DirectoryFiles, index: Index, stop: threading.Event, done: Callable[[list[str]], None]) -> None:
-    """Keep the index in step with the folder until ``stop`` is set; runs in a thread of its own.
-
-    ``done`` is told which keys were looked at. Whatever happens to the folder or to the notices of the
-    kernel: the watch begins anew, with a look at everything.
-    """
-    while not stop.is_set():
-        try:
-            _watch(files, index, stop, done)
-        except Exception as error:  # nobody else would keep the index in step
-            log.error("The folder of packages cannot be watched, trying again: %s", error)
-            stop.wait(RETRY)
-
-
-def _watch(files: DirectoryFiles, index: Index, stop: threading.Event, done: Callable[[list[str]], None]) -> None:
-    from watchfiles import watch as changes_of
-
-    root = files.root.absolute()
-    identity = root.stat().st_ino
-    everything = True  # what came before the kernel was told to watch
-    # Quiet for 200 ms, so that a copy is seen when it is whole, but told of after 1 s in any case.
-    notices = changes_of(
-        root, stop_event=stop, debounce=1000, step=200, rust_timeout=1000, yield_on_timeout=True, watch_filter=None
-    )
-    for changes in notices:
-        if root.stat().st_ino != identity:
-            return  # another folder under the same name
-        paths = (Path(path).relative_to(root) for _, path in changes)
-        keys = {path.as_posix() for path in paths if not path.parts[0:1] or not path.parts[0].startswith(".")}
-        if everything or any(isinstance(sync.meaning(key), str) for key in keys):
-            # A folder that came or went may not be reported file by file.
-            keys.update(audit.changed_keys(files, index))
-            everything = False
-        for outcome in sync.sync_all(files, index, sorted(keys)):
-            if outcome.action in ("written", "removed"):
-                log.info("%s: %s", outcome.action, outcome.key)
-            elif outcome.reason and not isinstance(sync.meaning(outcome.key), str):
-                log.warning("%s: %s: %s", outcome.action, outcome.key, outcome.reason)
-        done(sorted(keys))

@@ -14,11 +14,12 @@ from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check, Look
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE projects (  -- the root list has a row of its own, with the empty name
     name TEXT PRIMARY KEY, serial INTEGER NOT NULL, files INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE whole (time INTEGER);  -- a row once all that is in the folder was read
 CREATE TABLE records (
     project TEXT NOT NULL, filename TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL,
     revision TEXT NOT NULL, text TEXT, version TEXT, size INTEGER, sha256 TEXT, upload_time TEXT,
@@ -59,7 +60,7 @@ class SQLiteIndex:
         self._threads = threading.local()
         with self.writing() as database:
             if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                for table in ("projects", "records", "metadata", "entries", "words", "requires"):
+                for table in ("projects", "whole", "records", "metadata", "entries", "words", "requires"):
                     database.execute(f"DROP TABLE IF EXISTS {table}")
                 for statement in SCHEMA.split(";")[:-1]:
                     database.execute(statement)
@@ -152,6 +153,22 @@ class SQLiteIndex:
 
     def check(self) -> None:
         self.serial(None)
+
+    def is_whole(self) -> bool:
+        """Whether everything in the folder was in this index once, since it was made."""
+        with self.reading() as database:
+            return bool(database.execute("SELECT count(*) FROM whole").fetchone()[0])
+
+    def mark_whole(self) -> None:
+        """From now on :meth:`is_whole`."""
+        with self.writing() as database:
+            database.execute("INSERT INTO whole SELECT unixepoch() WHERE NOT EXISTS (SELECT * FROM whole)")
+
+    def close(self) -> None:
+        """Close the connection of this thread; the next call opens another one."""
+        if hasattr(self._threads, "connection"):
+            self._threads.connection.close()
+            del self._threads.connection
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
