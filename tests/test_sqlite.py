@@ -35,6 +35,28 @@ def test_an_index_of_another_version_is_emptied(tmp_path: Path) -> None:
     index = SQLiteIndex(path)
     assert index.projects()[1] == []
     assert list(index.records()) == []
+    assert not index.is_whole()
+
+
+def test_an_index_is_whole_from_when_that_is_said_until_it_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    index = SQLiteIndex(path)
+    assert not index.is_whole()
+    for _ in range(2):
+        index.mark_whole()
+        assert index.is_whole()
+    assert SQLiteIndex(path).is_whole()
+    index.close()
+    for each in tmp_path.iterdir():
+        each.unlink()
+    assert not SQLiteIndex(path).is_whole()
+
+
+def test_a_closed_index_opens_again(tmp_path: Path) -> None:
+    index = SQLiteIndex(tmp_path / "index.db")
+    for _ in range(2):
+        index.close()
+    assert index.projects()[1] == []
 
 
 def test_processes_see_each_others_writes(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ SCHEMA = """
 CREATE TABLE projects (  -- the root list has a row of its own, with the empty name
     name TEXT PRIMARY KEY, serial INTEGER NOT NULL, files INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE whole (time INTEGER);  -- a row once all that is in the folder was read
+CREATE TABLE whole (since TEXT);  -- a row once all that is in the folder was read
 CREATE TABLE records (
     project TEXT NOT NULL, filename TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL,
     revision TEXT NOT NULL, text TEXT, version TEXT, size INTEGER, sha256 TEXT, upload_time TEXT,
@@ -162,7 +162,7 @@ class SQLiteIndex:
     def mark_whole(self) -> None:
         """From now on :meth:`is_whole`."""
         with self.writing() as database:
-            database.execute("INSERT INTO whole SELECT unixepoch() WHERE NOT EXISTS (SELECT * FROM whole)")
+            database.execute("INSERT INTO whole SELECT datetime() WHERE NOT EXISTS (SELECT * FROM whole)")
 
     def close(self) -> None:
         """Close the connection of this thread; the next call opens another one."""
