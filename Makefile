@@ -8,7 +8,7 @@ DATA = data
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: serve test test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-reindex cost clean
+.PHONY: serve test test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-aws-scale bench-reindex cost clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
@@ -56,6 +56,10 @@ bench-reindex: .venv/test
 # What a cold start costs: CPU time and memory of the real zip in the real runtime. Needs Node.js and Python 3.13.
 bench-cold-start: .venv/test
 	$(BIN)/python -m bench.cold_start $(ARGS)
+
+# The same with 100,000 projects and 1,000,000 files in the table, on DynamoDB Local; needs a JDK too.
+bench-aws-scale: .venv/test
+	$(BIN)/python -m bench.aws_scale $(ARGS)
 
 # What AWS takes a month, as in RATIONALE.md.
 cost:

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -268,8 +268,17 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def measure(python: Path, task: Path, way: Way, environ: Mapping[str, str], runs: int) -> str:
-    """A row of the table."""
+@dataclass(frozen=True)
+class Figures:
+    """Medians: CPU milliseconds of the first answer and of a later one, peak memory in MB."""
+
+    first: float
+    later: float
+    peak: float
+
+
+def measure(python: Path, task: Path, way: Way, environ: Mapping[str, str], runs: int) -> Figures:
+    """What a way takes in a new process, of so many."""
     module = "empty" if way is EMPTY else "elasticpypi.lambdas"
     found = []
     for number in range(runs + 1):
@@ -280,11 +289,11 @@ def measure(python: Path, task: Path, way: Way, environ: Mapping[str, str], runs
         assert all(way.answer in answer for answer in run.answers), run.answers[0]
         if number:  # the first fills the page cache
             found.append(run)
-    first, later, peak = (
-        statistics.median(values)
-        for values in ([run.cpu[0] for run in found], [run.later for run in found], [run.peak for run in found])
+    return Figures(
+        statistics.median(run.cpu[0] for run in found) * 1000,
+        statistics.median(run.later for run in found) * 1000,
+        statistics.median(run.peak for run in found) / 2**20,
     )
-    return f"| {way.title} | {first * 1000:.0f} | {later * 1000:.1f} | {peak / 2**20:.0f} |"
 
 
 def say(line: str) -> None:
@@ -292,7 +301,19 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(runs: int = 9) -> None:
+@dataclass(frozen=True)
+class Deployed:
+    """The functions as they would be deployed, on stores of this machine: what is needed to run one."""
+
+    python: Path
+    task: Path
+    megabytes: float  # of the zip
+    environment: Callable[[Way], Mapping[str, str]]
+
+
+@contextmanager
+def deployed(**stores: str) -> Iterator[Deployed]:
+    """The real zip on an empty bucket and an empty table; ``stores`` are variables that lead to others than moto's."""
     python = runtime_python()
     package = make_package("bench", BUCKET=BUCKET, PASSWORD=PASSWORD)
     with tempfile.TemporaryDirectory() as name:
@@ -301,19 +322,29 @@ def main(runs: int = 9) -> None:
             archive.extractall(task)
         (task / "empty.py").write_text("def handler(event, context):\n    return {}\n")
         with backends(folder) as environ:
+            environ |= stores
             os.environ.update({**CREDENTIALS, **environ})
             boto3.client("s3").create_bucket(Bucket=BUCKET)
             table = package.properties("DynamoDB::Table")["IndexTable"]
             needed = "TableName", "KeySchema", "AttributeDefinitions", "BillingMode"
             boto3.client("dynamodb").create_table(**{name: table[name] for name in needed})
             fill(folder, BUCKET, TABLE)
-            megabytes = package.zip.stat().st_size / 1e6
-            say(f"| zip of {megabytes:.1f} MB, median of {runs} | first answer, ms | a later one, ms | peak, MB |")
-            say("|---|---|---|---|")
-            for way in (EMPTY, *WAYS):
+
+            def environment(way: Way) -> Mapping[str, str]:
                 function = "ApiLambdaFunction" if way is EMPTY else f"{way.function.title()}LambdaFunction"
-                settings = {**package.environment(function), **environ}
-                say(measure(python, task, way, settings, runs))
+                return {**package.environment(function), **environ}
+
+            yield Deployed(python, task, package.zip.stat().st_size / 1e6, environment)
+
+
+def main(runs: int = 9) -> None:
+    with deployed() as functions:
+        what = f"zip of {functions.megabytes:.1f} MB, median of {runs}"
+        say(f"| {what} | first answer, ms | a later one, ms | peak, MB |")
+        say("|---|---|---|---|")
+        for way in (EMPTY, *WAYS):
+            found = measure(functions.python, functions.task, way, functions.environment(way), runs)
+            say(f"| {way.title} | {found.first:.0f} | {found.later:.1f} | {found.peak:.0f} |")
 
 
 if __name__ == "__main__":
