@@ -3,14 +3,18 @@
 import io
 import xml.etree.ElementTree as ElementTree
 
+import boto3
 import pytest
+from packaging.utils import is_normalized_name
 from werkzeug.formparser import parse_form_data
 
-from bench import growth, plot, report
+from bench import aws_scale, growth, plot, report
 from bench.load import links, uploads
 from bench.results import medians
 from bench.rows import ROWS
 from bench.tables import markdown, number, times
+from elasticpypi.aws.dynamodb import DynamoIndex
+from tests.conftest import TABLE
 
 PEERS = {
     "date": "2026-01-02",
@@ -131,3 +135,26 @@ def test_an_upload_has_the_form_of_twine() -> None:
 
 def test_links_of_pages() -> None:
     assert links(b'<a href="a/">a</a><br><A\nclass="x" HREF="b/">b</A><link href="c">') == ["a/", "b/"]
+
+
+def test_generated_names_are_normalized_and_differ() -> None:
+    names = aws_scale.names(1000)
+    assert all(map(is_normalized_name, names))
+    assert len(set(names)) == 1000
+    assert names == sorted(names) == aws_scale.names(1000)
+
+
+@pytest.mark.usefixtures("aws")
+def test_generated_items_are_those_of_the_index() -> None:
+    made = [(name, 3) for name in aws_scale.names(20)]
+    client = boto3.client("dynamodb")
+    for name, files in made:
+        for item in aws_scale.items(name, files):
+            client.put_item(TableName=TABLE, Item=item)
+    index = DynamoIndex(TABLE)
+    assert index.projects()[1] == [name for name, _ in made]
+    for name, _ in made:
+        project = index.project(name)
+        assert project is not None
+        assert [file.version for file in project.files] == ["1.0", "1.0", "1.1"]
+        assert index.file(name, project.files[0].filename) == project.files[0]
