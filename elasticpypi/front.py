@@ -1,19 +1,21 @@
-"""In front of the application on one machine: what is asked for again is answered from finished bytes.
+"""In front of the application: what is asked for again is answered from finished bytes.
 
 A page or a small file depends on its address, on the headers that choose among its representations, and on
 the serial of its project. So an answer of the application is kept under the first two, and given again as
-long as the serial is the same: one indexed read, which sees what any worker has written.
+long as the serial is the same: one indexed read, which sees what any process has written.
 """
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from packaging.utils import NormalizedName, is_normalized_name
 from werkzeug.http import remove_entity_headers
 
 from elasticpypi.errors import Refusal
 from elasticpypi.filename import parse_stored
+from elasticpypi.simple import LAST_SERIAL
 from elasticpypi.stores import Index
 
 if TYPE_CHECKING:
@@ -30,21 +32,31 @@ CONDITIONS = "HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_M
 _Asked = tuple[str, str | None, str | None]
 
 
-class _Answer(NamedTuple):
+@dataclass(slots=True)
+class _Answer:
     project: NormalizedName | None
     serial: int
     etag: str
     headers: "Headers"
     body: bytes
+    mark: bytes | None = None  # of the index when ``serial`` was the serial of ``project``
 
 
 class Front:
-    """A WSGI application that asks ``app`` only for what it has not got; ``check`` is that of ``auth.gatekeeper``."""
+    """A WSGI application that asks ``app`` only for what it has not got; ``check`` is that of ``auth.gatekeeper``.
 
-    def __init__(self, app: "WSGIApplication", index: Index, check: Callable[[str], str]) -> None:
+    A file costs one more read of the index the first time. Without ``files`` they are left to ``app``. Two marks
+    that are equal mean that nothing in the index was written in between; None that nobody knows.
+    """
+
+    def __init__(
+        self, app: "WSGIApplication", index: Index, check: Callable[[str], str], *, files: bool = True
+    ) -> None:
         self._app = app
         self._index = index
         self._check = check
+        self._files = files
+        self.mark: Callable[[], bytes | None] = lambda: None
         self._kept: dict[_Asked, _Answer] = {}  # the oldest first
         self._size = 0
         self._lock = threading.Lock()
@@ -66,9 +78,12 @@ class Front:
             answer = self._kept.get(asked)
             if answer is None:
                 return self._ask(environ, start_response, asked)
-            if self._index.serial(answer.project) != answer.serial:
-                self._drop(asked)
-                return self._ask(environ, start_response, asked)
+            mark = self.mark()
+            if mark is None or mark != answer.mark:
+                if self._index.serial(answer.project) != answer.serial:
+                    self._drop(asked)
+                    return self._ask(environ, start_response, asked)
+                answer.mark = mark
         except Refusal:  # the application says it as it should be said
             return self._app(environ, start_response)
         if known.removeprefix("W/") == answer.etag:
@@ -80,8 +95,12 @@ class Front:
     def _ask(self, environ: "WSGIEnvironment", start_response: "StartResponse", asked: _Asked) -> Iterable[bytes]:
         """The answer of the application, kept if it is one to keep."""
         subject = _subject(asked[0])
-        # Read before the answer is made: were it to change meanwhile, the answer is made anew next time.
-        serial = None if subject is None else self._index.serial(subject or None)
+        is_file = asked[0].startswith("/packages/")
+        if subject is None or (is_file and not self._files):
+            return self._app(environ, start_response)
+        # A page says what it was made of. For a file it is read before: were it to change meanwhile, the
+        # answer is made anew next time.
+        serial = self._index.serial(subject) if is_file else None
         said: list[Any] = []
 
         def listen(status: str, headers: "Headers", *rest: Any) -> Any:
@@ -91,7 +110,9 @@ class Front:
         body = self._app(environ, listen)
         status, headers = said
         named = {name.lower(): value for name, value in headers}
-        limit = LARGEST_FILE if asked[0].startswith("/packages/") else LARGEST_PAGE
+        if not is_file and (told := named.get(LAST_SERIAL.lower())):
+            serial = int(told)
+        limit = LARGEST_FILE if is_file else LARGEST_PAGE
         if serial is None or status[:3] != "200" or "etag" not in named or int(named["content-length"]) > limit:
             return body
         try:
@@ -104,15 +125,19 @@ class Front:
 
     def _keep(self, asked: _Asked, answer: _Answer) -> None:
         with self._lock:
+            self._remove(asked)  # another thread may have asked for the same
             self._kept[asked] = answer
             self._size += len(answer.body)
-        while self._size > ROOM:
-            self._drop(next(iter(self._kept)))
+            while self._size > ROOM:
+                self._remove(next(iter(self._kept)))
 
     def _drop(self, asked: _Asked) -> None:
         with self._lock:
-            if old := self._kept.pop(asked, None):
-                self._size -= len(old.body)
+            self._remove(asked)
+
+    def _remove(self, asked: _Asked) -> None:
+        if old := self._kept.pop(asked, None):
+            self._size -= len(old.body)
 
 
 def _unchanged(headers: "Headers") -> "Headers":

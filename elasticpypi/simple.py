@@ -18,6 +18,7 @@ API_VERSION = "1.4"  # PEP 792 is the newest that is final; PEP 833 freezes HTML
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
 PLAIN_HTML = "text/html"
+LAST_SERIAL = "X-PyPI-Last-Serial"  # REQ-155: PyPI's header; the serial that a page was made of
 # PEP 691: "latest" is answered with the type of the version that it is.
 NAMES = {
     JSON: (JSON, "application/vnd.pypi.simple.latest+json"),

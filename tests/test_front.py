@@ -153,16 +153,66 @@ def test_the_room_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
     assert worker.asked == []
 
 
-def test_a_request_of_a_kept_page_costs_one_read(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_page_from_two_threads_counts_once(worker: Worker) -> None:
+    def twice(environ: dict[str, Any], start_response: Any) -> Any:
+        if others:
+            worker.open(others.pop())  # another thread, faster
+        return real(environ, start_response)
+
+    others, real = ["/simple/demo/"], worker.front._app
+    worker.front._app = twice
     worker.open("/simple/demo/")
-    index, calls = worker.front._index, []
+    assert len(worker.asked) == 2
+    assert worker.front._size == sum(len(answer.body) for answer in worker.front._kept.values())
+
+
+@pytest.fixture
+def reads(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The reads of the index, in order, since the list was cleared last."""
+    index, made = services.index, []
     for name in ("serial", "project", "projects", "file", "metadata", "record"):
         real = getattr(index, name)
 
         def counted(*arguments: Any, name: str = name, real: Any = real) -> Any:
-            calls.append(name)
+            made.append(name)
             return real(*arguments)
 
         monkeypatch.setattr(index, name, counted)
-    assert worker.open("/simple/demo/").status_code == 200
-    assert calls == ["serial"]
+    return made
+
+
+@pytest.mark.parametrize(("path", "read"), [("/simple/", "projects"), ("/simple/demo/", "project")])
+def test_a_page_costs_one_read_each_time(worker: Worker, reads: list[str], path: str, read: str) -> None:
+    for expected in ([read], ["serial"], ["serial"]):
+        reads.clear()
+        assert worker.open(path).status_code == 200
+        assert reads == expected
+
+
+def test_what_changes_while_a_page_is_made_is_on_the_next_one(
+    worker: Worker, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, real, late = Client(services), services.index.project, [make_wheel(tmp_path, "demo", "9.0")]
+
+    def before_it_is_sent(name: Any) -> Any:
+        project = real(name)
+        if late:
+            client.upload(late.pop())
+        return project
+
+    monkeypatch.setattr(services.index, "project", before_it_is_sent)
+    assert "demo-9.0" not in worker.open("/simple/demo/").text
+    assert "demo-9.0" in worker.open("/simple/demo/").text
+
+
+def test_files_can_be_left_to_the_application(worker: Worker, services: Services, reads: list[str]) -> None:
+    worker.front = Front(worker.front._app, services.index, worker.front._check, files=False)
+    worker._client = WerkzeugClient(worker.front)
+    for path, read in ((f"/packages/{WHEEL}", "file"), (f"/packages/{WHEEL}.metadata", "metadata")):
+        for _ in range(2):
+            reads.clear()
+            assert worker.open(path).status_code == 200
+            assert set(reads) <= {read, "file"}
+    assert worker.asked == [f"/packages/{WHEEL}"] * 2 + [f"/packages/{WHEEL}.metadata"] * 2
+    assert worker.open("/simple/demo/").data == worker.open("/simple/demo/").data
+    assert worker.asked[4:] == ["/simple/demo/"]

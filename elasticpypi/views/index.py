@@ -11,6 +11,7 @@ from packaging.utils import NormalizedName
 from elasticpypi import __version__, simple
 from elasticpypi.errors import BadUpload, NotAcceptable, NotFound
 from elasticpypi.filename import project_name
+from elasticpypi.simple import LAST_SERIAL
 from elasticpypi.views import Representation
 from elasticpypi.wiring import Services
 
@@ -111,13 +112,14 @@ def respond(
     if request.if_none_match:
         current = serial()
         if current is not None and request.if_none_match.contains_weak(_etag(current, kind, compressed)):
-            unchanged = Representation(status=304, headers=HEADERS, content_type=content_type)
+            unchanged = Representation(status=304, content_type=content_type)
+            unchanged.headers.update(HEADERS | {LAST_SERIAL: str(current)})
             unchanged.set_etag(_etag(current, kind, compressed))
             return unchanged
     built, content = page()
     body = (render_template(template, page=content) if template else json.dumps(content)).encode()
     response = Response(gzip.compress(body, 6, mtime=0) if compressed else body, content_type=content_type)
-    response.headers.update(HEADERS)
+    response.headers.update(HEADERS | {LAST_SERIAL: str(built)})
     response.set_etag(_etag(built, kind, compressed))
     if compressed:
         response.headers["Content-Encoding"] = "gzip"
