@@ -183,9 +183,16 @@ def _load(parent: int) -> Any:
 
     _end_with(parent)
     _signals.set_sync_signals = _stop_once
-    services = wiring.services(Config.from_env(os.environ))
+    config = Config.from_env(os.environ)
+    services = wiring.services(config)
     app = create_app(services)
-    return logged(Front(app, services.index, app.extensions["gatekeeper"]))
+    front = Front(app, services.index, app.extensions["gatekeeper"])
+    if not config.on_aws:
+        from elasticpypi.local.sqlite import SQLiteIndex
+
+        assert isinstance(services.index, SQLiteIndex)
+        front.mark = services.index.changes().mark
+    return logged(front)
 
 
 def _signals_of_a_child() -> None:

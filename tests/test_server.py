@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import encode_multipart
 
-from tests.builders import make_wheel
+from tests.builders import make_wheel, upload_form
 
 STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 
@@ -61,6 +63,17 @@ class Server:
         if user:
             headers["Authorization"] = basic(user)
         return urllib.request.urlopen(urllib.request.Request(f"{self.url}{path}", headers=headers), timeout=20)
+
+    def upload(self, wheel: Path, user: str) -> None:
+        """As twine does, over a connection of its own."""
+        from tests.conftest import basic
+
+        with wheel.open("rb") as content:
+            form = {**upload_form(wheel), "content": FileStorage(content, filename=wheel.name)}
+            boundary, body = encode_multipart(form)
+        headers = {"Authorization": basic(user), "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/legacy/", body, headers), timeout=20) as answer:
+            assert answer.status == 200
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -194,6 +207,21 @@ def test_workers_agree_at_once(data: Path, servers: list[Server]) -> None:
         for _ in range(8):  # each a new connection, so that both workers answer
             page = server.open("/simple/demo/", "alice:x", Accept="application/vnd.pypi.simple.v1+json")
             assert f"{number}.0" in json.load(page)["versions"]
+
+
+def test_what_one_worker_acknowledged_all_show_at_once(data: Path, tmp_path: Path, servers: list[Server]) -> None:
+    server = Server(data, USERS="alice:x", WORKERS="3")
+    servers.append(server)
+
+    def versions() -> list[str]:
+        """From whichever worker the kernel gives a new connection to."""
+        page = server.open("/simple/demo/", "alice:x", Accept="application/vnd.pypi.simple.v1+json")
+        return list(json.load(page)["versions"])
+
+    for number in range(20):
+        server.upload(make_wheel(tmp_path, "demo", f"{number}.0"), "alice:x")
+        for _ in range(8):
+            assert versions()[-1] == f"{number}.0"
 
 
 def test_an_index_that_was_whole_is_served_and_follows(data: Path, servers: list[Server]) -> None:

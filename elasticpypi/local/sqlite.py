@@ -11,6 +11,7 @@ from typing import Any
 from packaging.utils import NormalizedName
 
 from elasticpypi.errors import Unavailable
+from elasticpypi.local.changes import Changes
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check, Look
 
@@ -153,6 +154,11 @@ class SQLiteIndex:
 
     def check(self) -> None:
         self.serial(None)
+
+    def changes(self) -> Changes:
+        """What tells, for as long as the process lives, whether anybody has written."""
+        self.check()  # which makes it one in WAL mode
+        return Changes(self._path)
 
     def is_whole(self) -> bool:
         """Whether everything in the folder was in this index once, since it was made."""
