@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
@@ -72,13 +71,17 @@ def serve(config: Config) -> None:
     # A forked process shares what is imported here, and is there in a moment. No fork survives some libraries of macOS.
     multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
     os.register_at_fork(after_in_child=_signals_of_a_child)
+    stopped = threading.Event()
     if not config.on_aws:
-        _follow_folder(config, services)
-    _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
+        _follow_folder(config, services, stopped)
+    try:
+        _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
+    finally:
+        stopped.set()
 
 
-def _follow_folder(config: Config, services: wiring.Services) -> None:
-    """Start the process that follows the folder until this one ends; :class:`Unavailable` if it cannot be read.
+def _follow_folder(config: Config, services: wiring.Services, stopped: threading.Event) -> None:
+    """Have a process follow the folder until this one has ``stopped``; :class:`Unavailable` if it cannot be read.
 
     An index that was whole before is served at once, and what has changed since comes in as it does at any other
     time. A new one is made whole first: what is not in it yet would be a 404, and installers would look elsewhere.
@@ -101,9 +104,10 @@ def _follow_folder(config: Config, services: wiring.Services) -> None:
     def supervise(process: Any) -> None:
         while True:
             process.join()
-            if process.exitcode != -signal.SIGTERM:  # which everybody gets who has to end
+            if stopped.wait(RESTART):
+                return
+            if process.exitcode != -signal.SIGTERM:  # which everybody gets when requests in flight are finished
                 log.error("The process that follows the folder has ended (%s): another one does.", process.exitcode)
-            time.sleep(RESTART)
             process = start()
 
     told, tell = multiprocessing.Pipe(duplex=False)

@@ -230,7 +230,9 @@ def test_an_index_that_was_whole_is_served_and_follows(data: Path, servers: list
     server = Server(data, USERS="alice:x")
     servers.append(server)
     assert old.name in server.open("/simple/old/", "alice:x").read().decode()  # a new index is whole at once
+    before = list(server.said)
     assert server.stop() == 0
+    assert server.said == before  # a stop is nothing to be told of
 
     old.unlink()
     make_wheel(data / "packages", "new", "1.0")
