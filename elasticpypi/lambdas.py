@@ -28,8 +28,22 @@ def _services() -> "Services":
 @cache
 def _app() -> Any:
     from elasticpypi.app import create_app
+    from elasticpypi.aws.edge import Edge
+    from elasticpypi.front import Front
 
-    return create_app(_services())
+    services = _services()
+    app = create_app(services)
+    # A file that is not kept would cost a call more here, and seldom comes to the same process again.
+    return Front(Edge(app, _root_link), services.index, app.extensions["gatekeeper"], files=False)
+
+
+def _root_link(serial: int) -> str | None:
+    from elasticpypi.aws import rootlist
+    from elasticpypi.aws.s3 import S3Files
+
+    files = _services().files
+    assert isinstance(files, S3Files)
+    return rootlist.link(files, serial)
 
 
 @cache
@@ -82,10 +96,21 @@ def sync(event: dict[str, Any], context: object) -> None:
 
         outcomes += sessions.finish_all(_services(), filter(sessions.is_staged, staged))
     catalog.refresh(_services().index, _services().catalog, keys)
+    _refresh_root(keys)
     for outcome in outcomes:
         log.info("%s: %s %s", outcome.action, outcome.key, outcome.reason)
     if failed := [outcome for outcome in outcomes if outcome.action == "failed"]:
         raise RuntimeError(f"{len(failed)} of {len(outcomes)} keys failed, {failed[0].key!r} first: {failed[0].reason}")
+
+
+def _refresh_root(keys: list[str]) -> None:
+    from elasticpypi.aws import rootlist
+    from elasticpypi.aws.dynamodb import DynamoIndex
+
+    index = _services().index
+    assert isinstance(index, DynamoIndex)
+    if not all(key.startswith(rootlist.FOLDER) for key in keys):  # its own event must not lead to the next one
+        rootlist.refresh(index)
 
 
 def audit(event: dict[str, Any], context: Any) -> None:

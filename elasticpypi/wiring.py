@@ -52,7 +52,7 @@ def services(config: Config) -> Services:
             from elasticpypi.aws.s3 import S3Files
 
             files = S3Files(config.bucket, config.link_seconds, _link(config))
-            return Services(config, files, DynamoIndex(config.table), threads=CONNECTIONS)
+            return Services(config, files, DynamoIndex(config.table, files=files), threads=CONNECTIONS)
         except ModuleNotFoundError:
             raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
     from elasticpypi.local.directory import DirectoryFiles

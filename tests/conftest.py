@@ -9,12 +9,14 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from flask.testing import FlaskClient
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
+from elasticpypi import lambdas
 from elasticpypi.app import create_app
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.aws.s3 import S3Files
@@ -54,6 +56,37 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         make_table(TABLE)
         yield
+
+
+@pytest.fixture
+def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The functions on AWS, in processes that have just begun."""
+    settings = {"BUCKET": BUCKET, "TABLE": TABLE, "USERNAME": USER, "PASSWORD": PASSWORD, "STAGE": "dev"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    begin_anew()
+    yield lambdas
+    begin_anew()
+
+
+def begin_anew() -> None:
+    """From now on, the functions on AWS run in other processes."""
+    for cached in (lambdas._services, lambdas._app, lambdas._gatekeeper):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The operations of AWS, in order, since the list was cleared last."""
+    made: list[str] = []
+    real = BaseClient._make_api_call
+
+    def counted(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        made.append(operation)
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    return made
 
 
 def make_table(name: str, client: Any = None) -> None:

@@ -1,13 +1,12 @@
 """How many calls to AWS a request costs: every one is paid for, and waited for."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore.client import BaseClient
 
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.aws.s3 import S3Files
@@ -17,24 +16,12 @@ from elasticpypi.distribution import sha256_of
 from elasticpypi.sync import sync
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel
-from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client
+from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client, basic, begin_anew
+from tests.events import Answer, call
 
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
+LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
 LARGE = {"large.bin": os.urandom(5_000_000)}
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The operations, in order, since the list was cleared last."""
-    made: list[str] = []
-    real = BaseClient._make_api_call
-
-    def counted(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
-        made.append(operation)
-        return real(self, operation, arguments)
-
-    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
-    return made
 
 
 @pytest.fixture
@@ -53,9 +40,9 @@ def made(client: Client, calls: list[str], tmp_path: Path) -> Callable[..., list
     ):
         assert client.upload(wheel).status_code == 200
 
-    def request(method: str, path: str, status: int = 200, **headers: str) -> list[str]:
+    def request(method: str, path: str, status: int = 200, data: bytes = b"", **headers: str) -> list[str]:
         calls.clear()
-        answer = client.request(method, path, headers=headers)
+        answer = client.request(method, path, headers=headers, data=data)
         assert answer.status_code == status, answer.text
         return calls
 
@@ -67,6 +54,54 @@ def test_a_project_page(made: Callable[..., list[str]], client: Client) -> None:
     etag = client.get("/simple/demo/", headers=JSON).headers["ETag"]
     assert made("GET", "/simple/demo/", 304, **JSON, **{"If-None-Match": etag}) == ["GetItem"]
     assert made("GET", "/simple/none/", 404) == ["Query"]
+
+
+@pytest.mark.parametrize("path", ["/simple/", "/simple/demo/"])
+@pytest.mark.parametrize("base", ["", "/pypi"])
+def test_a_page_that_this_process_had_before(
+    made: Callable[..., list[str]], deployed: Any, calls: list[str], path: str, base: str
+) -> None:
+    """The bytes are at hand, and one read of one item says that they are still true."""
+
+    def asked(**headers: str) -> Answer:
+        calls.clear()
+        proxy = {"resource": "/{proxy+}", "pathParameters": {"proxy": path.strip("/")}}
+        return call(deployed, f"{base}{path}", {**JSON, **LOGIN, **headers}, **(proxy if base else {}))
+
+    first = asked()
+    assert (first.status, calls) == (200, ["Query"])
+    assert asked() == first
+    assert calls == ["GetItem"]
+    assert asked(**{"If-None-Match": first.headers["ETag"]}).status == 304
+    assert calls == ["GetItem"]
+    assert asked(**{"If-None-Match": '"other"'}) == first
+    assert calls == ["GetItem"]
+    begin_anew()
+    assert asked(**{"If-None-Match": first.headers["ETag"]}).status == 304
+    assert calls == ["GetItem"]
+
+
+def test_a_page_that_has_changed_since(made: Callable[..., list[str]], deployed: Any, calls: list[str]) -> None:
+    first = call(deployed, "/simple/demo/", {**JSON, **LOGIN})
+    assert made("PUT", "/packages/demo-1.0.tar.gz.yanked", data=b"broken")
+    calls.clear()
+    again = call(deployed, "/simple/demo/", {**JSON, **LOGIN})
+    assert calls == ["GetItem", "Query"]
+    assert (first.body.count(b"broken"), again.body.count(b"broken")) == (0, 1)
+
+
+def test_files_cost_no_call_more_on_the_way_through_the_gateway(
+    made: Callable[..., list[str]], deployed: Any, calls: list[str]
+) -> None:
+    for path, expected in (
+        ("/packages/demo-1.0-py3-none-any.whl.metadata", ["BatchGetItem"]),
+        ("/packages/demo-1.0-py3-none-any.whl", ["BatchGetItem", "GetObject"]),
+        ("/packages/demo-2.0-py3-none-any.whl", ["BatchGetItem"]),
+    ):
+        for _ in range(2):
+            calls.clear()
+            assert call(deployed, path, LOGIN).status in (200, 302)
+            assert calls == expected
 
 
 def test_pages_for_people(made: Callable[..., list[str]], client: Client) -> None:

@@ -44,7 +44,8 @@ class Worker:
 def worker(services: Services, tmp_path: Path) -> Worker:
     client = Client(services)
     for name, version in (("demo", "1.0"), ("demo", "1.1"), ("other", "1.0")):
-        assert client.upload(make_wheel(tmp_path, name, version)).status_code == 200
+        wheel = make_wheel(tmp_path, name, version, description="What it is for. " * 100)
+        assert client.upload(wheel).status_code == 200
     return Worker(services)
 
 
@@ -62,7 +63,8 @@ def variants(etag: str) -> Iterator[dict[str, str]]:
     yield {"Accept": "text/html"}
     yield {"Accept": f"{JSON}, */*;q=0.1", "Accept-Encoding": "gzip, deflate"}
     yield {"Accept-Encoding": "identity"}
-    for known in (etag, f"W/{etag}", '"other"', f'{etag}, "other"', "*", "not an etag"):
+    yield {"Accept-Encoding": "gzip", "Range": "bytes=5-20", "If-Range": f'{etag[:-1]}-gzip"'}
+    for known in (etag, f'{etag[:-1]}-gzip"', f"W/{etag}", '"other"', f'{etag}, "other"', "*", "not an etag"):
         yield {"If-None-Match": known}
         yield {"If-None-Match": known, "Accept": JSON, "Accept-Encoding": "gzip"}
     yield {"Range": "bytes=0-9"}

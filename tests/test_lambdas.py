@@ -14,47 +14,10 @@ import boto3
 import pytest
 import requests
 
-from elasticpypi import lambdas
 from elasticpypi.aws.dynamodb import DynamoIndex
 from tests.builders import make_wheel, upload_form
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic
-
-HOST = "abc123.execute-api.us-east-1.amazonaws.com"
-
-
-@pytest.fixture
-def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in {
-        "BUCKET": BUCKET,
-        "TABLE": TABLE,
-        "USERNAME": USER,
-        "PASSWORD": PASSWORD,
-        "STAGE": "dev",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for cached in (lambdas._services, lambdas._app, lambdas._gatekeeper):
-        cached.cache_clear()
-    yield lambdas
-    for cached in (lambdas._services, lambdas._app, lambdas._gatekeeper):
-        cached.cache_clear()
-
-
-def request(path: str, **headers: str) -> dict[str, Any]:
-    """A proxy event of a REST API with the stage ``dev``."""
-    return {
-        "httpMethod": "GET",
-        "path": path,
-        "headers": {"Host": HOST, "X-Forwarded-Proto": "https", **headers},
-        "multiValueHeaders": {name: [value] for name, value in {"Host": HOST, **headers}.items()},
-        "queryStringParameters": None,
-        "requestContext": {"stage": "dev", "path": f"/dev{path}"},
-        "body": None,
-        "isBase64Encoded": False,
-    }
-
-
-def event(*keys: str) -> dict[str, Any]:
-    return {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": key}}} for key in keys]}
+from tests.events import event, request
 
 
 def test_a_direct_put_is_served_after_its_event(deployed: Any, tmp_path: Path) -> None:

@@ -187,6 +187,20 @@ def test_pages_are_compressed_for_those_who_can(client: Client, wheel: Path) -> 
         assert "Content-Encoding" not in client.get("/simple/demo-b/", headers={"Accept-Encoding": "gzip;q=0"}).headers
 
 
+@pytest.mark.req("REQ-155")
+@pytest.mark.parametrize("path", ["/simple/", "/simple/demo-b/", "/pypi/demo-b/json"])
+def test_the_serial_is_a_header(client: Client, wheel: Path, tmp_path: Path, path: str) -> None:
+    first = client.get(path, headers=JSON)
+    serial = int(first.headers["X-PyPI-Last-Serial"])
+    if path.startswith("/simple/"):
+        assert serial == client.json(path)["meta"]["_last-serial"]  # type: ignore[index]
+    again = client.get(path, headers={**JSON, "If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.headers["X-PyPI-Last-Serial"]) == (304, str(serial))
+    client.upload(make_sdist(tmp_path, "demo-b", "2.0"))
+    client.upload(make_sdist(tmp_path, "another", "2.0"))
+    assert int(client.get(path).headers["X-PyPI-Last-Serial"]) > serial
+
+
 def test_a_proxy_may_weaken_the_validator(client: Client, wheel: Path) -> None:
     tag = client.get("/simple/").headers["ETag"]
     assert client.get("/simple/", headers={"If-None-Match": f"W/{tag}"}).status_code == 304
@@ -239,6 +253,49 @@ def test_core_metadata_beside_the_file(client: Client, wheel: Path) -> None:
     assert response.headers["Cache-Control"] == "private, max-age=31536000, immutable"
     page: Any = client.json("/simple/demo-b/")
     assert page["files"][0]["core-metadata"] == {"sha256": hashlib.sha256(core).hexdigest()}
+
+
+def test_metadata_are_compressed_for_those_who_can(client: Client, wheel: Path, tmp_path: Path) -> None:
+    long = make_wheel(tmp_path, "long", "1.0", description="What it is for.\n" * 100)
+    client.upload(long)
+    url, gz = f"/packages/{long.name}.metadata", {"Accept-Encoding": "gzip"}
+    plain, packed = client.get(url), client.get(url, headers=gz)
+    assert gzip.decompress(packed.data) == plain.data
+    assert len(packed.data) < len(plain.data) / 2
+    assert (packed.headers["Content-Encoding"], "Content-Encoding" in plain.headers) == ("gzip", False)
+    assert packed.headers["ETag"] == f'{plain.headers["ETag"][:-1]}-gzip"'
+    assert packed.headers["Content-Length"] == str(len(packed.data))
+    for each in (plain, packed, client.get(f"/packages/{wheel.name}.metadata")):
+        assert each.headers["Vary"] == "Accept-Encoding"
+        assert each.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    head = client.head(url, headers=gz)
+    assert (head.data, head.headers["Content-Length"]) == (b"", packed.headers["Content-Length"])
+    # A part is one of these bytes, and a condition is about them.
+    part = client.get(url, headers={**gz, "Range": "bytes=10-19", "If-Range": packed.headers["ETag"]})
+    assert (part.status_code, part.data) == (206, packed.data[10:20])
+    assert part.headers["Content-Encoding"] == "gzip"
+    assert client.get(url, headers={**gz, "Range": "bytes=10-", "If-Range": plain.headers["ETag"]}).status_code == 200
+    for tag, headers, status in (
+        (packed.headers["ETag"], gz, 304),
+        (plain.headers["ETag"], gz, 200),
+        (packed.headers["ETag"], {}, 200),
+    ):
+        again = client.get(url, headers={**headers, "If-None-Match": tag})
+        assert (again.status_code, again.headers["Vary"]) == (status, "Accept-Encoding")
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip;q=0", "br"])
+def test_metadata_are_not_compressed_for_others(client: Client, tmp_path: Path, encoding: str) -> None:
+    long = make_wheel(tmp_path, "long", "1.0", description="What it is for.\n" * 100)
+    client.upload(long)
+    response = client.get(f"/packages/{long.name}.metadata", headers={"Accept-Encoding": encoding})
+    assert "Content-Encoding" not in response.headers
+    assert b"What it is for." in response.data
+
+
+def test_short_metadata_are_left_as_they_are(client: Client, wheel: Path) -> None:
+    response = client.get(f"/packages/{wheel.name}.metadata", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in response.headers
 
 
 @pytest.mark.req("REQ-64")

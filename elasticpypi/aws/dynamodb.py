@@ -8,6 +8,7 @@
     project#<name>   metadata#<file name>[#<key>]  core metadata of the file, compressed
     #projects        <name>                        one item per project with a file
     #projects        #serial                       serial of the root list
+    #projects        #snapshot                     where a long root list is kept (``rootlist.py``)
 
 A page is one Query over all up to ``file#``, a 304 one GetItem, a file or its metadata one BatchGetItem.
 Every attribute name is aliased, since DynamoDB reserves many words; all reads are strongly consistent.
@@ -33,6 +34,8 @@ from elasticpypi.stores import Check, Look
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
+    from elasticpypi.aws.s3 import S3Files
+
 Item = Mapping[str, Any]
 ROOT = {"pk": {"S": "#projects"}, "sk": {"S": "#serial"}}
 # Writers of one project take turns; a hundred at once are through after about three seconds.
@@ -41,21 +44,20 @@ LONGEST_WAIT = 0.8
 
 
 class DynamoIndex:
-    """:class:`~elasticpypi.stores.Index` in a table; a change of a project is one transaction."""
+    """:class:`~elasticpypi.stores.Index` in a table; a change of a project is one transaction.
 
-    def __init__(self, table: str, client: "DynamoDBClient | None" = None) -> None:
+    With ``files``, a copy of a long root list is kept there.
+    """
+
+    def __init__(self, table: str, client: "DynamoDBClient | None" = None, files: "S3Files | None" = None) -> None:
         self._table = table
+        self._files = files
         self._db: DynamoDBClient = client or aws.client("dynamodb", Config(retries={"mode": "standard"}))
 
     def projects(self) -> tuple[int, list[NormalizedName]]:
-        serial = 0
-        names = []
-        for item in self.query("#pk = :pk", {":pk": {"S": "#projects"}}):
-            if item["sk"]["S"] == "#serial":
-                serial = int(item["serial"]["N"])
-            else:
-                names.append(NormalizedName(item["sk"]["S"]))
-        return serial, names
+        from elasticpypi.aws import rootlist
+
+        return rootlist.projects(self, self._files)
 
     def project(self, name: NormalizedName) -> Project | None:
         items = self._items(name)
@@ -77,10 +79,10 @@ class DynamoIndex:
         return None if item is None else _record(item)
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
-        return self._find(name, filename)[0]
+        return self._find(name, filename, "file")[0]
 
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
-        file, item = self._find(name, filename)
+        file, item = self._find(name, filename, "file", "metadata")
         if file is not None and file.key != filename:
             place = _sort("metadata", file.key)
             item = self._get(_key(name, place)).get(place)
@@ -103,10 +105,11 @@ class DynamoIndex:
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"The table cannot be read ({type(error).__name__}).") from error
 
-    def _find(self, name: NormalizedName, filename: str) -> tuple[File | None, Item | None]:
-        """What a file name means and, if its key has no prefix, the item of its metadata."""
-        sorts = (f"file#{name}.status", f"file#{filename}", f"metadata#{filename}")
-        status, item, metadata = map(self._get(*(_key(name, sort) for sort in sorts)).get, sorts)
+    def _find(self, name: NormalizedName, filename: str, *kinds: str) -> tuple[File | None, Item | None]:
+        """What a file name means and, if it is asked for and its key has no prefix, the item of its metadata."""
+        sorts = (f"file#{name}.status", *(f"{kind}#{filename}" for kind in kinds))
+        found = self._get(*(_key(name, sort) for sort in sorts))
+        status, item, metadata = map(found.get, (sorts[0], f"file#{filename}", f"metadata#{filename}"))
         if status and parse_status(status["text"]["S"])[0] == "quarantined":
             return None, None
         if item:

@@ -42,7 +42,7 @@ class S3Files:
     def __init__(self, bucket: str, link_seconds: int = 3600, link: Callable[[File], str] | None = None) -> None:
         self._bucket = bucket
         self._link_seconds = link_seconds
-        self._link = link or self._sign
+        self._link = link or (lambda file: self.sign(file.key))
         self._s3: S3Client = aws.client("s3", REGIONAL)
 
     def save(
@@ -107,9 +107,15 @@ class S3Files:
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"The bucket cannot be read ({type(error).__name__}).") from error
 
-    def _sign(self, file: File) -> str:
+    def put(self, key: str, body: bytes, **headers: str) -> str:
+        """Store what is ours to replace, with headers that S3 gives back; its revision."""
+        with translated(key):
+            answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, **headers)  # type: ignore[arg-type]
+        return answer["ETag"].strip('"')
+
+    def sign(self, key: str) -> str:
         """A link for GET, the same for one window: pip's cache looks files up by their final URL (REQ-70)."""
-        where = {"Bucket": self._bucket, "Key": file.key}
+        where = {"Bucket": self._bucket, "Key": key}
         plain = self._s3.generate_presigned_url("get_object", Params=where).partition("?")[0]
         request = AWSRequest("GET", plain, params={"response-cache-control": "private, max-age=31536000, immutable"})
         signer = _WindowedAuth(aws.credentials(), self._s3.meta.region_name, self._link_seconds)

@@ -1,5 +1,6 @@
 """``/packages/``: files and their core metadata, never at another address (REQ-31, REQ-48)."""
 
+import gzip
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from elasticpypi.views import Representation
 from elasticpypi.wiring import Services
 
 CHUNK = 256 * 1024
+WORTH_IT = 500  # bytes; less is hardly smaller when it is compressed
 CACHE = "private, max-age=31536000, immutable"  # REQ-67: one URL means the same bytes for ever
 
 
@@ -44,7 +46,15 @@ def blueprint(services: Services) -> Blueprint:
         file, body = found
         if hashlib.sha256(body).hexdigest() != file.metadata_sha256:  # read between two writes
             raise Unavailable(f"{named.filename} is being replaced: try again.")
-        return _answer(file, file.metadata_sha256, len(body), lambda: io.BytesIO(body))
+        etag = file.metadata_sha256
+        compressed = len(body) > WORTH_IT and request.accept_encodings.quality("gzip") > 0
+        if compressed:  # bytes of their own, which ranges and conditions are about
+            body, etag = gzip.compress(body, 6, mtime=0), f"{etag}-gzip"
+        response = _answer(file, etag, len(body), lambda: io.BytesIO(body))
+        response.headers["Vary"] = "Accept-Encoding"
+        if compressed:
+            response.headers["Content-Encoding"] = "gzip"
+        return response
 
     return views
 
@@ -53,12 +63,12 @@ def _missing(filename: str) -> NotFound:
     return NotFound(f"There is no file {filename[:200]!r} in this index.")
 
 
-def _answer(file: File, digest: str, size: int, content: Callable[[], BinaryIO]) -> Response:
+def _answer(file: File, etag: str, size: int, content: Callable[[], BinaryIO]) -> Response:
     """200, or 304, 206 and 416 as the conditions of the request ask; ``content`` is opened only if it is sent."""
     _settle_range(size)
     response = Representation(content_type="application/octet-stream")
     response.headers["Cache-Control"] = CACHE
-    response.set_etag(digest)
+    response.set_etag(etag)
     response.last_modified = datetime.fromisoformat(file.upload_time)
     response.make_conditional(request, accept_ranges=True, complete_length=size)
     if response.status_code == 200:
