@@ -1,12 +1,12 @@
 """Large indexes on AWS, written straight into the table, since uploads would take hours."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.dynamodb import _item
+from elasticpypi.aws.dynamodb import ROOT, _item
 from elasticpypi.model import File
 
 SERIAL = 1_800_000_000_000
@@ -31,21 +31,38 @@ def a_file(project: str, version: str, number: int = 0) -> File:
     )
 
 
-def fill(table: Any, *, projects: int = 0, files: int = 0, project: str = "demo") -> None:
-    """Put a root list of so many names, and one project with so many files, into a table (boto3's resource)."""
-    with table.batch_writer() as batch:
-        for item in (*_list(projects), *_project(project, files)):
-            batch.put_item(item)
+def fill(client: Any, table: str, *, names: Iterable[str] = (), files: int = 0, project: str = "demo") -> list[Any]:
+    """Put these names into the root list, and so many files into one project; the keys of all items."""
+    items = [{"pk": {"S": "#projects"}, "sk": {"S": name}} for name in names]
+    if files:
+        items += [_item(a_file(project, f"{number // 100}.{number % 100}.0", number)) for number in range(files)]
+        head = {"serial": {"N": str(SERIAL)}, "files": {"N": str(files)}}
+        items.append({"pk": {"S": f"project#{project}"}, "sk": {"S": "#project"}, **head})
+    keys = [{"pk": item["pk"], "sk": item["sk"]} for item in items]
+    _batches(client, table, [{"PutRequest": {"Item": item}} for item in items])
+    touch(client, table)
+    return keys
 
 
-def _list(count: int) -> Iterable[Mapping[str, Any]]:
-    for number in range(count):
-        yield {"pk": "#projects", "sk": f"project-{number:06}"}
-    yield {"pk": "#projects", "sk": "#serial", "serial": SERIAL}
+def empty(client: Any, table: str, keys: Iterable[Any]) -> None:
+    """Take items away again."""
+    _batches(client, table, [{"DeleteRequest": {"Key": key}} for key in keys])
+    touch(client, table)
 
 
-def _project(name: str, count: int) -> Iterable[Mapping[str, Any]]:
-    for number in range(count):
-        item = _item(a_file(name, f"{number // 100}.{number % 100}.0", number))
-        yield {field: int(value["N"]) if "N" in value else value["S"] for field, value in item.items()}
-    yield {"pk": f"project#{name}", "sk": "#project", "serial": SERIAL, "files": count}
+def touch(client: Any, table: str) -> None:
+    """The root list takes another serial, as with every change of it."""
+    client.update_item(
+        TableName=table,
+        Key=ROOT,
+        UpdateExpression="SET #serial = if_not_exists(#serial, :first) + :one",
+        ExpressionAttributeNames={"#serial": "serial"},
+        ExpressionAttributeValues={":first": {"N": str(SERIAL)}, ":one": {"N": "1"}},
+    )
+
+
+def _batches(client: Any, table: str, requests: list[Any]) -> None:
+    for begin in range(0, len(requests), 25):
+        left = {table: requests[begin : begin + 25]}
+        while left:
+            left = client.batch_write_item(RequestItems=left).get("UnprocessedItems")

@@ -26,7 +26,7 @@ Get = Callable[..., Answer]
 def get(deployed: Any, monkeypatch: pytest.MonkeyPatch) -> Get:
     """GET of an index with a root list that is long, and a project with some files."""
     monkeypatch.setattr(rootlist, "LONG", 8)
-    fill(boto3.resource("dynamodb").Table(TABLE), projects=20, files=20)
+    fill(boto3.client("dynamodb"), TABLE, names=[f"project-{number}" for number in range(20)], files=20)
 
     def get(path: str, accept: str = JSON, **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
