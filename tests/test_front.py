@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from elasticpypi import front
 from elasticpypi.app import create_app
 from elasticpypi.front import Front
+from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.wiring import Services
 from tests.builders import make_wheel
 from tests.conftest import PASSWORD, USER, Client, basic
@@ -34,6 +35,8 @@ class Worker:
             return app(environ, start_response)
 
         self.front = Front(counted, services.index, app.extensions["gatekeeper"])
+        if isinstance(services.index, SQLiteIndex):
+            self.front.mark = services.index.changes().mark
         self._client = WerkzeugClient(self.front)
 
     def open(self, path: str, method: str = "GET", **headers: str) -> TestResponse:

@@ -81,25 +81,40 @@ def test_a_page_is_two_reads_and_a_304_is_one(client: Client, statements: Callab
     assert statements(lambda: client.get("/simple/none/")) == ["BEGIN", "SELECT projects", "COMMIT"]
 
 
-def test_a_page_that_is_valid_is_one_read_and_is_not_built(
-    client: Client, statements: Callable[..., list[str]], built: list[str]
+def test_a_page_that_is_valid_is_not_built_and_hardly_asked_for(
+    client: Client, statements: Callable[..., list[str]], built: list[str], tmp_path: Path
 ) -> None:
     worker = Worker(client.services)
     for path, name in (("/simple/demo/", "demo"), ("/simple/", "")):
-        first = worker.open(path)
-        assert built == [name]
-        assert statements(lambda path=path: worker.open(path)) == ["SELECT projects"]
-        unchanged = {"If-None-Match": first.headers["ETag"]}
-        assert statements(lambda path=path, more=unchanged: worker.open(path, **more)) == ["SELECT projects"]
-        assert built == [name]
         built.clear()
+        etag = worker.open(path).headers["ETag"]
+
+        def again(path: str = path) -> list[str]:
+            return statements(lambda: worker.open(path))
+
+        def unchanged(path: str = path, etag: str = etag) -> list[str]:
+            return statements(lambda: worker.open(path, **{"If-None-Match": etag}))
+
+        assert again() == ["SELECT projects"]  # is it still so?
+        assert again() == unchanged() == []  # nobody has written since
+        client.upload(make_wheel(tmp_path, f"other{name}", "1.0"))
+        client.upload(make_wheel(tmp_path, f"other{name}", "1.1"))
+        assert built == [name]
+        if name:
+            assert unchanged() == ["SELECT projects"]
+            assert again() == []
+            assert built == [name]
 
 
 def test_files_and_metadata_are_asked_for_once(client: Client, statements: Callable[..., list[str]]) -> None:
     worker = Worker(client.services)
-    for path in ("/packages/demo-1.0-py3-none-any.whl", "/packages/demo-1.0-py3-none-any.whl.metadata"):
-        assert worker.open(path).status_code == 200
-        assert statements(lambda path=path: worker.open(path)) == ["SELECT projects"]
+    file = ["SELECT projects", "BEGIN", "SELECT records", "SELECT records", "COMMIT"]
+    for path, first in (
+        ("/packages/demo-1.0-py3-none-any.whl", file),
+        ("/packages/demo-1.0-py3-none-any.whl.metadata", [*file, "BEGIN", "SELECT metadata", "COMMIT"]),
+    ):
+        for expected in (first, ["SELECT projects"], [], []):
+            assert statements(lambda path=path: worker.open(path)) == expected
 
 
 def test_an_upload_makes_the_pages_of_its_project_anew_and_no_others(
