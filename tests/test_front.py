@@ -187,8 +187,11 @@ def reads(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(("path", "read"), [("/simple/", "projects"), ("/simple/demo/", "project")])
-def test_a_page_costs_one_read_each_time(worker: Worker, reads: list[str], path: str, read: str) -> None:
-    for expected in ([read], ["serial"], ["serial"]):
+def test_a_page_costs_at_most_one_read_each_time(
+    worker: Worker, services: Services, reads: list[str], path: str, read: str
+) -> None:
+    then = [] if isinstance(services.index, SQLiteIndex) else ["serial"]  # its memory says that nobody has written
+    for expected in ([read], ["serial"], then, then):
         reads.clear()
         assert worker.open(path).status_code == 200
         assert reads == expected
