@@ -50,28 +50,32 @@ def names(count: int) -> list[NormalizedName]:
 
 def items(name: NormalizedName, files: int) -> Iterator[Any]:
     """The items of a project, as the index writes them."""
-    head = {"pk": {"S": f"project#{name}"}, "sk": {"S": "#project"}}
-    yield {**head, "serial": {"N": str(first_serial())}, "files": {"N": str(files)}}
     yield {"pk": {"S": "#projects"}, "sk": {"S": name}}
     for number in range(files):
         version = f"1.{number // 2}"
         spelled = name.replace("-", "_")
         key = f"{spelled}-{version}.tar.gz" if number % 2 else f"{spelled}-{version}-py3-none-any.whl"
         digest = hashlib.sha256(key.encode()).hexdigest()
-        yield _item(
-            File(
-                key=key,
-                project=name,
-                version=version,
-                size=100_000 + number,
-                sha256=digest,
-                upload_time="2026-01-31T12:00:00.000000Z",
-                revision=digest[:32],
-                requires_python=">=3.9",
-                metadata_sha256=digest[::-1],
-                uploader="elasticpypi",
-            )
+        file = File(
+            key=key,
+            project=name,
+            version=version,
+            size=100_000 + number,
+            sha256=digest,
+            upload_time="2026-01-31T12:00:00.000000Z",
+            revision=digest[:32],
+            requires_python=">=3.9",
+            metadata_sha256=digest[::-1],
+            uploader="elasticpypi",
         )
+        yield _item(file)
+    head = {
+        "pk": {"S": f"project#{name}"},
+        "sk": {"S": "#project"},
+        "last": {"S": key},
+        "revision": {"S": file.revision},
+    }
+    yield {**head, "serial": {"N": str(first_serial())}, "files": {"N": str(files)}}
 
 
 def load(projects: Iterable[tuple[NormalizedName, int]], endpoint: str) -> int:

@@ -1,6 +1,7 @@
 """Fixtures that all tests share: both families of stores, and the application on either."""
 
 import base64
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from botocore.client import BaseClient
 from flask.testing import FlaskClient
 from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
 from moto.server import ThreadedMotoServer
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
@@ -52,10 +54,22 @@ def _set_up_aws(monkeypatch: pytest.MonkeyPatch, **endpoints: str) -> None:
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty bucket and an empty table, in process."""
     _set_up_aws(monkeypatch)
+    _one_at_a_time(monkeypatch)
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         make_table(TABLE)
         yield
+
+
+def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moto undoes a transaction by putting all tables back, with what other threads wrote meanwhile."""
+    lock, real = threading.Lock(), DynamoHandler.call_action
+
+    def alone(self: DynamoHandler) -> Any:
+        with lock:
+            return real(self)
+
+    monkeypatch.setattr(DynamoHandler, "call_action", alone)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What only DynamoDB has: transactions that meet, throttling, pages."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -11,7 +12,7 @@ from packaging.utils import NormalizedName
 from elasticpypi.aws import dynamodb
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.errors import Unavailable
-from elasticpypi.model import File
+from elasticpypi.model import Decision, File
 from tests.conftest import TABLE
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -125,3 +126,72 @@ def test_a_table_that_is_not_there() -> None:
     for call in (index.check, index.projects, lambda: index.serial(DEMO), lambda: index.put(a_file(0))):
         with pytest.raises(Unavailable):
             call()
+
+
+def halfway(monkeypatch: pytest.MonkeyPatch, index: DynamoIndex, change: Callable[[], object], seen: str) -> None:
+    """The next Query comes in the middle of ``change``: of all that it writes, only ``seen`` is there."""
+    real: Any = index._db.query
+    before: list[Any] = []
+
+    def query(**options: Any) -> Any:
+        if not before:
+            before.append(real(**options)["Items"])
+            change()
+            answer = real(**options)
+            new = [item for item in answer["Items"] if item["sk"]["S"] == seen]
+            old = [item for item in before[0] if item["sk"]["S"] != seen]
+            return {**answer, "Items": sorted(new + old, key=lambda item: item["sk"]["S"])}
+        return real(**options)
+
+    monkeypatch.setattr(index._db, "query", query)
+
+
+CHANGES: dict[str, Callable[[DynamoIndex], object]] = {
+    "another file": lambda other: other.put(a_file(1)),
+    "a file replaced": lambda other: other.put(replace(a_file(0), revision="r2", sha256="cd" * 32)),
+    "a file removed": lambda other: other.remove(DEMO, "demo-0.tar.gz"),
+    "a decision": lambda other: other.put(Decision("demo-0.tar.gz.yanked", DEMO, "yanked", "bad", "r1")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("seen", ["#project", "the item"])
+def test_a_page_never_misses_a_part_of_a_change(change: str, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, other = DynamoIndex(TABLE), DynamoIndex(TABLE)
+    other.put(a_file(0))
+    places = {"another file": "file#demo-1.tar.gz", "a decision": "file#demo-0.tar.gz.yanked"}
+    place = seen if seen == "#project" else places.get(change, "file#demo-0.tar.gz")
+    halfway(monkeypatch, index, lambda: CHANGES[change](other), place)
+    project, truth = index.project(DEMO), other.project(DEMO)
+    assert project is not None
+    assert truth is not None
+    # A page that is ahead of its serial is made anew when the serial is seen; one that is behind would stay.
+    assert project == truth or project.serial < truth.serial
+
+
+def test_a_project_that_is_just_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    index, other = DynamoIndex(TABLE), DynamoIndex(TABLE)
+    halfway(monkeypatch, index, lambda: other.put(a_file(0)), "file#demo-0.tar.gz")
+    assert index.project(DEMO) == other.project(DEMO)
+
+
+@pytest.mark.parametrize("seen", ["#serial", "new"])
+def test_the_root_list_never_misses_a_part_of_a_change(seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, other = DynamoIndex(TABLE), DynamoIndex(TABLE)
+    other.put(a_file(0))
+    new = replace(a_file(1), project=NormalizedName("new"), key="new-1.tar.gz")
+    for change in (lambda: other.put(new), lambda: other.remove(new.project, new.key)):
+        with monkeypatch.context() as patches:
+            halfway(patches, index, change, seen)
+            serial, names = index.projects()
+        assert (serial, names) == other.projects() or serial < other.projects()[0]
+
+
+def test_what_was_written_by_hand_is_read_all_the_same() -> None:
+    index = DynamoIndex(TABLE)
+    for number in range(2):
+        index.put(a_file(number))
+    boto3.client("dynamodb").delete_item(TableName=TABLE, Key=dynamodb._key(DEMO, "file#demo-1.tar.gz"))
+    project = index.project(DEMO)
+    assert project is not None
+    assert project.files == (a_file(0),)

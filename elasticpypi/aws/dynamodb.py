@@ -3,24 +3,28 @@
 ::
 
     pk               sk                            holds
-    project#<name>   #project                      serial, files (how many)
+    project#<name>   #project                      serial, files (how many); last (a key), its revision
     project#<name>   file#<file name>[#<key>]      the record of a key; it follows where it has a prefix
     project#<name>   metadata#<file name>[#<key>]  core metadata of the file, compressed
     #projects        <name>                        one item per project with a file
-    #projects        #serial                       serial of the root list
+    #projects        #serial                       serial of the root list; last (a name), listed (whether it is)
     #projects        #snapshot                     where a long root list is kept (``rootlist.py``)
 
 A page is one Query over all up to ``file#``, a 304 one GetItem, a file or its metadata one BatchGetItem.
-Every attribute name is aliased, since DynamoDB reserves many words; all reads are strongly consistent.
+Every attribute name is aliased, since DynamoDB reserves many words; all reads are strongly consistent. But a
+Query takes each item as it finds it, and may meet a transaction half way ("read-committed isolation"). So what
+has a serial says what was written last, and a reader that does not find it looks again: else a page that lacks
+it would pass for the page of that serial.
 """
 
+import logging
 import random
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -37,10 +41,14 @@ if TYPE_CHECKING:
     from elasticpypi.aws.s3 import S3Files
 
 Item = Mapping[str, Any]
+T = TypeVar("T")
 ROOT = {"pk": {"S": "#projects"}, "sk": {"S": "#serial"}}
 # Writers of one project take turns; a hundred at once are through after about three seconds.
 ATTEMPTS = 40
 LONGEST_WAIT = 0.8
+LOOKS = 5  # a transaction is through within milliseconds; what is still not whole was changed by hand
+
+log = logging.getLogger(__name__)
 
 
 class DynamoIndex:
@@ -60,9 +68,8 @@ class DynamoIndex:
         return rootlist.projects(self, self._files)
 
     def project(self, name: NormalizedName) -> Project | None:
-        items = self._items(name)
-        head = next(items, None)  # "#project" is the smallest sort key
-        return None if head is None else _project(name, head, items)
+        head, records = self._read(name)
+        return None if head is None else assemble(name, int(head["serial"]["N"]), records)
 
     def serial(self, name: NormalizedName | None) -> int | None:
         key = ROOT if name is None else _key(name, "#project")
@@ -120,10 +127,20 @@ class DynamoIndex:
         files = (record for record in map(_record, items) if isinstance(record, File))
         return min(files, key=lambda file: precedence(file.key), default=None), metadata
 
-    def _items(self, name: NormalizedName) -> Iterator[Item]:
-        """The head of a project and all its records."""
+    def _read(self, name: NormalizedName) -> tuple[Item | None, list[Record]]:
+        """The head of a project, None if there is none, and all its records."""
         values = {":pk": {"S": f"project#{name}"}, ":first": {"S": "#"}, ":last": {"S": "g"}}
-        return self.query("#pk = :pk AND #sk BETWEEN :first AND :last", values)
+
+        def look() -> tuple[bool, tuple[Item | None, list[Record]]]:
+            head, records = None, []
+            for item in self.query("#pk = :pk AND #sk BETWEEN :first AND :last", values):
+                if item["sk"]["S"] == "#project":
+                    head = item
+                else:
+                    records.append(_record(item))
+            return _is_whole(head, records), (head, records)
+
+        return until_whole(f"The project {name!r}", look)
 
     def _change(
         self,
@@ -145,18 +162,17 @@ class DynamoIndex:
             known: Item | None
             if check:
                 # The head comes first; what is read after it is at least as new, and the write fails if it is newer.
-                items = list(self._items(name))
-                head, records = (items[0], items[1:]) if items else (None, [])
-                known = next((each for each in records if each["sk"] == place["sk"]), None)
+                head, records = self._read(name)
+                known = next((_item(record) for record in records if record.key == key), None)
                 if head:
-                    check(_project(name, head, records))
+                    check(assemble(name, int(head["serial"]["N"]), records))
             else:
                 head, known = self._snapshot(_key(name, "#project"), place)
             if known == item:
                 return False
             if look:
                 look()
-            actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, head, known, item)
+            actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, key, head, known, item)
             try:
                 with _translated():
                     self._db.transact_write_items(TransactItems=actions)
@@ -177,14 +193,17 @@ class DynamoIndex:
         return actions
 
     def _head_actions(
-        self, name: NormalizedName, head: Item | None, known: Item | None, item: Item | None
+        self, name: NormalizedName, key: str, head: Item | None, known: Item | None, item: Item | None
     ) -> list[Any]:
         """The next serial of the project and, if it came or went, its place in the root list."""
         where = {"TableName": self._table, "ExpressionAttributeNames": {"#serial": "serial"}}
         before = int(head["files"]["N"]) if head else 0
         after = before + _is_file(item) - _is_file(known)
         serial = int(head["serial"]["N"]) + 1 if head else first_serial()
-        new = {**_key(name, "#project"), "serial": {"N": str(serial)}, "files": {"N": str(after)}}
+        numbers = {"serial": {"N": str(serial)}, "files": {"N": str(after)}}
+        new = {**_key(name, "#project"), **numbers, "last": {"S": key}}
+        if item:
+            new["revision"] = item["revision"]
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(#serial)"}
         if head:
             condition = {
@@ -198,11 +217,18 @@ class DynamoIndex:
                 actions.append({"Put": {"TableName": self._table, "Item": listed}})
             else:
                 actions.append({"Delete": {"TableName": self._table, "Key": listed}})
-            values = {":now": {"N": str(first_serial())}, ":one": {"N": "1"}}
-            update = "SET #serial = if_not_exists(#serial, :now) + :one"
-            actions.append(
-                {"Update": {**where, "Key": ROOT, "UpdateExpression": update, "ExpressionAttributeValues": values}}
-            )
+            update = {
+                "Key": ROOT,
+                "UpdateExpression": "SET #serial = if_not_exists(#serial, :now) + :one, #last = :name, #listed = :yes",
+                "ExpressionAttributeNames": {f"#{each}": each for each in ("serial", "last", "listed")},
+                "ExpressionAttributeValues": {
+                    ":now": {"N": str(first_serial())},
+                    ":one": {"N": "1"},
+                    ":name": {"S": name},
+                    ":yes": {"BOOL": bool(after)},
+                },
+            }
+            actions.append({"Update": {"TableName": self._table, **update}})
         return actions
 
     def _snapshot(self, *keys: Item) -> list[Item | None]:
@@ -284,8 +310,25 @@ def _translated() -> Iterator[None]:
         raise Unavailable(f"The table cannot be reached ({type(error).__name__}).") from error
 
 
-def _project(name: NormalizedName, head: Item, items: Iterable[Item]) -> Project:
-    return assemble(name, int(head["serial"]["N"]), map(_record, items))
+def until_whole(what: str, look: Callable[[], tuple[bool, T]]) -> T:
+    """What ``look`` finds, as soon as it says that it is whole; it is taken as it is if it stays in pieces."""
+    for attempt in range(LOOKS):
+        whole, found = look()
+        if whole:
+            return found
+        time.sleep(0.02 * 2**attempt)
+    log.warning("%s lacks what was written last, as if the table was changed by hand: 'reindex' repairs it", what)
+    return found
+
+
+def _is_whole(head: Item | None, records: Collection[Record]) -> bool:
+    """Whether a project has what its head says was written last; heads of older versions say nothing."""
+    if head is None:
+        return not records
+    if "last" not in head:
+        return True
+    found = next((record.revision for record in records if record.key == head["last"]["S"]), None)
+    return found == (head["revision"]["S"] if "revision" in head else None)
 
 
 def _key(name: NormalizedName, sort: str) -> Item:

@@ -13,12 +13,14 @@ import gzip
 import json
 import logging
 import time
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.dynamodb import ROOT, Conflict, DynamoIndex, Item
+from elasticpypi.aws.dynamodb import ROOT, Conflict, DynamoIndex, Item, until_whole
 from elasticpypi.aws.s3 import S3Files
 from elasticpypi.errors import NotFound
 from elasticpypi.stores import Stat
@@ -33,21 +35,34 @@ log = logging.getLogger(__name__)
 
 def projects(index: DynamoIndex, files: S3Files | None) -> tuple[int, list[NormalizedName]]:
     """What :meth:`~elasticpypi.stores.Index.projects` gives; the snapshot is kept in ``files``, if there are any."""
+    return until_whole("The root list", partial(_look, index, files))
+
+
+def _look(index: DynamoIndex, files: S3Files | None) -> tuple[bool, tuple[int, list[NormalizedName]]]:
     begin = list(islice(index.query("#pk = :pk", {":pk": ROOT["pk"]}, Limit=LONG), LONG))
     heads = {item["sk"]["S"]: item for item in begin[:2] if item["sk"]["S"].startswith("#")}
     serial = int(heads["#serial"]["serial"]["N"]) if "#serial" in heads else 0
     names = [NormalizedName(item["sk"]["S"]) for item in begin[len(heads) :]]
     if len(begin) < LONG:
-        return serial, names
+        return _is_whole(heads, names), (serial, names)
     if files and (snapshot := heads.get("#snapshot")) and int(snapshot["serial"]["N"]) == serial:
         kept = _read(files, snapshot)
         if kept is not None:
-            return serial, kept
+            return True, (serial, kept)
     rest = index.query("#pk = :pk AND #sk > :sk", {":pk": ROOT["pk"], ":sk": begin[-1]["sk"]})
     names += [NormalizedName(item["sk"]["S"]) for item in rest]
-    if files:
+    whole = _is_whole(heads, names)
+    if files and whole:
         _keep(index, files, serial, names)
-    return serial, names
+    return whole, (serial, names)
+
+
+def _is_whole(heads: Mapping[str, Item], names: Collection[NormalizedName]) -> bool:
+    """Whether the list is as its last change left it; lists of older versions do not say."""
+    head = heads.get("#serial")
+    if head is None:
+        return not names
+    return "last" not in head or (head["last"]["S"] in names) == head["listed"]["BOOL"]
 
 
 def refresh(index: DynamoIndex) -> None:
