@@ -17,6 +17,7 @@ from bench.corpus import Corpus
 from bench.server import PASSWORD, Place, Server, links, run
 from bench.static import CONFIGURATION, write_site
 from bench.tools import debian
+from elasticpypi.first_user import HASH_OF_RANDOM
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +35,10 @@ ELASTICPYPI = Server(
         *["--port", str(place.port), "--data", str(place.folder)],
     ],
     fill=_elasticpypi_fill,
-    settings=lambda place: {"USERS": f"bench:{generate_password_hash(PASSWORD)}", "PYTHONPATH": str(ROOT)},
+    settings=lambda place: {
+        "USERS": f"bench:{generate_password_hash(PASSWORD, HASH_OF_RANDOM)}",
+        "PYTHONPATH": str(ROOT),
+    },
     upload="/legacy/",
     login=True,
     peer=False,

@@ -1,6 +1,8 @@
-"""The command line: run, rebuild, decide, set up."""
+"""The command line: run, rebuild, decide, set up.
 
-import getpass
+A command imports what it needs when it is called, so that `serve` does not wait for what the others need.
+"""
+
 import os
 import sys
 import time
@@ -11,8 +13,7 @@ from typing import get_args
 import click
 from packaging.utils import NormalizedName
 
-from elasticpypi import __version__, catalog, manage, sync
-from elasticpypi import audit as audits
+from elasticpypi import __version__
 from elasticpypi.config import SETTINGS, Config
 from elasticpypi.errors import ConfigurationError, Refusal
 from elasticpypi.filename import project_name
@@ -86,6 +87,8 @@ def upload(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @data_option
 def reindex(data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
+    from elasticpypi import audit, catalog, sync
+
     opened = _opened(data)
     files, index = opened.files, opened.index
     click.echo("Looking at what is there ...", err=True)
@@ -94,10 +97,10 @@ def reindex(data: Path | None) -> None:
     projects: set[NormalizedName] = set()
     total = sum(1 for _ in files.list())
     with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
-        for outcome in sync.sync_all(files, index, audits.every_key(files, index), force=True, threads=opened.threads):
+        for outcome in sync.sync_all(files, index, audit.every_key(files, index), force=True, threads=opened.threads):
             counts["left out" if outcome.action == "ignored" else outcome.action] += 1
             if outcome.reason:
-                _echo_beside_bar(audits.line(outcome))
+                _echo_beside_bar(audit.line(outcome))
             projects |= catalog.projects_of([outcome.key])
             bar.update(1)
     catalog.refresh_projects(index, opened.catalog, projects)
@@ -114,14 +117,16 @@ def _echo_beside_bar(line: str) -> None:
     click.echo(line)
 
 
-@main.command()
+@main.command("audit")
 @click.option("--repair", is_flag=True, help="Put right what differs.")
 @data_option
-def audit(repair: bool, data: Path | None) -> None:
+def compare(repair: bool, data: Path | None) -> None:
     """Compare the index with the packages in the folder or bucket. Exit status 1 if they differ."""
-    opened, report = _opened(data), audits.Report(repair=repair)
-    for outcome in audits.audit(opened, report):
-        click.echo(audits.line(outcome))
+    from elasticpypi import audit, catalog
+
+    opened, report = _opened(data), audit.Report(repair=repair)
+    for outcome in audit.audit(opened, report):
+        click.echo(audit.line(outcome))
         if repair:
             catalog.refresh(opened.index, opened.catalog, [outcome.key])
     click.echo(report)
@@ -137,6 +142,8 @@ def audit(repair: bool, data: Path | None) -> None:
 @data_option
 def yank(what: str, reason: str, data: Path | None) -> None:
     """Yank a file (demo-1.0.tar.gz) or a release (demo==1.0): only an exact pin installs it."""
+    from elasticpypi import manage
+
     opened = _opened(data)
     for name in manage.files_of(opened, what):
         manage.yank(opened, name, reason)
@@ -148,6 +155,8 @@ def yank(what: str, reason: str, data: Path | None) -> None:
 @data_option
 def unyank(what: str, data: Path | None) -> None:
     """Take back the yank of a file or a release."""
+    from elasticpypi import manage
+
     opened = _opened(data)
     for name in manage.files_of(opened, what):
         manage.unyank(opened, name)
@@ -160,6 +169,8 @@ def unyank(what: str, data: Path | None) -> None:
 @data_option
 def delete(what: str, yes: bool, data: Path | None) -> None:
     """Delete a file or a release for good. Its name cannot be used for other bytes."""
+    from elasticpypi import manage
+
     opened = _opened(data)
     names = manage.files_of(opened, what)
     if not yes:
@@ -176,6 +187,8 @@ def delete(what: str, yes: bool, data: Path | None) -> None:
 @data_option
 def status(project: str, status: str, reason: str, data: Path | None) -> None:
     """Set the status of a project. Archived: no uploads. Quarantined: no uploads, no downloads."""
+    from elasticpypi import manage
+
     opened = _opened(data)
     name = project_name(project)
     manage.set_status(opened, name, status, reason)
@@ -186,6 +199,8 @@ def status(project: str, status: str, reason: str, data: Path | None) -> None:
 @data_option
 def password(data: Path | None) -> None:
     """Set a new password for the user that the first start made."""
+    import getpass
+
     from elasticpypi import first_user
 
     config = _config(data=data)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ROOM = 16 * 1024 * 1024  # bytes of answers in each worker
 LARGEST_PAGE = ROOM // 2
 LARGEST_FILE = 256 * 1024
+ADDED = 2_000  # bytes that an answer takes beside its body, about
 # Whoever sends one of these may want something else than the whole answer.
 CONDITIONS = "HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"
 
@@ -38,8 +39,13 @@ class _Answer:
     serial: int
     etag: str
     headers: "Headers"
-    body: bytes
+    body: bytes | None  # None: all that was asked for is whether the client's is still the same
+    unchanged: "Headers"  # of a 304
     mark: bytes | None = None  # of the index when ``serial`` was the serial of ``project``
+
+    @property
+    def size(self) -> int:
+        return len(self.body or b"") + ADDED
 
 
 class Front:
@@ -76,7 +82,7 @@ class Front:
         try:
             self._check(get("HTTP_AUTHORIZATION", ""))
             answer = self._kept.get(asked)
-            if answer is None:
+            if answer is None or (answer.body is None and known.removeprefix("W/") != answer.etag):
                 return self._ask(environ, start_response, asked)
             mark = self.mark()
             if mark is None or mark != answer.mark:
@@ -86,10 +92,10 @@ class Front:
                 answer.mark = mark
         except Refusal:  # the application says it as it should be said
             return self._app(environ, start_response)
-        if known.removeprefix("W/") == answer.etag:
-            start_response("304 NOT MODIFIED", _unchanged(answer.headers))
+        if answer.body is None or known.removeprefix("W/") == answer.etag:
+            start_response("304 NOT MODIFIED", list(answer.unchanged))
             return []
-        start_response("200 OK", answer.headers)
+        start_response("200 OK", list(answer.headers))
         return [answer.body]
 
     def _ask(self, environ: "WSGIEnvironment", start_response: "StartResponse", asked: _Asked) -> Iterable[bytes]:
@@ -112,22 +118,27 @@ class Front:
         named = {name.lower(): value for name, value in headers}
         if not is_file and (told := named.get(LAST_SERIAL.lower())):
             serial = int(told)
-        limit = LARGEST_FILE if is_file else LARGEST_PAGE
-        if serial is None or status[:3] != "200" or "etag" not in named or int(named["content-length"]) > limit:
+        limit, whole = LARGEST_FILE if is_file else LARGEST_PAGE, status[:3] == "200"
+        if serial is None or "etag" not in named or not (whole or status[:3] == "304"):
+            return body
+        if whole and int(named["content-length"]) > limit:
             return body
         try:
             content = b"".join(body)
         finally:
             getattr(body, "close", lambda: None)()
         lasting = [(name, value) for name, value in headers if name.lower() != "date"]
-        self._keep(asked, _Answer(subject or None, serial, named["etag"], lasting, content))
+        unchanged = list(lasting)
+        remove_entity_headers(unchanged, allowed=("content-type",))  # of a body that is not there
+        kept = content if whole else None
+        self._keep(asked, _Answer(subject or None, serial, named["etag"], lasting, kept, unchanged))
         return [content]
 
     def _keep(self, asked: _Asked, answer: _Answer) -> None:
         with self._lock:
             self._remove(asked)  # another thread may have asked for the same
             self._kept[asked] = answer
-            self._size += len(answer.body)
+            self._size += answer.size
             while self._size > ROOM:
                 self._remove(next(iter(self._kept)))
 
@@ -137,14 +148,7 @@ class Front:
 
     def _remove(self, asked: _Asked) -> None:
         if old := self._kept.pop(asked, None):
-            self._size -= len(old.body)
-
-
-def _unchanged(headers: "Headers") -> "Headers":
-    """What a 304 says: all but the lengths and encodings of a body that is not there."""
-    short = list(headers)
-    remove_entity_headers(short, allowed=("content-type",))
-    return short
+            self._size -= old.size
 
 
 def _subject(path: str) -> NormalizedName | None:

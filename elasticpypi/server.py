@@ -13,20 +13,25 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from elasticpypi import __version__, audit, catalog, first_user, sync, wiring
+from elasticpypi import __version__, first_user, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError, Refusal, Unavailable
+
+if TYPE_CHECKING:
+    from elasticpypi.front import Front
 
 THREADS = 64  # per worker; one serves one request, and is held by a client that is slow
 MANY = 100
 RESTART = 1  # seconds
+NICENESS = 5  # of the process that follows the folder: answers come first
 PATIENCE = 30  # seconds that a stop waits for requests in flight
 
 log = logging.getLogger(__name__)
@@ -69,13 +74,18 @@ def serve(config: Config) -> None:
     help_text = first_user.login_help(config, url)
     click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/\n\n{help_text}", err=True)
     # A forked process shares what is imported here, and is there in a moment. No fork survives some libraries of macOS.
-    multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
+    forking = sys.platform == "linux"
+    multiprocessing.set_start_method("fork" if forking else "spawn", force=True)
     os.register_at_fork(after_in_child=_signals_of_a_child)
     stopped = threading.Event()
     if not config.on_aws:
         _follow_folder(config, services, stopped)
+    made = None
+    if forking and not config.on_aws:  # where connections may be open by now, which forks must not share
+        services = replace(services, config=Config.from_env(os.environ))  # with the user that was made just now
+        made = services, _application(services)
     try:
-        _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
+        _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid(), made), wrap_loader=False)
     finally:
         stopped.set()
 
@@ -122,11 +132,14 @@ def _follow_folder(config: Config, services: wiring.Services, stopped: threading
 
 def _follow(config: Config, parent: int, tell: Connection | None) -> None:
     """Bring the index up to date with the folder, ``tell`` "" or why not, and keep it so; in a process of its own."""
+    from elasticpypi import audit, catalog, sync
     from elasticpypi.local.directory import DirectoryFiles
     from elasticpypi.local.sqlite import SQLiteIndex
     from elasticpypi.local.watcher import watch
 
     _end_with(parent)
+    if tell is None:
+        os.nice(NICENESS)
     logging.config.dictConfig(LOGGING)
     services = wiring.services(config)
     files, index = services.files, services.index
@@ -177,21 +190,28 @@ def _granian(host: str, port: int, workers: int) -> Any:
     )
 
 
-def _load(parent: int) -> Any:
-    """The application, in a worker of the process ``parent``."""
-    from granian import _signals
-
-    from elasticpypi.access_log import logged
+def _application(services: wiring.Services) -> "Front":
     from elasticpypi.app import create_app
     from elasticpypi.front import Front
 
+    app = create_app(services)
+    return Front(app, services.index, app.extensions["gatekeeper"])
+
+
+def _load(parent: int, made: "tuple[wiring.Services, Front] | None" = None) -> Any:
+    """The application, in a worker of the process ``parent``, which has ``made`` it already if it was forked."""
+    from granian import _signals
+
+    from elasticpypi.access_log import logged
+
     _end_with(parent)
     _signals.set_sync_signals = _stop_once
-    config = Config.from_env(os.environ)
-    services = wiring.services(config)
-    app = create_app(services)
-    front = Front(app, services.index, app.extensions["gatekeeper"])
-    if not config.on_aws:
+    if made:
+        services, front = made
+    else:
+        services = wiring.services(Config.from_env(os.environ))
+        front = _application(services)
+    if not services.config.on_aws:
         from elasticpypi.local.sqlite import SQLiteIndex
 
         assert isinstance(services.index, SQLiteIndex)

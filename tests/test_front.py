@@ -96,6 +96,24 @@ def test_the_second_time_the_application_is_not_asked(worker: Worker, path: str)
     assert worker.asked == []
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_worker_that_was_never_asked_for_the_page_keeps_the_304(
+    worker: Worker, services: Services, path: str
+) -> None:
+    full = Worker(services).open(path)
+    known = {"If-None-Match": full.headers["ETag"]}
+    first = worker.open(path, **known)
+    assert first.status_code == 304
+    worker.asked.clear()
+    assert said(worker.open(path, **known)) == said(first)
+    assert worker.asked == []
+    for headers in ({}, {"If-None-Match": '"other"'}):
+        assert said(worker.open(path, **headers)) == said(full)
+    assert worker.asked == [path]
+    assert said(worker.open(path, **known)) == said(first)
+    assert worker.asked == [path]
+
+
 def test_what_one_worker_acknowledged_the_others_show(worker: Worker, services: Services, tmp_path: Path) -> None:
     other = Worker(services)
     for each in (worker, other):
@@ -149,10 +167,11 @@ def test_large_files_are_not_kept(worker: Worker, services: Services, tmp_path: 
 
 def test_the_room_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(worker.open("/simple/demo/", Accept="text/html;q=0.0001").data)
-    monkeypatch.setattr(front, "ROOM", 3 * size)
+    monkeypatch.setattr(front, "ROOM", 3 * (size + front.ADDED))
     for number in range(10):
         assert worker.open("/simple/demo/", Accept=f"text/html;x={number}").status_code == 200
-    assert worker.front._size == sum(len(answer.body) for answer in worker.front._kept.values()) <= 3 * size
+    assert worker.front._size == sum(answer.size for answer in worker.front._kept.values()) <= front.ROOM
+    assert len(worker.front._kept) == 3
     worker.asked.clear()
     worker.open("/simple/demo/", Accept="text/html;x=9")
     assert worker.asked == []
@@ -168,7 +187,7 @@ def test_the_same_page_from_two_threads_counts_once(worker: Worker) -> None:
     worker.front._app = twice
     worker.open("/simple/demo/")
     assert len(worker.asked) == 2
-    assert worker.front._size == sum(len(answer.body) for answer in worker.front._kept.values())
+    assert worker.front._size == sum(answer.size for answer in worker.front._kept.values())
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import pytest
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
+from elasticpypi.first_user import HASH_OF_RANDOM
 from tests.builders import make_wheel, upload_form
 
 STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
@@ -120,6 +121,7 @@ def test_the_first_start_makes_a_user_and_shows_it_once(data: Path, servers: lis
     stored = data / "user"
     assert stat.S_IMODE(stored.stat().st_mode) == 0o600
     assert password not in stored.read_text()
+    assert stored.read_text().startswith(f"elasticpypi:{HASH_OF_RANDOM}$")
     assert server.stop() == 0
 
     again = Server(data)
@@ -132,6 +134,7 @@ def test_the_first_start_makes_a_user_and_shows_it_once(data: Path, servers: lis
     environ = {"PATH": os.environ["PATH"]}
     done = subprocess.run(setting, input="n\u00e9w:pass\n", text=True, capture_output=True, check=True, env=environ)
     assert "n%C3%A9w%3Apass@" in done.stdout
+    assert stored.read_text().startswith("elasticpypi:scrypt:32768:8:1$")  # people choose what can be guessed
     assert again.stop() == 0
     third = Server(data)
     servers.append(third)
