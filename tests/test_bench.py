@@ -8,13 +8,14 @@ import pytest
 from packaging.utils import is_normalized_name
 from werkzeug.formparser import parse_form_data
 
-from bench import aws_scale, growth, plot, report
+from bench import aws_scale, growth, plot, report, results
 from bench.load import links, uploads
 from bench.results import medians
-from bench.rows import ROWS
+from bench.rows import PAGE, ROWS
 from bench.tables import markdown, number, times
 from elasticpypi.aws.dynamodb import DynamoIndex
 from tests.conftest import TABLE
+from tests.deploying import ROOT
 
 PEERS = {
     "date": "2026-01-02",
@@ -115,6 +116,19 @@ def test_the_plot_is_a_picture_with_a_dot_per_number() -> None:
     assert across == sorted(across)
     assert "8.0x <best> peer" in [text.text for text in picture.iter() if text.tag.endswith("text")]
     assert not any("uv" in (text.text or "") for text in picture.iter())  # less is better there
+
+
+def test_the_readme_quotes_what_was_measured() -> None:
+    values = results.load()["peers"]["values"]
+    rows = {row.key: row for row in ROWS}
+    pages = [row for row in ROWS if row.goals == PAGE]
+    peers = min(filter(None, (report.against_peers(values, row) for row in pages)))
+    static = [ratio for row in pages if (ratio := report.against_nginx(values, row))]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"at least {int(peers)} times as fast as from the best other index in Python" in readme
+    assert f"at {min(static):.1f} to {max(static):.1f} of nginx with static files" in readme
+    small, uploaded = (report.against_peers(values, rows[key]) or 0 for key in ("small-file", "upload"))
+    assert f"small files {int(small)} times, uploads {int(uploaded)} times as fast" in readme
 
 
 def test_keys_of_rows_are_unique() -> None:
