@@ -76,7 +76,7 @@ def serve(config: Config) -> None:
     # A forked process shares what is imported here, and is there in a moment. No fork survives some libraries of macOS.
     forking = sys.platform == "linux"
     multiprocessing.set_start_method("fork" if forking else "spawn", force=True)
-    os.register_at_fork(after_in_child=_signals_of_a_child)
+    _guard_forks()
     stopped = threading.Event()
     if not config.on_aws:
         _follow_folder(config, services, stopped)
@@ -217,6 +217,21 @@ def _load(parent: int, made: "tuple[wiring.Services, Front] | None" = None) -> A
         assert isinstance(services.index, SQLiteIndex)
         front.mark = services.index.changes().mark
     return logged(front)
+
+
+def _guard_forks() -> None:
+    """Have a stop end a process that is just being forked; Python forgets the one that comes before its first lines."""
+    stops = {signal.SIGTERM, signal.SIGINT}
+
+    def begin() -> None:
+        _signals_of_a_child()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, stops),
+        after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, stops),
+        after_in_child=begin,
+    )
 
 
 def _signals_of_a_child() -> None:

@@ -245,6 +245,24 @@ def test_an_index_that_was_whole_is_served_and_follows(data: Path, servers: list
     again.wait_for(lambda: "old/" not in again.open("/simple/", "alice:x").read().decode())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
+def test_a_stop_that_meets_a_fork_is_not_lost() -> None:
+    code = """
+import os, signal
+from elasticpypi import server
+signal.signal(signal.SIGTERM, lambda *_: None)  # as granian has it in the main process
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))  # before its first line
+server._guard_forks()
+pid = os.fork()
+if not pid:
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+os.kill(os.getpid(), signal.SIGTERM)  # which is still ours
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{-signal.SIGTERM}\n", "")
+
+
 def test_a_folder_that_cannot_be_read_stops_the_first_start(data: Path) -> None:
     data.mkdir()
     (data / "packages").write_text("no folder")
