@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROOM = 16 * 1024 * 1024  # bytes of answers in each worker
 LARGEST_PAGE = ROOM // 2
 LARGEST_FILE = 256 * 1024
-ADDED = 2_000  # bytes that an answer takes beside its body, about
+ADDED = 2_000  # bytes that an answer takes beside its body and what it is kept under, about
 # Whoever sends one of these may want something else than the whole answer.
 CONDITIONS = "HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"
 
@@ -41,11 +41,8 @@ class _Answer:
     headers: "Headers"
     body: bytes | None  # None: all that was asked for is whether the client's is still the same
     unchanged: "Headers"  # of a 304
+    size: int  # bytes in memory
     mark: bytes | None = None  # of the index when ``serial`` was the serial of ``project``
-
-    @property
-    def size(self) -> int:
-        return len(self.body or b"") + ADDED
 
 
 class Front:
@@ -131,7 +128,8 @@ class Front:
         unchanged = list(lasting)
         remove_entity_headers(unchanged, allowed=("content-type",))  # of a body that is not there
         kept = content if whole else None
-        self._keep(asked, _Answer(subject or None, serial, named["etag"], lasting, kept, unchanged))
+        size = len(content) + sum(len(part or "") for part in asked) + ADDED
+        self._keep(asked, _Answer(subject or None, serial, named["etag"], lasting, kept, unchanged, size))
         return [content]
 
     def _keep(self, asked: _Asked, answer: _Answer) -> None:

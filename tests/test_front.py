@@ -167,7 +167,7 @@ def test_large_files_are_not_kept(worker: Worker, services: Services, tmp_path: 
 
 def test_the_room_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(worker.open("/simple/demo/", Accept="text/html;q=0.0001").data)
-    monkeypatch.setattr(front, "ROOM", 3 * (size + front.ADDED))
+    monkeypatch.setattr(front, "ROOM", 3 * (size + front.ADDED + 50))  # 50 for address and Accept
     for number in range(10):
         assert worker.open("/simple/demo/", Accept=f"text/html;x={number}").status_code == 200
     assert worker.front._size == sum(answer.size for answer in worker.front._kept.values()) <= front.ROOM
@@ -175,6 +175,8 @@ def test_the_room_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
     worker.asked.clear()
     worker.open("/simple/demo/", Accept="text/html;x=9")
     assert worker.asked == []
+    worker.open("/simple/demo/", Accept=f"text/html;x={'9' * (2 * size + 3000)}")
+    assert len(worker.front._kept) == 1  # a long header takes the room of others
 
 
 def test_the_same_page_from_two_threads_counts_once(worker: Worker) -> None:
