@@ -192,6 +192,8 @@ def test_what_was_written_by_hand_is_read_all_the_same() -> None:
     for number in range(2):
         index.put(a_file(number))
     boto3.client("dynamodb").delete_item(TableName=TABLE, Key=dynamodb._key(DEMO, "file#demo-1.tar.gz"))
-    project = index.project(DEMO)
+    client = Before("query")
+    project = DynamoIndex(TABLE, client).project(DEMO)  # type: ignore[arg-type]
     assert project is not None
     assert project.files == (a_file(0),)
+    assert client.calls == dynamodb.LOOKS

@@ -313,10 +313,11 @@ def _translated() -> Iterator[None]:
 def until_whole(what: str, look: Callable[[], tuple[bool, T]]) -> T:
     """What ``look`` finds, as soon as it says that it is whole; it is taken as it is if it stays in pieces."""
     for attempt in range(LOOKS):
+        if attempt:
+            time.sleep(0.01 * 2**attempt)
         whole, found = look()
         if whole:
             return found
-        time.sleep(0.02 * 2**attempt)
     log.warning("%s lacks what was written last, as if the table was changed by hand: 'reindex' repairs it", what)
     return found
 
