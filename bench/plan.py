@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from bench import cost
 from bench.tables import markdown
 
-PROJECTS, FILES, RATE = 500_000, 10_000_000, 10_000
-UPLOADS, NEW_PROJECTS = 2.0, 0.01  # a second
+PROJECTS, RATE, UPLOADS = 500_000, 10_000, 2.0  # both rates a second
 HOTTEST = 0.02  # share of all requests that are about one project
 
 
@@ -33,7 +32,7 @@ KINDS = (
     Kind("small file", 0.10, 2, cost.DOWNLOAD_CPU, cost.DYNAMODB_MS + cost.S3_MS),
     Kind("link to a large file", 0.05, 2, cost.LINK_CPU, cost.DYNAMODB_MS),
 )
-UPLOAD_READ, UPLOAD_WRITTEN = 25, 14  # units, of the 100th file of a project
+UPLOAD_READ, UPLOAD_WRITTEN = 25, 14  # units, of the 101st file of a project and of the event that follows
 GZIPPED = {"JSON": 5.1, "HTML": 7.9}  # bytes per project in the root list, of 886,324 names on PyPI
 
 # Limits of AWS. What says "default" is raised by a request to AWS.

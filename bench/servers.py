@@ -107,19 +107,23 @@ SIMPLE_REPOSITORY = Server(
 )
 
 
-# devpi: its own command, filled by an import, since 11,000 uploads take half an hour.
+# devpi: its own command, filled by an import, since 11,000 uploads take half an hour. It names an index after a user.
+_DEVPI_USER = "root"
+_DEVPI_INDEX = f"{_DEVPI_USER}/dev"
+
+
 def _devpi_fill(corpus: Corpus, place: Place) -> None:
     dump = place.folder / "dump"
-    links(corpus, lambda project, wheel: dump / "root" / "dev" / project / wheel.name)
+    links(corpus, lambda project, wheel: dump / _DEVPI_INDEX / project / wheel.name)
     files, projects = [], dict[str, dict[str, dict[str, str]]]()
     for project, wheel in corpus.wheels():
-        version, path = wheel.name.split("-")[1], f"root/dev/{project}/{wheel.name}"
+        version, path = wheel.name.split("-")[1], f"{_DEVPI_INDEX}/{project}/{wheel.name}"
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         entry = {"hash_spec": f"sha256={digest}", "last_modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
         kind = {"type": "releasefile", "projectname": project, "version": version}
         files.append({"relpath": path, "entrymapping": entry, "log": [], **kind})
         projects.setdefault(project, {})[version] = {"name": project, "version": version}
-    stage = {"type": "stage", "volatile": True, "bases": [], "acl_upload": ["root"]}
+    stage = {"type": "stage", "volatile": True, "bases": [], "acl_upload": [_DEVPI_USER]}
     (dump / "dataindex.json").write_text(
         json.dumps(
             {
@@ -127,8 +131,8 @@ def _devpi_fill(corpus: Corpus, place: Place) -> None:
                 "pythonversion": list(sys.version_info[:2]),
                 "devpi_server": "6.20.0",
                 "uuid": "0" * 32,
-                "users": {"root": {"username": "root"}},
-                "indexes": {"root/dev": {"files": files, "indexconfig": stage, "projects": projects}},
+                "users": {_DEVPI_USER: {"username": _DEVPI_USER}},
+                "indexes": {_DEVPI_INDEX: {"files": files, "indexconfig": stage, "projects": projects}},
             }
         )
     )
@@ -146,9 +150,9 @@ DEVPI = Server(
         *[f"{place.programs}/devpi-server", "--serverdir", f"{place.folder}/data"],
         *["--host", "127.0.0.1", "--port", str(place.port)],
     ],
-    simple="/root/dev/+simple/",
-    upload="/root/dev/",
-    user="root",
+    simple=f"/{_DEVPI_INDEX}/+simple/",
+    upload=f"/{_DEVPI_INDEX}/",
+    user=_DEVPI_USER,
 )
 
 

@@ -29,7 +29,7 @@ from tests.conftest import make_table
 from tests.servers import dynamodb_local
 
 TABLE = "units"
-PAGES = 10, 100, 1_000, 10_000
+PAGES = 10, 30, 100, 1_000, 10_000
 READ, WRITE = 0.125, 0.625  # dollars per million units on demand, us-east-1
 
 
@@ -140,6 +140,7 @@ def pages(meter: Meter, client: Any, index: DynamoIndex) -> list[list[str]]:
     for title, project in (
         ("upload, the first file of a project", NormalizedName("new")),
         ("upload, its second file", NormalizedName("new")),
+        ("upload, the 101st file", projects[100]),
         ("upload, the 1,001st file", projects[1_000]),
     ):
         file = a_file(project, f"9.{len(rows)}", metadata)

@@ -198,7 +198,7 @@ def _application(services: wiring.Services) -> "Front":
     return Front(app, services.index, app.extensions["gatekeeper"])
 
 
-def _load(parent: int, made: "tuple[wiring.Services, Front] | None" = None) -> Any:
+def _load(parent: int, made: "tuple[wiring.Services, Front] | None") -> Any:
     """The application, in a worker of the process ``parent``, which has ``made`` it already if it was forked."""
     from granian import _signals
 
