@@ -41,9 +41,10 @@ def statements(client: Client) -> Callable[[Callable[[], Any]], list[str]]:
         index = client.services.index
         assert isinstance(index, SQLiteIndex)
         run: list[str] = []
-        index._connection().set_trace_callback(run.append)
+        with index._connection() as connection:  # and the next one to be used again
+            connection.set_trace_callback(run.append)
         call()
-        index._connection().set_trace_callback(None)
+        connection.set_trace_callback(None)
         return [_short(each) for each in run if not each.startswith("--")]  # what FTS5 does within
 
     return of

@@ -3,8 +3,10 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
@@ -75,9 +77,49 @@ def test_processes_see_each_others_writes(tmp_path: Path) -> None:
 
 def test_a_locked_index_is_no_damaged_one(tmp_path: Path) -> None:
     index = SQLiteIndex(tmp_path / "index.db")
-    index._connection().execute("PRAGMA busy_timeout = 1")
+    with index._connection() as connection:  # the next one to be used again
+        connection.execute("PRAGMA busy_timeout = 1")
     with closing(sqlite3.connect(tmp_path / "index.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Unavailable, match=r"The index 'index\.db' cannot be used now: database is locked\."):
             index.remove(DEMO, "demo-1.0.tar.gz")
+    assert index.remove(DEMO, "demo-1.0.tar.gz") is False
+
+
+def test_threads_pass_a_connection_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The 64 of a worker had one each, and the first page of each was slow."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def counted(*where: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*where, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", counted)
+    index = SQLiteIndex(tmp_path / "index.db")
+
+    def turn(others: int) -> None:
+        assert index.projects()[1] == []
+        if others:
+            thread = threading.Thread(target=turn, args=(others - 1,))
+            thread.start()
+            thread.join()
+
+    turn(10)
+    assert len(opened) == 1
+    index.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+
+
+def test_two_at_once_have_two(tmp_path: Path) -> None:
+    index = SQLiteIndex(tmp_path / "index.db")
+    with index.reading() as one, index.reading() as other:
+        assert one is not other
+
+
+def test_a_transaction_that_could_not_be_rolled_back_harms_nobody_else(tmp_path: Path) -> None:
+    index = SQLiteIndex(tmp_path / "index.db")
+    with index._connection() as connection:
+        connection.execute("BEGIN IMMEDIATE")
     assert index.remove(DEMO, "demo-1.0.tar.gz") is False

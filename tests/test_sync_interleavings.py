@@ -9,7 +9,6 @@ import copy
 import os
 import shutil
 import tempfile
-import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +89,8 @@ class OneMachine:
         self._idle: list[SQLiteIndex] = []
         self._lent: dict[int, SQLiteIndex] = {}
         self.raw = Services(Config(users={}), self._files, self._index)
-        self._index._connection().execute("PRAGMA synchronous = OFF")
+        with self._index._connection() as connection:
+            connection.execute("PRAGMA synchronous = OFF")
 
     def empty(self) -> None:
         for path in self._files.root.iterdir():
@@ -122,10 +122,11 @@ class OneMachine:
 
     def _another(self) -> SQLiteIndex:
         index = copy.copy(self._index)
-        index._threads = threading.local()
-        # A lock that somebody waits for would be a mistake of the stage.
-        index._connection().execute("PRAGMA busy_timeout = 0")
-        index._connection().execute("PRAGMA synchronous = OFF")
+        index._idle = []
+        with index._connection() as connection:
+            # A lock that somebody waits for would be a mistake of the stage.
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA synchronous = OFF")
         return index
 
     def leave(self, actor: Actor) -> None:
@@ -146,7 +147,7 @@ class OneMachine:
 
     def close(self) -> None:
         for index in (*self._idle, self._index):
-            index._connection().close()
+            index.close()
 
 
 class Aws:

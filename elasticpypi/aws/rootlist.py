@@ -122,7 +122,7 @@ def _keep(index: DynamoIndex, files: S3Files, serial: int, names: list[Normalize
     from elasticpypi import simple  # its negotiation takes Werkzeug, which ``sync`` has no other use for
 
     try:
-        body = gzip.compress(json.dumps(simple.root_page(serial, names)).encode(), 6, mtime=0)
+        body = gzip.compress(simple.as_json(simple.root_page(serial, names)), 6, mtime=0)
         revision = files.put(_place(serial), body, ContentType=simple.JSON, ContentEncoding="gzip")
         numbers = {"serial": serial, "size": len(body), "time": int(time.time())}
         item = {**SNAPSHOT, "revision": {"S": revision}, **{name: {"N": str(value)} for name, value in numbers.items()}}

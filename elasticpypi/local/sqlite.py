@@ -1,7 +1,6 @@
 """The index of one machine: one SQLite file."""
 
 import sqlite3
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -58,7 +57,8 @@ class SQLiteIndex:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._threads = threading.local()
+        # To open one takes longer than a page, so threads pass them around; the one that was used last comes first.
+        self._idle: list[sqlite3.Connection] = []
         with self.writing() as database:
             if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
                 for table in ("projects", "whole", "records", "metadata", "entries", "words", "requires"):
@@ -81,7 +81,8 @@ class SQLiteIndex:
     def serial(self, name: NormalizedName | None) -> int | None:
         try:  # a transaction of its own, without the words for it
             query = "SELECT serial FROM projects WHERE name = ?"
-            row = self._connection().execute(query, (name or "",)).fetchone()
+            with self._connection() as database:
+                row = database.execute(query, (name or "",)).fetchone()
         except sqlite3.DatabaseError as error:
             raise self._unavailable(error) from error
         return row and int(row[0])
@@ -171,33 +172,42 @@ class SQLiteIndex:
             database.execute("INSERT INTO whole SELECT datetime() WHERE NOT EXISTS (SELECT * FROM whole)")
 
     def close(self) -> None:
-        """Close the connection of this thread; the next call opens another one."""
-        if hasattr(self._threads, "connection"):
-            self._threads.connection.close()
-            del self._threads.connection
+        """Close the connections that are not in use; the next call opens another one."""
+        while self._idle:
+            self._idle.pop().close()
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection that no other thread uses meanwhile."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             # A power cut may cost the last records, never the file; the next start finds them in the folder.
             connection.execute("PRAGMA synchronous = NORMAL")
-            self._threads.connection = connection
-        return connection
+            # kB of each; the system has the file in memory anyway, and many clients at once need many connections.
+            connection.execute("PRAGMA cache_size = -256")
+        try:
+            yield connection
+        finally:
+            if connection.in_transaction:  # a ROLLBACK that failed
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         try:
-            connection = self._connection()
-            connection.execute(begin)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            with self._connection() as connection:
+                connection.execute(begin)
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
         except sqlite3.DatabaseError as error:
             raise self._unavailable(error) from error
 

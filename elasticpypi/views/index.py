@@ -1,7 +1,6 @@
 """``/simple/``: the pages that installers read (PEP 503, 691)."""
 
 import gzip
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -117,7 +116,7 @@ def respond(
             unchanged.set_etag(_etag(current, kind, compressed))
             return unchanged
     built, content = page()
-    body = (render_template(template, page=content) if template else json.dumps(content)).encode()
+    body = render_template(template, page=content).encode() if template else simple.as_json(content)
     response = Response(gzip.compress(body, 6, mtime=0) if compressed else body, content_type=content_type)
     response.headers.update(HEADERS | {LAST_SERIAL: str(built)})
     response.set_etag(_etag(built, kind, compressed))
