@@ -6,11 +6,11 @@ from math import ceil, floor, log10
 
 from bench.results import Values, medians
 from bench.rows import ROWS
-from bench.servers import ELASTICPYPI, NGINX, SERVERS
+from bench.servers import ELASTICPYPI, NGINX, NGINX_LOGIN, SERVERS
 
 WIDTH, LEFT, RIGHT, TOP, STEP = 960, 300, 130, 64, 26
 # Told apart by those who see few colours too; the shapes differ for the two that matter.
-COLOURS = ("#d1495b", "#8a8f98", "#edae49", "#00798c", "#7a5195", "#56b870", "#3d7dd8")
+COLOURS = ("#d1495b", "#8a8f98", "#b9bec6", "#edae49", "#00798c", "#7a5195", "#56b870", "#3d7dd8")
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
 .faint { fill: #6e7781; font-size: 12px }
@@ -63,7 +63,7 @@ def _dot(name: str, x: float, y: float, told: str) -> str:
     title = f"<title>{escape(told)}</title>"
     if name == ELASTICPYPI.name:
         return f'<circle cx="{x:.1f}" cy="{y}" r="7" fill="{colour}">{title}</circle>'
-    if name == NGINX.name:
+    if name in (NGINX.name, NGINX_LOGIN.name):
         return f'<rect x="{x - 5:.1f}" y="{y - 5}" width="10" height="10" fill="{colour}">{title}</rect>'
     return f'<circle cx="{x:.1f}" cy="{y}" r="4.5" fill="{colour}">{title}</circle>'
 

@@ -24,9 +24,10 @@ PEERS = """\
 1,000 projects with 10 files each, and one with 1,000 files; then 10,000 projects, of which 1,000 have 10 files and the
 others one. wrk with 2 connections that are kept; pages as they are (not compressed). Each server runs as its own
 documentation or image runs it, and writes the access log that it writes there. elasticpypi asks for user and password,
-as its first start sets it up; the others ask nobody who reads. "-": it has no such thing. **x best peer**: how many
-times better elasticpypi is than the best other index in Python; **x nginx**: than static files, written beforehand with
-no index behind them.
+as its first start sets it up, and so does nginx-password; the others ask nobody who reads. "-": it has no such thing.
+**x best peer**: how many times better elasticpypi is than the best other index in Python; **x nginx**: than static
+files that anybody may read, written beforehand with no index behind them. uv has 20 turns in each round, of which the
+faster half counts.
 """
 GROWTH = """\
 ## As it grows

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
+from statistics import mean
 
 from bench import results
 from bench.load import HTML, warm_up
@@ -23,14 +24,28 @@ def measure(
     for row in rows:
         if row.once and turn:
             continue
-        for name in names[start:] + names[:start]:
-            target = targets[name]
-            value = None
-            try:
-                value = row.measure(target, seconds)
-            except (Failed, OSError, HTTPException) as error:
-                say(f"{name}: {row.title}: {error}")
-            if not target.group.wait_until_idle():
-                say(f"{name} is not idle a minute after: {row.title}")
-            values.setdefault(row.key, {}).setdefault(name, []).append(value)
+        found: dict[str, list[float | None]] = {name: [] for name in names[start:] + names[:start]}
+        for _ in range(row.turns):
+            for name, its in found.items():
+                if None not in its:
+                    its.append(_value(row, targets[name], seconds))
+        for name, its in found.items():
+            values.setdefault(row.key, {}).setdefault(name, []).append(better_half(row, its))
         say(f"round {turn + 1}: " + line(row, values[row.key]))
+
+
+def better_half(row: Row, found: Sequence[float | None]) -> float | None:
+    """Its mean; None if there is one."""
+    numbers = sorted((value for value in found if value is not None), reverse=not row.less)
+    return mean(numbers[: (len(numbers) + 1) // 2]) if len(numbers) == len(found) else None
+
+
+def _value(row: Row, target: Target, seconds: int) -> float | None:
+    value = None
+    try:
+        value = row.measure(target, seconds)
+    except (Failed, OSError, HTTPException) as error:
+        say(f"{target.server.name}: {row.title}: {error}")
+    if not target.group.wait_until_idle():
+        say(f"{target.server.name} is not idle a minute after: {row.title}")
+    return value

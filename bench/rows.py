@@ -38,11 +38,12 @@ class Row:
     corpus: Corpus = MANY
     less: bool = False  # is better
     once: bool = False  # as it is the same in every round
+    turns: int = 1  # of all servers in each round, of which the better half counts
     goals: Goals = Goals()
 
 
 def page(path: str, media: str, entries: Callable[[Corpus], int]) -> Measure:
-    """Requests per second of a page, after a look whether it has all its entries."""
+    """Requests per second of a page, after a look whether it has all its entries, and a second that does not count."""
 
     def measure(target: Target, seconds: int) -> float | None:
         answer = target.get(path, {"Accept": media})
@@ -56,7 +57,10 @@ def page(path: str, media: str, entries: Callable[[Corpus], int]) -> Measure:
             found = len(links(answer.body))
         if found < entries(target.corpus) or (path and found > entries(target.corpus)):
             raise Failed(f"{answer.url} has {found} entries, not {entries(target.corpus)}")
-        return wrk(answer.url, {**target.login, "Accept": media}, seconds)[0]
+        headers = {**target.login, "Accept": media}
+        wrk(answer.url, headers, 1)
+        target.group.wait_until_idle()
+        return wrk(answer.url, headers, seconds)[0]
 
     return measure
 
@@ -148,8 +152,8 @@ def pip_requests(target: Target, seconds: int) -> float:
 
 
 def uv_seconds(target: Target, seconds: int) -> float:
-    """Seconds that uv takes for it, the best of ten: most of it is the start of a process, which varies."""
-    return min(uv_compile(target.index) for _ in range(10))
+    """Seconds that uv takes for it. Most of it is the start of processes, which varies: it takes many turns."""
+    return uv_compile(target.index)
 
 
 def memory(target: Target, seconds: int) -> float:
@@ -168,6 +172,7 @@ def started(target: Target, seconds: int) -> float:
 
 
 PAGE = Goals(peers=10, nginx=1 / 3)
+AS_FAST = Goals(nginx=0.97)  # where less is not to be told apart from one run to the next
 ROWS = (
     Row("root-html", "root list, HTML", "requests/s", root(HTML), goals=PAGE),
     Row("root-json", "root list, JSON", "requests/s", root(JSON), goals=PAGE),
@@ -181,7 +186,7 @@ ROWS = (
     Row("large-file", "file of 50 MB", "MB/s", megabytes, goals=Goals(nginx=1)),
     Row("pip-bytes", "pip resolves 20 projects", "MB", pip_megabytes, less=True, once=True, goals=Goals(nginx=0.9)),
     Row("pip-requests", "the same", "requests", pip_requests, less=True, once=True, goals=Goals(nginx=1)),
-    Row("uv", "`uv pip compile` of the same", "s", uv_seconds, less=True, goals=Goals(nginx=1)),
+    Row("uv", "`uv pip compile` of the same", "s", uv_seconds, less=True, turns=20, goals=AS_FAST),
     Row("upload", "uploads of 20 kB, one by one", "uploads/s", upload, goals=Goals(peers=5)),
     Row("memory", "memory of all its processes", "MB", memory, less=True),
     Row("largest", "memory of its largest process", "MB", largest, less=True, goals=Goals(most=60)),

@@ -1,7 +1,7 @@
 """The servers that are compared; one more is one more entry in SERVERS.
 
 Each runs on the server that its own documentation or image puts it on, with the settings that it has
-there; only elasticpypi asks for a password, since for the others that is a proxy's work or slower.
+there; only elasticpypi and one nginx ask for a password, since for the others that is a proxy's work or slower.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from werkzeug.security import generate_password_hash
@@ -50,9 +51,9 @@ def _nginx_path() -> str:
     return debian("nginx", "nginx-light")
 
 
-def _nginx(place: Place) -> list[str]:
+def _nginx(place: Place, login: str = "") -> list[str]:
     configuration = place.folder / "nginx.conf"
-    configuration.write_text(CONFIGURATION.format(folder=place.folder, port=place.port))
+    configuration.write_text(CONFIGURATION.format(folder=place.folder, port=place.port, login=login))
     return [
         debian("nginx", "nginx-light"),
         "-p",
@@ -71,6 +72,19 @@ NGINX = Server(
     command=_nginx,
     fill=lambda corpus, place: write_site(corpus, place.folder),
     peer=False,
+)
+
+
+# The same with a password, hashed as `htpasswd` does it, which nginx does for each request.
+def _nginx_login(place: Place) -> list[str]:
+    users = place.folder / "htpasswd"
+    hashed = run(place, debian("openssl", "openssl"), "passwd", "-apr1", PASSWORD)
+    users.write_text(f"{NGINX_LOGIN.user}:{hashed}\n")
+    return _nginx(place, f' auth_basic "packages"; auth_basic_user_file {users};')
+
+
+NGINX_LOGIN = replace(
+    NGINX, name="nginx-password", runs_on="static files, basic auth", command=_nginx_login, login=True
 )
 
 
@@ -248,4 +262,4 @@ PYPISERVER = Server(
     upload="/",
 )
 
-SERVERS = (ELASTICPYPI, NGINX, PROXPI, SIMPLE_REPOSITORY, DEVPI, PYPICLOUD, PYPISERVER)
+SERVERS = (ELASTICPYPI, NGINX, NGINX_LOGIN, PROXPI, SIMPLE_REPOSITORY, DEVPI, PYPICLOUD, PYPISERVER)

@@ -34,7 +34,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port};
-        root {folder}/site;
+        root {folder}/site;{login}
         location /simple/ {{ rewrite ^/simple/(?<page>.*)$ /$kind/${{page}}index.$kind last; }}
         location /html/ {{ internal; types {{ text/html html; }} }}
         location /json/ {{ internal; types {{ application/vnd.pypi.simple.v1+json json; }} }}
