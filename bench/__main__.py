@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("what", choices=["peers", "scale", "servers"])
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured [3]")
-    parser.add_argument("--seconds", type=int, default=2, help="how long a row of one server takes [2]")
+    parser.add_argument("--seconds", type=int, default=4, help="how long a row of one server takes [4]")
     parser.add_argument("--only", default="", help="only these servers (of scale: sizes), separated by commas")
     parser.add_argument("--rows", default="", help="only rows whose keys begin so, such as root,page,up")
     options = parser.parse_args()

@@ -73,13 +73,13 @@ def links(page: bytes) -> list[str]:
     return re.findall(r'<a[^>]* href="([^"]*)"', page.decode().replace("\n", " "), re.IGNORECASE)
 
 
-def wrk(url: str, headers: Mapping[str, str], seconds: int, paths: Sequence[str] = ()) -> tuple[float, float]:
-    """Requests and bytes per second over CONNECTIONS that are kept; :class:`Failed` if one was refused."""
+def wrk(url: str, headers: Mapping[str, str], paths: Sequence[str] = ()) -> tuple[float, float]:
+    """Requests and bytes in a second, over CONNECTIONS that are kept; :class:`Failed` if one was refused."""
     options = [option for header in headers.items() for option in ("-H", ": ".join(header))]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT % ", ".join(map(json.dumps, paths)))
         script.flush()
-        amount = ["-t", "1", "-c", str(CONNECTIONS), "-d", f"{seconds}s", "--timeout", "60s"]
+        amount = ["-t", "1", "-c", str(CONNECTIONS), "-d", "1s", "--timeout", "60s"]
         line = [debian("wrk", "wrk"), *amount, "-s", script.name, *options, url]
         done = subprocess.run(line, capture_output=True, text=True)
     if done.returncode:
@@ -132,7 +132,7 @@ def warm_up(url: str, headers: Mapping[str, str], patience: float = 120) -> None
     """Ask until it is not getting faster: each process of a server may have to read everything first."""
     end, rate = time.monotonic() + patience, -1.0
     while time.monotonic() < end:
-        before, rate = rate, wrk(url, headers, 1)[0]
+        before, rate = rate, wrk(url, headers)[0]
         if 0 < rate <= before * 1.2:
             return
 

@@ -16,7 +16,8 @@ HEAD = """\
 
 Written by `make bench`, `make bench-scale` and `make bench-servers`; the raw numbers are in `results.json`. Everything
 ran on one machine, the load generator too, so ratios count and not numbers: servers are measured row by row in
-interleaved rounds, each when the one before is idle again. Numbers are medians of the rounds.
+interleaved rounds, in another order each time, each when the one before is idle again. Numbers are medians of the
+rounds; requests per second are in each round the mean of runs of a second, over new connections each.
 """
 PEERS = """\
 ## Beside other indexes
@@ -26,8 +27,8 @@ others one. wrk with 2 connections that are kept; pages as they are (not compres
 documentation or image runs it, and writes the access log that it writes there. elasticpypi asks for user and password,
 as its first start sets it up, and so does nginx-password; the others ask nobody who reads. "-": it has no such thing.
 **x best peer**: how many times better elasticpypi is than the best other index in Python; **x nginx**: than static
-files that anybody may read, written beforehand with no index behind them. uv has 20 turns in each round, of which the
-faster half counts.
+files that anybody may read, written beforehand with no index behind them. uv has 20 turns in each round, of which
+the faster half counts.
 """
 GROWTH = """\
 ## As it grows

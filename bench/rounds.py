@@ -1,5 +1,6 @@
-"""Rounds: every row on every server, one after another, each round in another order."""
+"""Rounds: every row on every server, one after another, each time in another order."""
 
+import random
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from statistics import mean
@@ -19,16 +20,15 @@ def measure(
     for target in targets.values():
         warm_up(target.root, {**target.login, "Accept": HTML})
         target.group.wait_until_idle()
-    names = list(targets)
-    start = turn % len(names)
+    order = random.Random(turn)  # what ran before a server is no other for one than for the next
     for row in rows:
         if row.once and turn:
             continue
-        found: dict[str, list[float | None]] = {name: [] for name in names[start:] + names[:start]}
+        found: dict[str, list[float | None]] = {name: [] for name in targets}
         for _ in range(row.turns):
-            for name, its in found.items():
-                if None not in its:
-                    its.append(_value(row, targets[name], seconds))
+            for name in order.sample(list(found), len(found)):
+                if None not in found[name]:
+                    found[name].append(_value(row, targets[name], seconds))
         for name, its in found.items():
             values.setdefault(row.key, {}).setdefault(name, []).append(better_half(row, its))
         say(f"round {turn + 1}: " + line(row, values[row.key]))

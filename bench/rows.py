@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from bench.corpus import FILES, LARGE, SMALL, THOUSAND, Corpus
-from bench.load import HTML, JSON, links, upload_rate, uploads, wrk
+from bench.load import HTML, JSON, links, upload_rate, uploads
 from bench.process import Failed
 from bench.resolve import uv_compile
 from bench.targets import Target
@@ -57,10 +57,8 @@ def page(path: str, media: str, entries: Callable[[Corpus], int]) -> Measure:
             found = len(links(answer.body))
         if found < entries(target.corpus) or (path and found > entries(target.corpus)):
             raise Failed(f"{answer.url} has {found} entries, not {entries(target.corpus)}")
-        headers = {**target.login, "Accept": media}
-        wrk(answer.url, headers, 1)
-        target.group.wait_until_idle()
-        return wrk(answer.url, headers, seconds)[0]
+        target.rate(answer.url, {"Accept": media}, 1)
+        return target.rate(answer.url, {"Accept": media}, seconds)[0]
 
     return measure
 
@@ -87,10 +85,8 @@ def all_pages(count: int) -> Measure:
         if count > target.corpus.projects:
             return None
         paths = [f"{target.server.simple}{target.corpus.project(number)}/" for number in range(count)]
-        headers = {**target.login, "Accept": HTML}
-        for _ in range(4):  # what a server keeps, each of its processes has kept by then
-            wrk(target.root, headers, 1, paths)
-        return wrk(target.root, headers, seconds, paths)[0]
+        target.rate(target.root, {"Accept": HTML}, 4, paths)  # what a server keeps, its processes have kept by then
+        return target.rate(target.root, {"Accept": HTML}, seconds, paths)[0]
 
     return measure
 
@@ -105,7 +101,7 @@ def not_modified(target: Target, seconds: int) -> float | None:
         headers["If-Modified-Since"] = modified
     if target.get(answer.url, headers).status != 304:
         return None
-    return wrk(answer.url, {**target.login, **headers}, seconds)[0]
+    return target.rate(answer.url, headers, seconds)[0]
 
 
 def file_url(target: Target, name: str) -> str:
@@ -125,12 +121,12 @@ def file_url(target: Target, name: str) -> str:
 
 def files(target: Target, seconds: int) -> float:
     """Downloads per second of a small file."""
-    return wrk(file_url(target, SMALL), target.login, seconds)[0]
+    return target.rate(file_url(target, SMALL), {}, seconds)[0]
 
 
 def megabytes(target: Target, seconds: int) -> float:
     """MB per second of a large file."""
-    return wrk(file_url(target, LARGE), target.login, seconds)[1] / 1e6
+    return target.rate(file_url(target, LARGE), {}, seconds)[1] / 1e6
 
 
 def upload(target: Target, seconds: int) -> float | None:

@@ -2,14 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import mean
 from urllib.parse import urljoin
 
 from bench.corpus import CACHE, Corpus
-from bench.load import HTML, Answer, basic, get
+from bench.load import HTML, Answer, basic, get, wrk
 from bench.process import Failed, Group, free_port
 from bench.resolve import Traffic, pip_traffic
 from bench.server import PASSWORD, Place, Server
@@ -56,6 +57,19 @@ class Target:
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
         """One GET of a URL relative to the root list."""
         return get(urljoin(self.root, url), {"Accept": HTML, **self.login, **(headers or {})})
+
+    def rate(
+        self, url: str, headers: Mapping[str, str], seconds: int, paths: Sequence[str] = ()
+    ) -> tuple[float, float]:
+        """Requests and bytes per second of a URL, or of paths in turn: the mean of runs of a second.
+
+        Each has new connections, since two of them at one process are slower than one at each, which is luck.
+        """
+        runs = []
+        for _ in range(seconds):
+            self.group.wait_until_idle()
+            runs.append(wrk(url, {**self.login, **headers}, paths))
+        return mean(requests for requests, _ in runs), mean(size for _, size in runs)
 
     def answers(self) -> bool:
         """Whether the root list can be had; :class:`Failed` if it is refused."""

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 from bench.corpus import CACHE
-from bench.load import wrk
 from bench.rows import Measure, Row
 from bench.server import Place, Server
 from bench.targets import Target
@@ -53,7 +52,7 @@ def fill() -> None:
 
 
 def _page(path: str) -> Measure:
-    return lambda target, seconds: wrk(target.address + path, {}, seconds)[0]
+    return lambda target, seconds: target.rate(target.address + path, {}, seconds)[0]
 
 
 def _upload(target: Target, seconds: int) -> float:
@@ -67,7 +66,7 @@ def _upload(target: Target, seconds: int) -> float:
 
 
 def _download(target: Target, seconds: int) -> float:
-    return wrk(f"{target.address}/download", {}, seconds)[1] / 1e6
+    return target.rate(f"{target.address}/download", {}, seconds)[1] / 1e6
 
 
 ROWS = (
