@@ -27,7 +27,7 @@ others one. wrk with 2 connections that are kept; pages as they are (not compres
 documentation or image runs it, and writes the access log that it writes there. elasticpypi asks for user and password,
 as its first start sets it up, and so does nginx-password; the others ask nobody who reads. "-": it has no such thing.
 **x best peer**: how many times better elasticpypi is than the best other index in Python; **x nginx**: than static
-files that anybody may read, written beforehand with no index behind them. uv has 20 turns in each round, of which
+files that anybody may read, written beforehand with no index behind them. uv has 40 turns in each round, of which
 the faster half counts.
 """
 GROWTH = """\

@@ -182,7 +182,7 @@ ROWS = (
     Row("large-file", "file of 50 MB", "MB/s", megabytes, goals=Goals(nginx=1)),
     Row("pip-bytes", "pip resolves 20 projects", "MB", pip_megabytes, less=True, once=True, goals=Goals(nginx=0.9)),
     Row("pip-requests", "the same", "requests", pip_requests, less=True, once=True, goals=Goals(nginx=1)),
-    Row("uv", "`uv pip compile` of the same", "s", uv_seconds, less=True, turns=20, goals=AS_FAST),
+    Row("uv", "`uv pip compile` of the same", "s", uv_seconds, less=True, turns=40, goals=AS_FAST),
     Row("upload", "uploads of 20 kB, one by one", "uploads/s", upload, goals=Goals(peers=5)),
     Row("memory", "memory of all its processes", "MB", memory, less=True),
     Row("largest", "memory of its largest process", "MB", largest, less=True, goals=Goals(most=60)),
