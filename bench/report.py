@@ -6,7 +6,8 @@ from typing import Any
 from bench import growth, plot, results, web
 from bench.results import Values, medians
 from bench.rows import ROWS, Row
-from bench.servers import ELASTICPYPI, NGINX, SERVERS
+from bench.server import Server
+from bench.servers import ELASTICPYPI, NGINX, NGINX_LOGIN, SERVERS
 from bench.tables import better, markdown, medians_table, number, times
 
 Run = Mapping[str, Any]  # as results.json has it
@@ -73,10 +74,10 @@ def against_peers(values: Values, row: Row) -> float | None:
     return better(row, found.get(ELASTICPYPI.name), (min if row.less else max)(peers, default=None))
 
 
-def against_nginx(values: Values, row: Row) -> float | None:
-    """How many times better than nginx."""
+def against(other: Server, values: Values, row: Row) -> float | None:
+    """How many times better than one other server, None if that has no such thing."""
     found = medians(values, row.key)
-    return better(row, found.get(ELASTICPYPI.name), found.get(NGINX.name))
+    return better(row, found.get(ELASTICPYPI.name), found.get(other.name))
 
 
 def peers_table(run: Run) -> str:
@@ -85,7 +86,7 @@ def peers_table(run: Run) -> str:
     lines = medians_table(ROWS, values, names)
     measured = [row for row in ROWS if row.key in values]
     for row, line in zip(measured, lines, strict=True):
-        line += [times(against_peers(values, row)), times(against_nginx(values, row))]
+        line += [times(against_peers(values, row)), times(against(NGINX, values, row))]
     return markdown(["", *names, "x best peer", "x nginx"], lines)
 
 
@@ -93,8 +94,12 @@ def peers_goals(run: Run) -> str:
     """The rows that have a goal, and whether it is reached."""
     values, lines = run["values"], []
     for row in ROWS:
-        peers, nginx = against_peers(values, row), against_nginx(values, row)
-        for goal, ratio, than in ((row.goals.peers, peers, "the best peer"), (row.goals.nginx, nginx, "nginx")):
+        goals = (
+            (row.goals.peers, against_peers(values, row), "the best peer"),
+            (row.goals.nginx, against(NGINX, values, row), NGINX.name),
+            (row.goals.login, against(NGINX_LOGIN, values, row), NGINX_LOGIN.name),
+        )
+        for goal, ratio, than in goals:
             if goal and ratio is not None:
                 lines.append(
                     [f"{row.title}, against {than}", f"{times(goal)} or more", times(ratio), _met(ratio >= goal)]
