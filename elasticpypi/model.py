@@ -95,7 +95,7 @@ class Project:
     @property
     def versions(self) -> list[str]:
         """Every version that has a listed file, oldest first, without duplicates (PEP 700)."""
-        return sorted({file.version for file in self.listed}, key=Version)
+        return list(dict.fromkeys(file.version for file in self.listed))
 
 
 def first_serial() -> int:
@@ -127,7 +127,10 @@ def assemble(name: NormalizedName, serial: int, records: Iterable[Record]) -> Pr
         else:
             status, reason = parse_status(record.text)
     files = (replace(file, yanked=yanked[file.key]) if file.key in yanked else file for file in winners.values())
-    ordered = tuple(sorted(files, key=lambda file: (Version(file.version), file.filename)))
+    texts = sorted({file.version for file in winners.values()})  # in every process alike: 1.0 and 1.0.0 are equal
+    versions = sorted(texts, key=Version)
+    ranks = {version: rank for rank, version in enumerate(versions)}
+    ordered = tuple(sorted(files, key=lambda file: (ranks[file.version], file.filename)))
     return Project(name, serial, ordered, deleted, status, reason)
 
 

@@ -27,6 +27,12 @@ def test_files_are_ordered_by_version_not_by_text() -> None:
     assert assemble(DEMO, 7, reversed(records)) == project
 
 
+def test_versions_that_are_equal_have_an_order_too() -> None:
+    versions = ["1", "1.0", "1.0.0", "1.0.0.0", "1.0.0.0.0"]
+    project = assemble(DEMO, 7, [a_file(f"demo-{version}.tar.gz", version) for version in versions])
+    assert project.versions == [file.version for file in project.files] == versions
+
+
 def test_decisions_apply_to_their_key_and_nothing_else() -> None:
     records = [
         a_file("demo-1.0.tar.gz", "1.0"),
