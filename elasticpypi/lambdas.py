@@ -110,7 +110,7 @@ def _refresh_root(keys: list[str]) -> None:
     index = _services().index
     assert isinstance(index, DynamoIndex)
     if not all(key.startswith(rootlist.FOLDER) for key in keys):  # its own event must not lead to the next one
-        rootlist.refresh(index)
+        rootlist.refresh(index.table, index.files)
 
 
 def audit(event: dict[str, Any], context: Any) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.dynamodb import ROOT, _item
+from elasticpypi.aws.dynamodb import _item
+from elasticpypi.aws.rootlist import ROOT
 from elasticpypi.model import File
 
 SERIAL = 1_800_000_000_000

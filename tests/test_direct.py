@@ -80,7 +80,7 @@ def index(request: pytest.FixtureRequest) -> DynamoIndex:
     if table != TABLE:
         make_table(table)
     index = DynamoIndex(table)
-    assert type(index._db) is DirectDynamoDB
+    assert type(index.table.client) is DirectDynamoDB
     return index
 
 

@@ -1,19 +1,20 @@
-"""What only DynamoDB has: transactions that meet, throttling, pages."""
+"""What only DynamoDB has: transactions that meet, and readers that meet them half way."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws import dynamodb
+from elasticpypi.aws import dynamodb, table
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File
 from tests.conftest import TABLE
+from tests.test_table import Before, failing
 
 pytestmark = pytest.mark.usefixtures("aws")
 DEMO = NormalizedName("demo")
@@ -23,38 +24,9 @@ def a_file(number: int) -> File:
     return File(f"demo-{number}.tar.gz", DEMO, str(number), 7, "ab" * 32, "2026-01-31T12:00:00.000000Z", "r1")
 
 
-class Before:
-    """A client that does something else before the next calls of one operation."""
-
-    def __init__(self, operation: str, *happenings: Callable[[], object]) -> None:
-        self._client: Any = boto3.client("dynamodb")
-        self._operation, self._happenings = operation, list(happenings)
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._client, name)
-        if name != self._operation:
-            return real
-
-        def call(**options: Any) -> Any:
-            self.calls += 1
-            if self._happenings:
-                self._happenings.pop(0)()
-            return real(**options)
-
-        return call
-
-
-def failing(code: str, **more: Any) -> Callable[[], None]:
-    def fail() -> None:
-        raise ClientError({"Error": {"Code": code, "Message": "secret"}, **more}, "TransactWriteItems")
-
-    return fail
-
-
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
 def test_writers_that_meet_lose_nothing() -> None:
@@ -87,40 +59,6 @@ def test_conflicts_are_tried_again_but_not_for_ever() -> None:
         DynamoIndex(TABLE, endless).put(a_file(1))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-        "InternalServerError",
-        "ResourceNotFoundException",
-    ],
-)
-def test_troubles_of_dynamodb_are_503(code: str) -> None:
-    client = Before("batch_get_item", failing(code))
-    with pytest.raises(Unavailable) as error:
-        DynamoIndex(TABLE, client).file(DEMO, "demo-1.tar.gz")  # type: ignore[arg-type]
-    assert "secret" not in str(error.value)
-
-
-def test_a_refusal_is_not_taken_for_an_absence() -> None:
-    client = Before("batch_get_item", failing("AccessDeniedException"))
-    with pytest.raises(ClientError):
-        DynamoIndex(TABLE, client).file(DEMO, "demo-1.tar.gz")  # type: ignore[arg-type]
-    too_large = failing("TransactionCanceledException", CancellationReasons=[{"Code": "ItemSizeLimitExceeded"}])
-    with pytest.raises(ClientError):
-        DynamoIndex(TABLE, Before("transact_write_items", too_large)).put(a_file(0))  # type: ignore[arg-type]
-
-
-def test_a_throttled_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = DynamoIndex(TABLE)
-    index.put(a_file(0))
-    real = index._db.batch_get_item
-    answers = iter([lambda **o: {"Responses": {}, "UnprocessedKeys": o["RequestItems"]}, real])
-    monkeypatch.setattr(index._db, "batch_get_item", lambda **options: next(answers)(**options))
-    assert index.file(DEMO, "demo-0.tar.gz") == a_file(0)
-
-
 def test_a_table_that_is_not_there() -> None:
     index = DynamoIndex("no-such-table")
     for call in (index.check, index.projects, lambda: index.serial(DEMO), lambda: index.put(a_file(0))):
@@ -130,7 +68,7 @@ def test_a_table_that_is_not_there() -> None:
 
 def halfway(monkeypatch: pytest.MonkeyPatch, index: DynamoIndex, change: Callable[[], object], seen: str) -> None:
     """The next Query comes in the middle of ``change``: of all that it writes, only ``seen`` is there."""
-    real: Any = index._db.query
+    real: Any = index.table.client.query
     before: list[Any] = []
 
     def query(**options: Any) -> Any:
@@ -143,7 +81,7 @@ def halfway(monkeypatch: pytest.MonkeyPatch, index: DynamoIndex, change: Callabl
             return {**answer, "Items": sorted(new + old, key=lambda item: item["sk"]["S"])}
         return real(**options)
 
-    monkeypatch.setattr(index._db, "query", query)
+    monkeypatch.setattr(index.table.client, "query", query)
 
 
 CHANGES: dict[str, Callable[[DynamoIndex], object]] = {
@@ -196,4 +134,4 @@ def test_what_was_written_by_hand_is_read_all_the_same() -> None:
     project = DynamoIndex(TABLE, client).project(DEMO)  # type: ignore[arg-type]
     assert project is not None
     assert project.files == (a_file(0),)
-    assert client.calls == dynamodb.LOOKS
+    assert client.calls == table.LOOKS

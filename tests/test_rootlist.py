@@ -144,6 +144,10 @@ def test_one_that_is_gone_or_not_ours_is_made_anew(
     assert calls == READ
 
 
+def refresh(index: DynamoIndex) -> None:
+    rootlist.refresh(index.table, index.files)
+
+
 def during(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, happening: Callable[[], object]) -> None:
     """Something else happens before the next call."""
     real, waiting = getattr(owner, name), [happening]
@@ -161,7 +165,7 @@ def test_two_that_make_it_at_once(
     index: DynamoIndex, monkeypatch: pytest.MonkeyPatch, calls: list[str], step: str
 ) -> None:
     other = process()
-    during(monkeypatch, index._files if step == "put" else index, step, other.projects)
+    during(monkeypatch, index.files if step == "put" else index.table, step, other.projects)
     assert index.projects() == truth()
     calls.clear()
     found = process().projects()
@@ -174,7 +178,7 @@ def test_an_older_one_does_not_take_the_place_of_a_newer(
     index: DynamoIndex, monkeypatch: pytest.MonkeyPatch, calls: list[str]
 ) -> None:
     other = process()
-    during(monkeypatch, index, "write", lambda: (other.put(a_file("another")), other.projects()))
+    during(monkeypatch, index.table, "write", lambda: (other.put(a_file("another")), other.projects()))
     assert "another" not in index.projects()[1]  # it was not there when this reader began
     calls.clear()
     found = process().projects()
@@ -185,8 +189,8 @@ def test_an_older_one_does_not_take_the_place_of_a_newer(
 def test_what_comes_while_it_is_made_is_in_the_next_list(
     index: DynamoIndex, monkeypatch: pytest.MonkeyPatch, calls: list[str]
 ) -> None:
-    assert index._files
-    during(monkeypatch, index._files, "put", lambda: process().put(a_file("another")))
+    assert index.files
+    during(monkeypatch, index.files, "put", lambda: process().put(a_file("another")))
     index.projects()
     assert "another" in process().projects()[1]
 
@@ -224,12 +228,12 @@ def test_sync_has_it_ready_for_the_next_reader(
     assert "newcomer" in found[1]
     assert calls == READ
     calls.clear()
-    rootlist.refresh(process())
+    refresh(process())
     assert calls == ["BatchGetItem"]
 
 
 def test_not_each_of_many_new_projects_is_worth_a_snapshot(newcomer: str, calls: list[str]) -> None:
-    rootlist.refresh(process())
+    refresh(process())
     assert calls == ["BatchGetItem"]
     assert "newcomer" in process().projects()[1]
 
@@ -239,8 +243,8 @@ def test_of_many_events_at_once_one_makes_it(newcomer: str, monkeypatch: pytest.
     now = rootlist.time.time() + 10
     monkeypatch.setattr(rootlist.time, "time", lambda: now)
     index = process()
-    during(monkeypatch, index, "write", lambda: rootlist.refresh(process()))
-    rootlist.refresh(index)
+    during(monkeypatch, index.table, "write", lambda: refresh(process()))
+    refresh(index)
     assert calls.count("PutObject") == 1
 
 
@@ -255,7 +259,7 @@ def test_its_own_event_leads_nowhere(
 
 
 def test_sync_makes_none_where_nobody_has_read_a_long_list(index: DynamoIndex, calls: list[str]) -> None:
-    rootlist.refresh(index)
+    refresh(index)
     assert calls == ["BatchGetItem"]
     assert snapshots() == {}
 
@@ -266,7 +270,7 @@ def test_sync_never_fails_for_it(
     def failing(*_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchGetItem")
 
-    monkeypatch.setattr(deployed._services().index, "write", failing)
+    monkeypatch.setattr(deployed._services().index.table, "write", failing)
     monkeypatch.setattr(rootlist, "PAUSE", 0)
     deployed.sync(event(newcomer), None)
     assert "could not be brought up to date" in caplog.text

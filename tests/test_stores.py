@@ -386,7 +386,7 @@ def test_many_writers_of_one_project_lose_nothing(index: Index) -> None:
         return index.put(a_file(f"demo-{number}.tar.gz", version=str(number)))
 
     # The table of moto cannot take two calls at once.
-    moto = isinstance(index, DynamoIndex) and index._table == TABLE
+    moto = isinstance(index, DynamoIndex) and index.table.name == TABLE
     with ThreadPoolExecutor(1 if moto else 4) as pool:
         assert all(pool.map(write, range(24)))
     project = index.project(DEMO)

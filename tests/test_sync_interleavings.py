@@ -9,6 +9,7 @@ import copy
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,6 @@ from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 
 from elasticpypi import audit, sync
-from elasticpypi.aws import dynamodb
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.aws.s3 import S3Files
 from elasticpypi.config import Config
@@ -299,5 +299,5 @@ def test_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_aws(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     perform(Aws(), PLAYS["aws"])

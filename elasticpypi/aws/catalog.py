@@ -22,7 +22,8 @@ from typing import Any
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.dynamodb import ATTEMPTS, Conflict, DynamoIndex, Item
+from elasticpypi.aws.dynamodb import DynamoIndex
+from elasticpypi.aws.table import ATTEMPTS, Conflict, Item, aliases
 from elasticpypi.catalog import Counts, Entry, Found, matches, rank, words
 from elasticpypi.errors import Unavailable
 
@@ -35,21 +36,22 @@ class DynamoCatalog:
 
     def __init__(self, index: DynamoIndex) -> None:
         self._index = index
+        self._table = index.table
 
     def serial(self, name: NormalizedName) -> int | None:
-        items = self._index.items([_key(name)])
+        items = self._table.items([_key(name)])
         return int(items[0]["serial"]["N"]) if items else None
 
     def replace(self, name: NormalizedName, serial: int, entry: Entry | None) -> None:
         for _ in range(ATTEMPTS):
-            before = next(iter(self._index.items([_key(name)])), None)
+            before = next(iter(self._table.items([_key(name)])), None)
             if before and int(before["serial"]["N"]) > serial:
                 return
             old = _entry(before)
             new_marks, old_marks = _marks(entry), _marks(old)
             self._put_marks("Put", "Item", new_marks - old_marks)
             try:
-                self._index.write(_change(name, serial, entry, before, old))
+                self._table.write(_change(name, serial, entry, before, old))
             except Conflict:
                 continue
             self._put_marks("Delete", "Key", old_marks - new_marks)
@@ -59,7 +61,7 @@ class DynamoCatalog:
     def entries(self, names: list[NormalizedName]) -> list[Entry]:
         found: dict[str, Entry] = {}
         for begin in range(0, len(names), BATCH):
-            for item in self._index.items(map(_key, names[begin : begin + BATCH])):
+            for item in self._table.items(map(_key, names[begin : begin + BATCH])):
                 if entry := _entry(item):
                     found[entry.name] = entry
         return [found[name] for name in names if name in found]
@@ -84,22 +86,22 @@ class DynamoCatalog:
         return [entry.name for entry in self.entries(names) if name in entry.requires]
 
     def counts(self) -> Counts:
-        for item in self._index.items([COUNTS]):
+        for item in self._table.items([COUNTS]):
             return Counts(**{name: int(item[name]["N"]) for name in ("projects", "releases", "files")})
         return Counts()
 
     def _named(self, word: str) -> set[NormalizedName]:
         values = {":pk": {"S": f"word#{word[0]}"}, ":sk": {"S": word}}
-        found = self._index.query("#pk = :pk AND begins_with(#sk, :sk)", values)
+        found = self._table.query("#pk = :pk AND begins_with(#sk, :sk)", values)
         return {NormalizedName(item["sk"]["S"].rpartition(" ")[2]) for item in found}
 
     def _query(self, partition: str, **options: Any) -> Iterator[Item]:
-        return self._index.query("#pk = :pk", {":pk": {"S": partition}}, **options)
+        return self._table.query("#pk = :pk", {":pk": {"S": partition}}, **options)
 
     def _put_marks(self, kind: str, field: str, marks: set[tuple[str, str]]) -> None:
         actions = [{kind: {field: {"pk": {"S": pk}, "sk": {"S": sk}}}} for pk, sk in sorted(marks)]
         for begin in range(0, len(actions), BATCH):
-            self._index.write(actions[begin : begin + BATCH])
+            self._table.write(actions[begin : begin + BATCH])
 
 
 def _change(
@@ -109,8 +111,7 @@ def _change(
     item: dict[str, Any] = {**_key(name), "serial": {"N": str(serial)}}
     if entry:
         item["body"] = {"S": json.dumps(asdict(entry))}
-    names = {"#serial": "serial"}
-    put: dict[str, Any] = {"Item": item, "ExpressionAttributeNames": names}
+    put: dict[str, Any] = {"Item": item, "ExpressionAttributeNames": aliases("serial")}
     if before:
         put |= {"ConditionExpression": "#serial = :known", "ExpressionAttributeValues": {":known": before["serial"]}}
     else:
@@ -123,7 +124,7 @@ def _change(
     update = {
         "Key": COUNTS,
         "UpdateExpression": "ADD " + ", ".join(f"#{each} :{each}" for each in more),
-        "ExpressionAttributeNames": {f"#{each}": each for each in more},
+        "ExpressionAttributeNames": aliases(*more),
         "ExpressionAttributeValues": {f":{each}": {"N": str(number)} for each, number in more.items()},
     }
     return [{"Put": put}, {"Update": update}]

@@ -10,27 +10,24 @@
     #projects        #serial                       serial of the root list; last (a name), listed (whether it is)
     #projects        #snapshot                     where a long root list is kept (``rootlist.py``)
 
-A page is one Query over all up to ``file#``, a 304 one GetItem, a file or its metadata one BatchGetItem.
-Every attribute name is aliased, since DynamoDB reserves many words; all reads are strongly consistent. But a
-Query takes each item as it finds it, and may meet a transaction half way ("read-committed isolation"). So what
-has a serial says what was written last, and a reader that does not find it looks again: else a page that lacks
-it would pass for the page of that serial.
+A page is one Query over all up to ``file#``, a 304 one GetItem, a file or its metadata one BatchGetItem. Since
+a Query may meet a transaction half way, what has a serial says what was written last, and a reader that does
+not find it looks again: else a page that lacks it would pass for the page of that serial.
 """
 
-import logging
 import random
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from packaging.utils import NormalizedName
 
-from elasticpypi import aws
+from elasticpypi.aws import rootlist
+from elasticpypi.aws.rootlist import ROOT
+from elasticpypi.aws.table import ATTEMPTS, LONGEST_WAIT, Conflict, Item, Table, aliases, until_whole
 from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check, Look
@@ -40,16 +37,6 @@ if TYPE_CHECKING:
 
     from elasticpypi.aws.s3 import S3Files
 
-Item = Mapping[str, Any]
-T = TypeVar("T")
-ROOT = {"pk": {"S": "#projects"}, "sk": {"S": "#serial"}}
-# Writers of one project take turns; a hundred at once are through after about three seconds.
-ATTEMPTS = 40
-LONGEST_WAIT = 0.8
-LOOKS = 5  # a transaction is through within milliseconds; what is still not whole was changed by hand
-
-log = logging.getLogger(__name__)
-
 
 class DynamoIndex:
     """:class:`~elasticpypi.stores.Index` in a table; a change of a project is one transaction.
@@ -58,24 +45,18 @@ class DynamoIndex:
     """
 
     def __init__(self, table: str, client: "DynamoDBClient | None" = None, files: "S3Files | None" = None) -> None:
-        self._table = table
-        self._files = files
-        self._db: DynamoDBClient = client or aws.client("dynamodb", Config(retries={"mode": "standard"}))
+        self.table = Table(table, client)
+        self.files = files
 
     def projects(self) -> tuple[int, list[NormalizedName]]:
-        from elasticpypi.aws import rootlist
-
-        return rootlist.projects(self, self._files)
+        return rootlist.projects(self.table, self.files)
 
     def project(self, name: NormalizedName) -> Project | None:
         head, records = self._read(name)
         return None if head is None else assemble(name, int(head["serial"]["N"]), records)
 
     def serial(self, name: NormalizedName | None) -> int | None:
-        key = ROOT if name is None else _key(name, "#project")
-        with _translated():
-            answer = self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        item = answer.get("Item")
+        item = self.table.item(ROOT if name is None else _key(name, "#project"))
         if item is None:
             return 0 if name is None else None
         return int(item["serial"]["N"])
@@ -104,12 +85,12 @@ class DynamoIndex:
         return self._change(name, key, None, None, None, look)
 
     def records(self) -> Iterator[Record]:
-        yield from map(_record, self._pages("scan", ("kind",), FilterExpression="attribute_exists(#kind)"))
+        yield from map(_record, self.table.having("kind"))
 
     def check(self) -> None:
         try:
-            self._db.get_item(TableName=self._table, Key=ROOT)
-        except (ClientError, BotoCoreError) as error:
+            self.table.item(ROOT)
+        except ClientError as error:
             raise Unavailable(f"The table cannot be read ({type(error).__name__}).") from error
 
     def _find(self, name: NormalizedName, filename: str, *kinds: str) -> tuple[File | None, Item | None]:
@@ -123,7 +104,7 @@ class DynamoIndex:
             items: Iterable[Item] = [item]
         else:
             values = {":pk": {"S": f"project#{name}"}, ":sk": {"S": f"file#{filename}#"}}
-            items = self.query("#pk = :pk AND begins_with(#sk, :sk)", values)
+            items = self.table.query("#pk = :pk AND begins_with(#sk, :sk)", values)
         files = (record for record in map(_record, items) if isinstance(record, File))
         return min(files, key=lambda file: precedence(file.key), default=None), metadata
 
@@ -133,7 +114,7 @@ class DynamoIndex:
 
         def look() -> tuple[bool, tuple[Item | None, list[Record]]]:
             head, records = None, []
-            for item in self.query("#pk = :pk AND #sk BETWEEN :first AND :last", values):
+            for item in self.table.query("#pk = :pk AND #sk BETWEEN :first AND :last", values):
                 if item["sk"]["S"] == "#project":
                     head = item
                 else:
@@ -167,15 +148,14 @@ class DynamoIndex:
                 if head:
                     check(assemble(name, int(head["serial"]["N"]), records))
             else:
-                head, known = self._snapshot(_key(name, "#project"), place)
+                head, known = self.table.at_once(_key(name, "#project"), place)
             if known == item:
                 return False
             if look:
                 look()
             actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, key, head, known, item)
             try:
-                with _translated():
-                    self._db.transact_write_items(TransactItems=actions)
+                self.table.write(actions)
                 return True
             except Conflict:
                 time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
@@ -185,18 +165,16 @@ class DynamoIndex:
         actions: list[Any] = []
         body = None if metadata is None else {"body": {"B": zlib.compress(metadata)}}
         for place, content in ((_sort("file", key), item), (_sort("metadata", key), body)):
-            where = {"TableName": self._table}
             if content is None:
-                actions.append({"Delete": {**where, "Key": _key(name, place)}})
+                actions.append({"Delete": {"Key": _key(name, place)}})
             else:
-                actions.append({"Put": {**where, "Item": {**_key(name, place), **content}}})
+                actions.append({"Put": {"Item": {**_key(name, place), **content}}})
         return actions
 
     def _head_actions(
         self, name: NormalizedName, key: str, head: Item | None, known: Item | None, item: Item | None
     ) -> list[Any]:
         """The next serial of the project and, if it came or went, its place in the root list."""
-        where = {"TableName": self._table, "ExpressionAttributeNames": {"#serial": "serial"}}
         before = int(head["files"]["N"]) if head else 0
         after = before + _is_file(item) - _is_file(known)
         serial = int(head["serial"]["N"]) + 1 if head else first_serial()
@@ -210,17 +188,17 @@ class DynamoIndex:
                 "ConditionExpression": "#serial = :known",
                 "ExpressionAttributeValues": {":known": head["serial"]},
             }
-        actions: list[Any] = [{"Put": {**where, "Item": new, **condition}}]
+        actions: list[Any] = [{"Put": {"Item": new, "ExpressionAttributeNames": aliases("serial"), **condition}}]
         if bool(before) != bool(after):
             listed = {"pk": ROOT["pk"], "sk": {"S": name}}
             if after:
-                actions.append({"Put": {"TableName": self._table, "Item": listed}})
+                actions.append({"Put": {"Item": listed}})
             else:
-                actions.append({"Delete": {"TableName": self._table, "Key": listed}})
+                actions.append({"Delete": {"Key": listed}})
             update = {
                 "Key": ROOT,
                 "UpdateExpression": "SET #serial = if_not_exists(#serial, :now) + :one, #last = :name, #listed = :yes",
-                "ExpressionAttributeNames": {f"#{each}": each for each in ("serial", "last", "listed")},
+                "ExpressionAttributeNames": aliases("serial", "last", "listed"),
                 "ExpressionAttributeValues": {
                     ":now": {"N": str(first_serial())},
                     ":one": {"N": "1"},
@@ -228,98 +206,12 @@ class DynamoIndex:
                     ":yes": {"BOOL": bool(after)},
                 },
             }
-            actions.append({"Update": {"TableName": self._table, **update}})
+            actions.append({"Update": update})
         return actions
-
-    def _snapshot(self, *keys: Item) -> list[Item | None]:
-        """Items as they were at one moment, which a BatchGetItem does not promise."""
-        gets = [{"Get": {"TableName": self._table, "Key": key}} for key in keys]
-        with _translated():
-            answer = self._db.transact_get_items(TransactItems=gets)  # type: ignore[arg-type]
-        return [response.get("Item") for response in answer["Responses"]]
 
     def _get(self, *keys: Item) -> dict[str, Item]:
         """Items of one partition by sort key; those that do not exist are not in it."""
-        return {item["sk"]["S"]: item for item in self.items(keys)}
-
-    def items(self, keys: Iterable[Item]) -> list[Item]:
-        """Up to 100 items by their keys, in any order; those that do not exist are left out."""
-        found: list[Item] = []
-        request: Any = {self._table: {"Keys": list(keys), "ConsistentRead": True}}
-        with _translated():
-            for _ in range(ATTEMPTS):
-                answer = self._db.batch_get_item(RequestItems=request)
-                found += answer["Responses"].get(self._table, [])
-                request = answer.get("UnprocessedKeys")
-                if not request:
-                    return found
-                time.sleep(random.uniform(0, LONGEST_WAIT))
-        raise Unavailable("The table is throttled: try again.")
-
-    def write(self, actions: list[Any]) -> None:
-        """Some writes (TransactWriteItems, without the name of the table), all or none; :class:`Conflict`."""
-        named = [{kind: {"TableName": self._table, **action} for kind, action in each.items()} for each in actions]
-        with _translated():
-            self._db.transact_write_items(TransactItems=named)  # type: ignore[arg-type]
-
-    def query(self, condition: str, values: Item, **options: Any) -> Iterator[Item]:
-        """All items that fulfil a condition on ``#pk`` and ``#sk``, page after page."""
-        names = ("pk", "sk") if "#sk" in condition else ("pk",)
-        asked = {"KeyConditionExpression": condition, "ExpressionAttributeValues": values, **options}
-        yield from self._pages("query", names, **asked)
-
-    def _pages(self, operation: Literal["query", "scan"], names: Iterable[str], **request: Any) -> Iterator[Item]:
-        options: Any = {
-            "TableName": self._table,
-            "ConsistentRead": True,
-            "ExpressionAttributeNames": {f"#{name}": name for name in names},
-            **request,
-        }
-        while True:
-            with _translated():
-                page = self._db.query(**options) if operation == "query" else self._db.scan(**options)
-            yield from page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return
-            options["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-
-
-class Conflict(Unavailable):
-    """Somebody else changed the project at the same moment."""
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The errors of DynamoDB, by code and never by text, as ours; the rest as they are."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code == "TransactionCanceledException":
-            reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
-            if reasons <= {"None", "ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"}:
-                raise Conflict("The project was changed by somebody else at the same moment.") from None
-        if code == "TransactionInProgressException":
-            raise Conflict("The project was changed by somebody else at the same moment.") from None
-        if code in ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"):
-            raise Unavailable("The table is throttled: try again.") from error
-        if code in ("ResourceNotFoundException", "InternalServerError"):
-            raise Unavailable(f"The table cannot be used now ({code}).") from error
-        raise
-    except BotoCoreError as error:
-        raise Unavailable(f"The table cannot be reached ({type(error).__name__}).") from error
-
-
-def until_whole(what: str, look: Callable[[], tuple[bool, T]]) -> T:
-    """What ``look`` finds, as soon as it says that it is whole; it is taken as it is if it stays in pieces."""
-    for attempt in range(LOOKS):
-        if attempt:
-            time.sleep(0.01 * 2**attempt)
-        whole, found = look()
-        if whole:
-            return found
-    log.warning("%s lacks what was written last, as if the table was changed by hand: 'reindex' repairs it", what)
-    return found
+        return {item["sk"]["S"]: item for item in self.table.items(keys)}
 
 
 def _is_whole(head: Item | None, records: Collection[Record]) -> bool:

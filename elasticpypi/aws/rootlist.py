@@ -20,11 +20,12 @@ from itertools import islice
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.dynamodb import ROOT, Conflict, DynamoIndex, Item, until_whole
 from elasticpypi.aws.s3 import S3Files
+from elasticpypi.aws.table import Conflict, Item, Table, aliases, until_whole
 from elasticpypi.errors import NotFound
 from elasticpypi.stores import Stat
 
+ROOT = {"pk": {"S": "#projects"}, "sk": {"S": "#serial"}}
 SNAPSHOT = {"pk": ROOT["pk"], "sk": {"S": "#snapshot"}}  # sorts right behind "#serial", before all names
 LONG = 10_000  # items of a root list; a longer one is read from its snapshot
 PAUSE = 60  # seconds; while many projects come, not each of them is worth a snapshot
@@ -33,13 +34,13 @@ FOLDER = ".simple/"  # hidden: never taken for packages, and a lifecycle rule re
 log = logging.getLogger(__name__)
 
 
-def projects(index: DynamoIndex, files: S3Files | None) -> tuple[int, list[NormalizedName]]:
+def projects(table: Table, files: S3Files | None) -> tuple[int, list[NormalizedName]]:
     """What :meth:`~elasticpypi.stores.Index.projects` gives; the snapshot is kept in ``files``, if there are any."""
-    return until_whole("The root list", partial(_look, index, files))
+    return until_whole("The root list", partial(_look, table, files))
 
 
-def _look(index: DynamoIndex, files: S3Files | None) -> tuple[bool, tuple[int, list[NormalizedName]]]:
-    begin = list(islice(index.query("#pk = :pk", {":pk": ROOT["pk"]}, Limit=LONG), LONG))
+def _look(table: Table, files: S3Files | None) -> tuple[bool, tuple[int, list[NormalizedName]]]:
+    begin = list(islice(table.query("#pk = :pk", {":pk": ROOT["pk"]}, Limit=LONG), LONG))
     heads = {item["sk"]["S"]: item for item in begin[:2] if item["sk"]["S"].startswith("#")}
     serial = int(heads["#serial"]["serial"]["N"]) if "#serial" in heads else 0
     names = [NormalizedName(item["sk"]["S"]) for item in begin[len(heads) :]]
@@ -49,11 +50,11 @@ def _look(index: DynamoIndex, files: S3Files | None) -> tuple[bool, tuple[int, l
         kept = _read(files, snapshot)
         if kept is not None:
             return True, (serial, kept)
-    rest = index.query("#pk = :pk AND #sk > :sk", {":pk": ROOT["pk"], ":sk": begin[-1]["sk"]})
+    rest = table.query("#pk = :pk AND #sk > :sk", {":pk": ROOT["pk"], ":sk": begin[-1]["sk"]})
     names += [NormalizedName(item["sk"]["S"]) for item in rest]
     whole = _is_whole(heads, names)
     if files and whole:
-        _keep(index, files, serial, names)
+        _keep(table, files, serial, names)
     return whole, (serial, names)
 
 
@@ -65,19 +66,19 @@ def _is_whole(heads: Mapping[str, Item], names: Collection[NormalizedName]) -> b
     return "last" not in head or (head["last"]["S"] in names) == head["listed"]["BOOL"]
 
 
-def refresh(index: DynamoIndex) -> None:
+def refresh(table: Table, files: S3Files | None) -> None:
     """Make the snapshot anew if there is one that is of an older serial, so that it is ready for who reads it.
 
     It never fails: a reader makes what is missing.
     """
     try:
-        found = {item["sk"]["S"]: item for item in index.items([ROOT, SNAPSHOT])}
+        found = {item["sk"]["S"]: item for item in table.items([ROOT, SNAPSHOT])}
         snapshot = found.get("#snapshot")
         if snapshot is None or snapshot["serial"] == found["#serial"]["serial"]:
             return
         now = int(time.time())
-        if now - int(snapshot["time"]["N"]) >= PAUSE and _claimed(index, snapshot, now):
-            index.projects()
+        if now - int(snapshot["time"]["N"]) >= PAUSE and _claimed(table, snapshot, now):
+            projects(table, files)
     except Exception:
         log.exception("the snapshot of the root list could not be brought up to date")
 
@@ -87,17 +88,17 @@ def link(files: S3Files, serial: int) -> str | None:
     return files.sign(_place(serial)) if files.stat(_place(serial)) else None
 
 
-def _claimed(index: DynamoIndex, snapshot: Item, now: int) -> bool:
+def _claimed(table: Table, snapshot: Item, now: int) -> bool:
     """Whether it is ours to make: of many events at once, one reads the whole list."""
     claim = {
         "Key": SNAPSHOT,
         "UpdateExpression": "SET #time = :now",
         "ConditionExpression": "#time = :known",
-        "ExpressionAttributeNames": {"#time": "time"},
+        "ExpressionAttributeNames": aliases("time"),
         "ExpressionAttributeValues": {":now": {"N": str(now)}, ":known": snapshot["time"]},
     }
     try:
-        index.write([{"Update": claim}])
+        table.write([{"Update": claim}])
     except Conflict:
         return False
     return True
@@ -117,7 +118,7 @@ def _read(files: S3Files, snapshot: Item) -> list[NormalizedName] | None:
         return None
 
 
-def _keep(index: DynamoIndex, files: S3Files, serial: int, names: list[NormalizedName]) -> None:
+def _keep(table: Table, files: S3Files, serial: int, names: list[NormalizedName]) -> None:
     """Object first, then the item that names it, unless there is one of a newer serial. It never fails."""
     from elasticpypi import simple  # its negotiation takes Werkzeug, which ``sync`` has no other use for
 
@@ -129,10 +130,10 @@ def _keep(index: DynamoIndex, files: S3Files, serial: int, names: list[Normalize
         put = {
             "Item": item,
             "ConditionExpression": "attribute_not_exists(#serial) OR #serial <= :serial",
-            "ExpressionAttributeNames": {"#serial": "serial"},
+            "ExpressionAttributeNames": aliases("serial"),
             "ExpressionAttributeValues": {":serial": item["serial"]},
         }
-        index.write([{"Put": put}])
+        table.write([{"Put": put}])
     except Conflict:
         log.info("there is a newer snapshot of the root list than that of serial %d", serial)
     except Exception:
