@@ -63,7 +63,7 @@ class Parts:
             threading.Thread(target=self._work, args=(todo, done), daemon=True).start()
         try:
             for _ in numbers:
-                if error := done.get():
+                if error := _next(done):
                     raise error
         finally:
             self._stop.set()
@@ -134,6 +134,13 @@ class _Range:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _next(done: "SimpleQueue[BaseException | None]") -> BaseException | None:
+    """What the next part came to. Ctrl-C just before a wait is acted on after it, so no wait is long."""
+    while True:
+        with suppress(Empty):
+            return done.get(timeout=0.2)
 
 
 def pause(attempt: int) -> float:

@@ -1,5 +1,6 @@
 """`elasticpypi upload`: against the real server, and by parts against an index that has every fault of a network."""
 
+import ctypes
 import os
 import pty
 import re
@@ -80,9 +81,14 @@ def start(index: PartsServer, *arguments: object, **options: Any) -> subprocess.
     return subprocess.Popen(command, env=environ, **options)
 
 
-def wait(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
-    """Exit status, output and errors."""
-    out, err = process.communicate(timeout=60)
+def wait(process: subprocess.Popen[bytes], seconds: float = 60) -> tuple[int, str, str]:
+    """Exit status, output and errors, of a process that ends within ``seconds``."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return process.returncode, (out or b"").decode(), (err or b"").decode()
 
 
@@ -184,8 +190,19 @@ def test_ctrl_c_leaves_at_once_with_a_hint(index: PartsServer, wheel: Path) -> N
     process = start(index, wheel)
     assert index.stalled.wait(20)
     process.send_signal(signal.SIGINT)
-    process.wait(10)  # although the answer to the part never comes
-    code, _, err = wait(process)
+    code, _, err = wait(process, 10)  # although the answer to the part never comes
+    assert (code, err) == (130, "Stopped: run the same command again to go on.\n")
+
+
+def test_ctrl_c_that_does_not_interrupt_the_wait(index: PartsServer, wheel: Path) -> None:
+    """As it is when it comes just before the wait, or when the kernel gives it to another thread, as here."""
+    index.faults[1] = ["stall"]
+    process = start(index, wheel)
+    assert index.stalled.wait(20)
+    until(lambda: len(set(index.puts())) == 5, "all parts")
+    another = max(int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir())
+    ctypes.CDLL(None).tgkill(process.pid, another, signal.SIGINT)
+    code, _, err = wait(process, 10)
     assert (code, err) == (130, "Stopped: run the same command again to go on.\n")
 
 
