@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from packaging.utils import NormalizedName
 
 from elasticpypi.aws import dynamodb, table
@@ -57,6 +58,22 @@ def test_conflicts_are_tried_again_but_not_for_ever() -> None:
     endless = Before("transact_write_items", *[conflict] * 1000)
     with pytest.raises(Unavailable, match="too many writers"):
         DynamoIndex(TABLE, endless).put(a_file(1))  # type: ignore[arg-type]
+
+
+def test_a_refusal_is_not_taken_for_an_absence() -> None:
+    client = Before("batch_get_item", failing("AccessDeniedException"))
+    with pytest.raises(ClientError):
+        DynamoIndex(TABLE, client).file(DEMO, "demo-1.tar.gz")  # type: ignore[arg-type]
+    too_large = failing("TransactionCanceledException", CancellationReasons=[{"Code": "ItemSizeLimitExceeded"}])
+    with pytest.raises(ClientError):
+        DynamoIndex(TABLE, Before("transact_write_items", too_large)).put(a_file(0))  # type: ignore[arg-type]
+
+
+def test_a_table_that_must_not_be_read_is_not_healthy() -> None:
+    client = Before("get_item", failing("AccessDeniedException"))
+    with pytest.raises(Unavailable) as error:
+        DynamoIndex(TABLE, client).check()  # type: ignore[arg-type]
+    assert "secret" not in str(error.value)
 
 
 def test_a_table_that_is_not_there() -> None:

@@ -199,9 +199,13 @@ def test_ctrl_c_that_does_not_interrupt_the_wait(index: PartsServer, wheel: Path
     index.faults[1] = ["stall"]
     process = start(index, wheel)
     assert index.stalled.wait(20)
-    until(lambda: len(set(index.puts())) == 5, "all parts")
-    another = max(int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir())
-    ctypes.CDLL(None).tgkill(process.pid, another, signal.SIGINT)
+
+    def stalled() -> int | None:
+        """The thread of the one part that is left."""
+        others = {int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir()} - {process.pid}
+        return others.pop() if len(others) == 1 and len(set(index.puts())) == 5 else None
+
+    assert ctypes.CDLL(None).tgkill(process.pid, until(stalled, "the last part"), signal.SIGINT) == 0
     code, _, err = wait(process, 10)
     assert (code, err) == (130, "Stopped: run the same command again to go on.\n")
 

@@ -133,8 +133,16 @@ def test_writers_that_meet_are_a_conflict(reason: str) -> None:
 
 
 def test_a_refusal_is_not_taken_for_an_absence() -> None:
-    with pytest.raises(ClientError):
-        table(Before("get_item", failing("AccessDeniedException"))).item(key("a"))
+    calls: dict[str, Callable[[Table], object]] = {
+        "get_item": lambda table: table.item(key("a")),
+        "batch_get_item": lambda table: table.items([key("a")]),
+        "transact_get_items": lambda table: table.at_once(key("a")),
+        "query": lambda table: list(table.query("#pk = :pk", {":pk": {"S": "demo"}})),
+        "scan": lambda table: list(table.having("kind")),
+    }
+    for operation, call in calls.items():
+        with pytest.raises(ClientError):
+            call(table(Before(operation, failing("AccessDeniedException"))))
     too_large = failing("TransactionCanceledException", CancellationReasons=[{"Code": "ItemSizeLimitExceeded"}])
     with pytest.raises(ClientError):
         table(Before("transact_write_items", too_large)).write([put("a")])

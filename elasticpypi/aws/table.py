@@ -36,7 +36,7 @@ class Conflict(Unavailable):
 
 
 class Table:
-    """A table by its name. Each call raises :class:`Unavailable` if the table cannot be had now."""
+    """A table by its name. Calls raise :class:`Unavailable` if it cannot be had now, ClientError if AWS refuses."""
 
     def __init__(self, name: str, client: "DynamoDBClient | None" = None) -> None:
         self.name = name
