@@ -10,18 +10,17 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from packaging.metadata import parse_email
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from elasticpypi import json_api, sync
+from elasticpypi import about, json_api, sync
+from elasticpypi.about import About
 from elasticpypi.model import Project
 from elasticpypi.stores import Catalog, Index
 
-LONGEST_SUMMARY = 512
 MOST_WORDS = 60
 LONGEST_WORD = 40
+MOST_ASKED = 8  # words of a search that are looked for: each is a query
 NEAR = 2  # letters that a name and one that is near to it begin with
 MOST_NEAR = 500
 
@@ -73,6 +72,11 @@ def words(text: str) -> list[str]:
     return list(dict.fromkeys(word[:LONGEST_WORD] for word in re.findall(r"[^\W_]+", plain)))
 
 
+def asked(text: str) -> list[str]:
+    """The words that a search looks for: the first few."""
+    return words(text)[:MOST_ASKED]
+
+
 def rank(query: str, name: NormalizedName) -> tuple[int, NormalizedName]:
     """Sort key of a project that was found: its very name, its beginning, words of the name, anything else."""
     spelled = canonicalize_name(query.strip())
@@ -81,7 +85,7 @@ def rank(query: str, name: NormalizedName) -> tuple[int, NormalizedName]:
     if name.startswith(spelled):
         return 1, name
     parts = name.split("-")
-    named = all(any(part.startswith(word) for part in parts) for word in words(query))
+    named = all(any(part.startswith(word) for part in parts) for word in asked(query))
     return 2 if named else 3, name
 
 
@@ -133,14 +137,15 @@ def refresh_project(index: Index, catalog: Catalog, name: NormalizedName) -> Non
         catalog.replace(name, project.serial, None)
         return
     described = json_api.described(project, json_api.latest(project))
-    found = index.metadata(name, described.filename) if described else None
-    catalog.replace(name, project.serial, describe(project, found[1] if found else b""))
+    said = about.read(index, name, described.filename)[0] if described else about.of(None)
+    catalog.replace(name, project.serial, describe(project, said))
 
 
-def describe(project: Project, metadata: bytes) -> Entry:
-    """A project that has listed files, and the core metadata of its latest version → its entry."""
-    raw, _ = parse_email(metadata)
-    summary = " ".join(raw.get("summary", "").split())[:LONGEST_SUMMARY]
+def describe(project: Project, said: About) -> Entry:
+    """A project that has listed files, and what its latest version says of itself → its entry.
+
+    It is bounded, since what is said is; DynamoDB takes 400 kB.
+    """
     first: dict[str, str] = {}  # when each version appeared
     for file in project.listed:
         first[file.version] = min(first.get(file.version, file.upload_time), file.upload_time)
@@ -151,19 +156,9 @@ def describe(project: Project, metadata: bytes) -> Entry:
         version=str(json_api.latest(project)),
         released=released,
         time=first[released],
-        summary=summary,
-        words=tuple(words(" ".join([project.name, *raw.get("keywords", []), summary]))[:MOST_WORDS]),
-        requires=tuple(sorted(_required(raw.get("requires_dist", [])) - {project.name})),
+        summary=said["summary"],
+        words=tuple(words(" ".join([project.name, *said["keywords"]["shown"], said["summary"]]))[:MOST_WORDS]),
+        requires=tuple(name for name in said["requires"]["shown"] if name != project.name),
         releases=len(first),
         files=len(project.listed),
     )
-
-
-def _required(lines: Iterable[str]) -> set[NormalizedName]:
-    names = set()
-    for line in lines:
-        try:
-            names.add(canonicalize_name(Requirement(line).name))
-        except InvalidRequirement:
-            continue
-    return names

@@ -3,38 +3,37 @@
 from typing import Any
 from urllib.parse import quote
 
-from packaging.metadata import parse_email
 from packaging.version import Version
 
+from elasticpypi.about import INFO, About
 from elasticpypi.model import File, Project
-
-FIELDS = (
-    *("author", "author_email", "classifiers", "description", "description_content_type", "home_page", "license"),
-    *("license_expression", "maintainer", "maintainer_email", "project_urls", "provides_extra", "requires_dist"),
-    *("requires_python", "summary"),
-)
 
 
 def latest(project: Project) -> Version:
     """The version that people mean: the highest that is no pre-release and not wholly yanked, if there is one."""
-    alive = {Version(file.version) for file in project.listed if file.yanked is None}
-    versions = alive or {Version(file.version) for file in project.listed}
+    alive = {file.version for file in project.listed if file.yanked is None}
+    versions = set(map(Version, alive or project.versions))
     return max({version for version in versions if not version.is_prerelease} or versions)
 
 
 def described(project: Project, version: Version) -> File | None:
     """The file whose core metadata describe a version: a wheel if there is one."""
-    files = [file for file in project.listed if Version(file.version) == version]
+    files = _of(project, version)
     return min(files, key=lambda file: (not file.filename.endswith(".whl"), file.filename), default=None)
 
 
-def release(project: Project, version: Version, metadata: bytes, packages_url: str) -> dict[str, Any]:
+def _of(project: Project, version: Version) -> list[File]:
+    spelled = {text for text in project.versions if Version(text) == version}
+    return [file for file in project.listed if file.version in spelled]
+
+
+def release(project: Project, version: Version, said: About, description: str, packages_url: str) -> dict[str, Any]:
     """``/pypi/<name>/<version>/json``; ``packages_url`` is the absolute URL before a file name."""
-    files = [file for file in project.listed if Version(file.version) == version]
-    raw, _ = parse_email(metadata)
-    info: dict[str, Any] = {field: raw.get(field) for field in FIELDS}
-    info["keywords"] = ",".join(raw.get("keywords", []))
-    info["name"] = raw.get("name") or project.name
+    files = _of(project, version)
+    info: dict[str, Any] = {field: said["info"].get(field) for field in INFO}
+    info["description"] = description or None
+    info["keywords"] = said["info"].get("keywords", "")
+    info["name"] = said["name"] or project.name
     info["version"] = files[0].version
     info["yanked"] = all(file.yanked is not None for file in files)
     info["yanked_reason"] = (files[0].yanked or None) if info["yanked"] else None

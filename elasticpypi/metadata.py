@@ -1,6 +1,7 @@
 """Core metadata: the file METADATA of a wheel, PKG-INFO of an sdist, read and held against the file name."""
 
 import re
+from collections.abc import Iterator
 
 from packaging.metadata import RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
@@ -12,7 +13,23 @@ from elasticpypi.errors import BadUpload
 
 LONGEST_REQUIRES_PYTHON = 500
 LONGEST_REQUIRES_DIST = 5000
-MOST_FIELDS = 500  # the standards know about forty
+MOST_PARENTHESES = 50  # of one marker: the time to read them grows with the square of their depth
+LONGEST_VERSION = 1000
+# What is given to parsers is bounded first. boto3-stubs has 80 kB in 1,350 lines, with as many as any.
+MOST_FIELDS = 10_000
+LONGEST_FIELD = 32_000  # bytes
+LARGEST_FIELDS = 200_000  # bytes of all that are parsed, together
+# The fields that are read here. Nothing is parsed of all others: the parser looks each one up among all.
+FIELDS = (
+    *(b"metadata-version", b"name", b"version", b"dynamic", b"summary", b"keywords", b"home-page", b"download-url"),
+    *(b"author", b"author-email", b"maintainer", b"maintainer-email", b"license-expression", b"classifier"),
+    *(b"requires-dist", b"requires-python", b"provides-extra", b"project-url", b"description-content-type"),
+)
+TEXTS = (b"description", b"license")  # of any length, and never parsed
+# The rules of Python's parser of e-mail, which installers use: where a field begins, and where it does not go on.
+BEGIN = re.compile(rb"([!-9;-~]*):|[ \t]")
+END = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?![ \t])")
+LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 KNOWN_VERSIONS = ("1.0", "1.1", "1.2", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6")
 
 
@@ -35,8 +52,65 @@ def requires_python(raw: RawMetadata) -> str | None:
 
 def newer_version(data: bytes) -> str | None:
     """The Metadata-Version of a file that passed :func:`check`, if the standards of today do not know it."""
-    version = parse_email(data)[0].get("metadata_version", "").strip()
+    version = read(data)[0].get("metadata_version", "").strip()
     return None if version in KNOWN_VERSIONS else version
+
+
+def read(data: bytes, file: str = "METADATA") -> tuple[RawMetadata, dict[str, list[str]]]:
+    """What ``packaging.metadata.parse_email`` says of the fields that are read here, and of the body.
+
+    :class:`BadUpload` if there is too much of it, before anything is parsed.
+    """
+    fields, texts = _split(data, file)
+    raw, unreadable = parse_email("\n".join(fields))  # as text: of bytes, it takes ten times as long
+    if licence := texts.get(b"license"):
+        raw["license"] = licence
+    if text := texts.get(b"description"):
+        raw["description"] = text
+    return raw, unreadable
+
+
+def description(data: bytes) -> str:
+    """The description alone, "" if there is none; nothing is parsed."""
+    try:
+        return _split(data, "METADATA")[1].get(b"description", "")
+    except BadUpload:
+        return ""
+
+
+def _split(data: bytes, file: str) -> tuple[list[str], dict[bytes, str]]:
+    """The lines of the fields to parse, and the texts; the body comes before a field Description."""
+    fields: list[str] = []
+    texts: dict[bytes, str] = {}
+    size = 0
+    for name, value in _fields(data, file):
+        if name in TEXTS:
+            texts.setdefault(name, value.decode("utf-8", "replace").lstrip(" \t"))
+        elif name in FIELDS:
+            size += len(value)
+            if len(value) > LONGEST_FIELD:
+                raise BadUpload(f"{file} has a {name.decode().title()} of more than {LONGEST_FIELD:,} bytes.")
+            if size > LARGEST_FIELDS:
+                raise BadUpload(f"{file} has more than {LARGEST_FIELDS:,} bytes of fields, beside the description.")
+            fields.append((name + b":" + value).decode("utf-8", "replace"))
+        elif not name and value.strip():
+            texts[b"description"] = value.decode("utf-8", "replace")
+    return fields, texts
+
+
+def _fields(data: bytes, file: str) -> Iterator[tuple[bytes, bytes]]:
+    """Each field of core metadata: its name in lower case, and its value as it stands; at last the body, under b""."""
+    place = count = 0
+    while begun := BEGIN.match(data, place):
+        count += 1
+        if count > MOST_FIELDS:
+            raise BadUpload(f"{file} has more than {MOST_FIELDS:,} fields.")
+        ended = END.search(data, begun.end())
+        if begun[1]:
+            yield begun[1].lower(), data[begun.end() : ended.start() if ended else len(data)]
+        place = ended.end() if ended else len(data)
+    blank = LINE_BREAK.match(data, place)
+    yield b"", data[blank.end() if blank else place :]
 
 
 def _parse(data: bytes, file: str) -> RawMetadata:
@@ -44,14 +118,7 @@ def _parse(data: bytes, file: str) -> RawMetadata:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadUpload(f"{file} is not UTF-8: byte {error.start} cannot be read.") from None
-    # The parser looks each field up among all: tens of thousands of different ones would take it minutes.
-    lines = re.split(rb"\r?\n\r?\n", data, maxsplit=1)[0].splitlines()
-    if len({line.partition(b":")[0].lower() for line in lines if not line[:1].isspace()}) > MOST_FIELDS:
-        raise BadUpload(f"{file} has more than {MOST_FIELDS} different fields.")
-    try:
-        raw, unreadable = parse_email(data)
-    except RecursionError:  # messages in messages, which a Content-Type can make of the description
-        raise BadUpload(f"{file} is nested too deep.") from None
+    raw, unreadable = read(data, file)
     for field in ("name", "version", "metadata-version", "requires-python"):
         if len(unreadable.get(field, ())) > 1:
             raise BadUpload(f"{file} has {field.title()} {len(unreadable[field])} times.")
@@ -95,6 +162,8 @@ def _check_requires_dist(raw: RawMetadata, _: filename.Name, file: str) -> None:
     for requirement in raw.get("requires_dist", []):
         if len(requirement) > LONGEST_REQUIRES_DIST:
             raise BadUpload(f"{file} has a Requires-Dist of more than {LONGEST_REQUIRES_DIST} characters.")
+        if requirement.count("(") > MOST_PARENTHESES:
+            raise BadUpload(f"{file} has a Requires-Dist with more than {MOST_PARENTHESES} parentheses.")
         try:
             Requirement(requirement)
         except (InvalidRequirement, ValueError, RecursionError) as error:
@@ -124,6 +193,8 @@ def _is_static(raw: RawMetadata) -> bool:
 def version(where: str, text: str) -> Version:
     """A version as ``where`` has it; :class:`BadUpload` if it is none (PEP 440)."""
     try:
-        return Version(text)
+        if len(text) <= LONGEST_VERSION:
+            return Version(text)
     except ValueError:  # InvalidVersion, or a number with thousands of digits
-        raise BadUpload(f"{text[:80]!r} in {where} is not a version (PEP 440).") from None
+        pass
+    raise BadUpload(f"{text[:80]!r} in {where} is not a version (PEP 440).")

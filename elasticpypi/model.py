@@ -31,7 +31,8 @@ class File:
     ``version`` is normalized (PEP 440), ``size`` in bytes, ``sha256`` lower-case hex, ``upload_time``
     UTC as ``2026-01-31T12:00:00.000000Z`` (PEP 700), ``revision`` the store's mark of these very
     bytes, ``metadata_sha256`` the digest of the core metadata file if one can be served (PEP 658),
-    ``uploader`` the user who uploaded it if the store knows, ``yanked`` the reason (may be empty) or None (PEP 592).
+    ``uploader`` the user who uploaded it if the store knows, ``form`` that of what is kept of its core metadata for
+    pages (``about.py``), ``yanked`` the reason (may be empty) or None (PEP 592).
     """
 
     key: str
@@ -44,6 +45,7 @@ class File:
     requires_python: str | None = None
     metadata_sha256: str | None = None
     uploader: str | None = None
+    form: int | None = None
     yanked: str | None = None
 
     @property

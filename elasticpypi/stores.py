@@ -130,10 +130,25 @@ class Index(Protocol):
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         """What :meth:`file` gives, and its core metadata file; None if there is no such file or no metadata."""
 
+    def about(
+        self, name: NormalizedName, filename: str, *, metadata: bool = False
+    ) -> tuple[File, bytes | None, bytes | None] | None:
+        """What :meth:`file` gives, what is kept of its core metadata for pages, and these too if they are wanted.
+
+        Either is None if there is none. It costs what :meth:`metadata` does.
+        """
+
     def put(
-        self, record: Record, metadata: bytes | None = None, check: Check | None = None, look: Look | None = None
+        self,
+        record: Record,
+        metadata: bytes | None = None,
+        check: Check | None = None,
+        look: Look | None = None,
+        about: bytes | None = None,
     ) -> bool:
         """Add or replace the record of its key, whole or not at all; the project takes a new serial.
+
+        ``metadata`` and ``about`` (``about.dump``) are kept beside it.
 
         False, and no new serial, if the very same record is there already. ``check`` is called with the
         project as it is at the moment of the write. ``look`` is called if something is to be written, and

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 
 from packaging.utils import NormalizedName, is_normalized_name
 
-from elasticpypi import distribution, filename
+from elasticpypi import about, distribution, filename
 from elasticpypi.distribution import Distribution
 from elasticpypi.errors import Changed, Damaged, NotFound, Refusal, Unavailable
 from elasticpypi.filename import Name
@@ -104,7 +104,8 @@ def saved(files: Files, index: Index, stat: Stat, dist: Distribution, check: Che
     :class:`Changed` if it is not there any more.
     """
     try:
-        index.put(*_file_record(stat, dist, stat.modified.strftime(TIME)), check, partial(_look, files, stat.key, stat))
+        record, metadata, said = _file_record(stat, dist, stat.modified.strftime(TIME))
+        index.put(record, metadata, check, partial(_look, files, stat.key, stat), said)
     except Changed:
         sync(files, index, stat.key)
         if files.stat(stat.key) is None:
@@ -117,18 +118,18 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
     if stat is None:
         gone = known is not None and (dry or index.remove(means.project, key, look))
         return Outcome(key, "removed", found="gone from the store") if gone else Outcome(key, "unchanged")
-    if known and known.revision == stat.revision and not force:
+    if known and is_current(known) and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
     found: Found = "stale in the index" if known else "missing in the index"
     if dry and known:
         return Outcome(key, "written", found=found)
     try:
-        record, metadata = _read(files, means, stat, known, hashed=not dry)
+        record, metadata, said = _read(files, means, stat, known, hashed=not dry)
     except Damaged as error:
         if known:
             index.remove(means.project, key, look)
         return Outcome(key, "ignored", str(error), found if known else "")
-    if record == known or not (dry or index.put(record, metadata, look=look)):
+    if record == known or not (dry or index.put(record, metadata, look=look, about=said)):
         return Outcome(key, "unchanged")
     return Outcome(key, "written", found=found)
 
@@ -142,11 +143,11 @@ def _look(files: Files, key: str, before: Stat | None) -> None:
 
 def _read(
     files: Files, means: Meaning, stat: Stat, known: Record | None, *, hashed: bool
-) -> tuple[Record, bytes | None]:
-    """The record of a key, and the metadata beside it; :class:`Damaged` if it is half a file."""
+) -> tuple[Record, bytes | None, bytes | None]:
+    """The record of a key, and what is kept beside it; :class:`Damaged` if it is half a file."""
     with files.open(stat) as content:
         if means.name is None:
-            return _decision(means, stat, content), None
+            return _decision(means, stat, content), None, None
         dist = distribution.inspect(means.name, content, stat.sha256 if hashed else "")
     time = stat.modified.strftime(TIME)
     if isinstance(known, File) and known.sha256 == dist.sha256:
@@ -154,8 +155,14 @@ def _read(
     return _file_record(stat, dist, time)
 
 
-def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File, bytes | None]:
+def is_current(record: Record) -> bool:
+    """Whether a record is as this version writes it; what an earlier one wrote is written again."""
+    return not isinstance(record, File) or record.form == about.FORM
+
+
+def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File, bytes | None, bytes | None]:
     metadata = dist.metadata
+    said = None if metadata is None else about.dump(about.of(metadata))
     if metadata and len(metadata) > LARGEST_METADATA and len(zlib.compress(metadata)) > LARGEST_METADATA:
         metadata = None  # installers then read it from the file
     record = File(
@@ -169,8 +176,9 @@ def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File
         requires_python=dist.requires_python,
         metadata_sha256=distribution.sha256(metadata) if metadata is not None and dist.static else None,
         uploader=stat.uploader,
+        form=about.FORM,
     )
-    return record, metadata
+    return record, metadata, said
 
 
 def _decision(means: Meaning, stat: Stat, content: BinaryIO) -> Decision:

@@ -24,7 +24,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.aws.table import ATTEMPTS, Conflict, Item, aliases
-from elasticpypi.catalog import Counts, Entry, Found, matches, rank, words
+from elasticpypi.catalog import Counts, Entry, Found, asked, matches, rank
 from elasticpypi.errors import Unavailable
 
 COUNTS = {"pk": {"S": "#entries"}, "sk": {"S": "#counts"}}
@@ -67,7 +67,7 @@ class DynamoCatalog:
         return [found[name] for name in names if name in found]
 
     def search(self, text: str, start: int, count: int) -> Found:
-        query = words(text)
+        query = asked(text)
         if query:
             names = sorted(set.intersection(*map(self._named, query)), key=lambda name: rank(text, name))
         else:

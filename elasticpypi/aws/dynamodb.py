@@ -6,6 +6,7 @@
     project#<name>   #project                      serial, files (how many); last (a key), its revision
     project#<name>   file#<file name>[#<key>]      the record of a key; it follows where it has a prefix
     project#<name>   metadata#<file name>[#<key>]  core metadata of the file, compressed
+    project#<name>   page#<file name>[#<key>]      what pages say of it (``about.py``), compressed
     #projects        <name>                        one item per project with a file
     #projects        #serial                       serial of the root list; last (a name), listed (whether it is)
     #projects        #snapshot                     where a long root list is kept (``rootlist.py``)
@@ -18,9 +19,9 @@ not find it looks again: else a page that lacks it would pass for the page of th
 import random
 import time
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from packaging.utils import NormalizedName
@@ -67,22 +68,30 @@ class DynamoIndex:
         return None if item is None else _record(item)
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
-        return self._find(name, filename, "file")[0]
+        return self._find(name, filename)[0]
 
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
-        file, item = self._find(name, filename, "file", "metadata")
-        if file is not None and file.key != filename:
-            place = _sort("metadata", file.key)
-            item = self._get(_key(name, place)).get(place)
-        return None if file is None or item is None else (file, zlib.decompress(item["body"]["B"]))
+        file, (body,) = self._find(name, filename, "metadata")
+        return None if file is None or body is None else (file, body)
+
+    def about(
+        self, name: NormalizedName, filename: str, *, metadata: bool = False
+    ) -> tuple[File, bytes | None, bytes | None] | None:
+        file, bodies = self._find(name, filename, *(("page", "metadata") if metadata else ("page",)))
+        return None if file is None else (file, bodies[0], bodies[1] if metadata else None)
 
     def put(
-        self, record: Record, metadata: bytes | None = None, check: Check | None = None, look: Look | None = None
+        self,
+        record: Record,
+        metadata: bytes | None = None,
+        check: Check | None = None,
+        look: Look | None = None,
+        about: bytes | None = None,
     ) -> bool:
-        return self._change(record.project, record.key, _item(record), metadata, check, look)
+        return self._change(record.project, record.key, _item(record), metadata, about, check, look)
 
     def remove(self, name: NormalizedName, key: str, look: Look | None = None) -> bool:
-        return self._change(name, key, None, None, None, look)
+        return self._change(name, key, None, None, None, None, look)
 
     def records(self) -> Iterator[Record]:
         yield from map(_record, self.table.having("kind"))
@@ -93,20 +102,27 @@ class DynamoIndex:
         except ClientError as error:
             raise Unavailable(f"The table cannot be read ({type(error).__name__}).") from error
 
-    def _find(self, name: NormalizedName, filename: str, *kinds: str) -> tuple[File | None, Item | None]:
-        """What a file name means and, if it is asked for and its key has no prefix, the item of its metadata."""
-        sorts = (f"file#{name}.status", *(f"{kind}#{filename}" for kind in kinds))
-        found = self._get(*(_key(name, sort) for sort in sorts))
-        status, item, metadata = map(found.get, (sorts[0], f"file#{filename}", f"metadata#{filename}"))
+    def _find(self, name: NormalizedName, filename: str, *kinds: str) -> tuple[File | None, list[bytes | None]]:
+        """What a file name means, and what is kept beside it; one call more where the key has a prefix."""
+        sorts = [f"{kind}#{filename}" for kind in ("file", *kinds)]
+        found = self._get(_key(name, f"file#{name}.status"), *(_key(name, sort) for sort in sorts))
+        status, item = found.get(f"file#{name}.status"), found.get(sorts[0])
+        nothing: list[bytes | None] = [None] * len(kinds)
         if status and parse_status(status["text"]["S"])[0] == "quarantined":
-            return None, None
+            return None, nothing
         if item:
             items: Iterable[Item] = [item]
         else:
             values = {":pk": {"S": f"project#{name}"}, ":sk": {"S": f"file#{filename}#"}}
             items = self.table.query("#pk = :pk AND begins_with(#sk, :sk)", values)
         files = (record for record in map(_record, items) if isinstance(record, File))
-        return min(files, key=lambda file: precedence(file.key), default=None), metadata
+        file = min(files, key=lambda file: precedence(file.key), default=None)
+        if file is None or not kinds:
+            return file, nothing
+        places = [_sort(kind, file.key) for kind in kinds]
+        if file.key != filename:
+            found = self._get(*(_key(name, place) for place in places))
+        return file, [zlib.decompress(found[place]["body"]["B"]) if place in found else None for place in places]
 
     def _read(self, name: NormalizedName) -> tuple[Item | None, list[Record]]:
         """The head of a project, None if there is none, and all its records."""
@@ -129,6 +145,7 @@ class DynamoIndex:
         key: str,
         item: Item | None,
         metadata: bytes | None,
+        about: bytes | None,
         check: Check | None,
         look: Look | None,
     ) -> bool:
@@ -153,23 +170,14 @@ class DynamoIndex:
                 return False
             if look:
                 look()
-            actions = self._item_actions(name, key, item, metadata) + self._head_actions(name, key, head, known, item)
+            actions = _item_actions(name, key, item, known, {"metadata": metadata, "page": about})
+            actions += self._head_actions(name, key, head, known, item)
             try:
                 self.table.write(actions)
                 return True
             except Conflict:
                 time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
         raise Unavailable(f"The project {name!r} is being changed by too many writers: try again.")
-
-    def _item_actions(self, name: NormalizedName, key: str, item: Item | None, metadata: bytes | None) -> list[Any]:
-        actions: list[Any] = []
-        body = None if metadata is None else {"body": {"B": zlib.compress(metadata)}}
-        for place, content in ((_sort("file", key), item), (_sort("metadata", key), body)):
-            if content is None:
-                actions.append({"Delete": {"Key": _key(name, place)}})
-            else:
-                actions.append({"Put": {"Item": {**_key(name, place), **content}}})
-        return actions
 
     def _head_actions(
         self, name: NormalizedName, key: str, head: Item | None, known: Item | None, item: Item | None
@@ -214,6 +222,23 @@ class DynamoIndex:
         return {item["sk"]["S"]: item for item in self.table.items(keys)}
 
 
+def _item_actions(
+    name: NormalizedName, key: str, item: Item | None, known: Item | None, beside: Mapping[str, bytes | None]
+) -> list[Any]:
+    """The item of a key, and what is kept ``beside`` that of a file."""
+    contents = {"file": item}
+    if _is_file(item) or _is_file(known):
+        contents |= {kind: None if body is None else {"body": {"B": zlib.compress(body)}} for kind, body in beside.items()}
+    actions = []
+    for kind, content in contents.items():
+        place = _key(name, _sort(kind, key))
+        if content is None:
+            actions.append({"Delete": {"Key": place}})
+        else:
+            actions.append({"Put": {"Item": {**place, **content}}})
+    return actions
+
+
 def _is_whole(head: Item | None, records: Collection[Record]) -> bool:
     """Whether a project has what its head says was written last; heads of older versions say nothing."""
     if head is None:
@@ -228,7 +253,7 @@ def _key(name: NormalizedName, sort: str) -> Item:
     return {"pk": {"S": f"project#{name}"}, "sk": {"S": sort}}
 
 
-def _sort(kind: Literal["file", "metadata"], key: str) -> str:
+def _sort(kind: str, key: str) -> str:
     filename = key.rpartition("/")[2]
     return f"{kind}#{filename}" if key == filename else f"{kind}#{filename}#{key}"
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.catalog import Counts, Entry, Found, rank, words
+from elasticpypi.catalog import Counts, Entry, Found, asked, rank
 from elasticpypi.local.sqlite import SQLiteIndex
 
 
@@ -49,7 +49,7 @@ class SQLiteCatalog:
         return [_entry(found[name]) for name in names if name in found]
 
     def search(self, text: str, start: int, count: int) -> Found:
-        query = " AND ".join(f'"{word}"*' for word in words(text))
+        query = " AND ".join(f'"{word}"*' for word in asked(text))
         with self._index.reading() as database:
             if query:
                 joined = "SELECT name FROM words JOIN entries ON id = words.rowid WHERE words MATCH ?"

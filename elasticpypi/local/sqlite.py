@@ -14,7 +14,7 @@ from elasticpypi.local.changes import Changes
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check, Look
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE projects (  -- the root list has a row of its own, with the empty name
     name TEXT PRIMARY KEY, serial INTEGER NOT NULL, files INTEGER NOT NULL
@@ -23,11 +23,11 @@ CREATE TABLE whole (since TEXT);  -- a row once all that is in the folder was re
 CREATE TABLE records (
     project TEXT NOT NULL, filename TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL,
     revision TEXT NOT NULL, text TEXT, version TEXT, size INTEGER, sha256 TEXT, upload_time TEXT,
-    requires_python TEXT, metadata_sha256 TEXT, uploader TEXT,
+    requires_python TEXT, metadata_sha256 TEXT, uploader TEXT, form INTEGER,
     PRIMARY KEY (project, filename, key)
 ) WITHOUT ROWID;
 CREATE TABLE metadata (
-    project TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (project, key)
+    project TEXT NOT NULL, key TEXT NOT NULL, about BLOB, body BLOB, PRIMARY KEY (project, key)
 );
 CREATE TABLE entries (  -- of the catalog, without a body once the project is gone
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, serial INTEGER NOT NULL, body TEXT,
@@ -42,7 +42,7 @@ CREATE INDEX requiring ON requires (project);
 """
 COLUMNS = (
     "project, filename, key, kind, revision, text, version, size, sha256, upload_time, requires_python, "
-    "metadata_sha256, uploader"
+    "metadata_sha256, uploader, form"
 )
 
 
@@ -103,16 +103,31 @@ class SQLiteIndex:
         return min(candidates, key=lambda file: precedence(file.key), default=None)
 
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
+        found = self._beside(name, filename, "body")
+        return found and found[1] and (found[0], found[1])
+
+    def about(
+        self, name: NormalizedName, filename: str, *, metadata: bool = False
+    ) -> tuple[File, bytes | None, bytes | None] | None:
+        return self._beside(name, filename, f"about, {'body' if metadata else 'NULL'}")
+
+    def _beside(self, name: NormalizedName, filename: str, columns: str) -> Any:
+        """What a file name means, and what is kept beside it; None if there is no such file."""
         file = self.file(name, filename)
         if file is None:
             return None
         with self.reading() as database:
-            query = "SELECT body FROM metadata WHERE project = ? AND key = ?"
-            row = database.execute(query, (name, file.key)).fetchone()
-            return row and (file, zlib.decompress(row[0]))
+            query = f"SELECT {columns} FROM metadata WHERE project = ? AND key = ?"
+            row = database.execute(query, (name, file.key)).fetchone() or [None] * (columns.count(",") + 1)
+            return file, *(body and zlib.decompress(body) for body in row)
 
     def put(
-        self, record: Record, metadata: bytes | None = None, check: Check | None = None, look: Look | None = None
+        self,
+        record: Record,
+        metadata: bytes | None = None,
+        check: Check | None = None,
+        look: Look | None = None,
+        about: bytes | None = None,
     ) -> bool:
         row = _row(record)
         with self.writing() as database:
@@ -126,9 +141,9 @@ class SQLiteIndex:
                 look()
             database.execute(f"REPLACE INTO records ({COLUMNS}) VALUES ({','.join('?' * len(row))})", row)
             database.execute("DELETE FROM metadata WHERE project = ? AND key = ?", (record.project, record.key))
-            if metadata is not None:
-                body = zlib.compress(metadata)
-                database.execute("INSERT INTO metadata VALUES (?, ?, ?)", (record.project, record.key, body))
+            if metadata is not None or about is not None:
+                bodies = [None if body is None else zlib.compress(body) for body in (about, metadata)]
+                database.execute("INSERT INTO metadata VALUES (?, ?, ?, ?)", (record.project, record.key, *bodies))
             _changed(database, record.project, 1 if known is None and isinstance(record, File) else 0)
             return True
 
@@ -255,11 +270,11 @@ def _row(record: Record) -> _Row:
     filename = record.key.rpartition("/")[2]
     if isinstance(record, Decision):
         head = (record.project, filename, record.key, record.kind, record.revision, record.text)
-        return (*head, *[None] * 7)
+        return (*head, *[None] * 8)
     return (
         *(record.project, filename, record.key, "file", record.revision, None),
         *(record.version, record.size, record.sha256, record.upload_time),
-        *(record.requires_python, record.metadata_sha256, record.uploader),
+        *(record.requires_python, record.metadata_sha256, record.uploader, record.form),
     )
 
 

@@ -18,7 +18,7 @@ def blueprint(services: Services) -> Blueprint:
     @views.get("/pypi/<name>/json")
     @views.get("/pypi/<name>/<version>/json")
     def release(name: str, version: str = "") -> Response:
-        from elasticpypi import json_api
+        from elasticpypi import about, json_api
 
         normalized = normalize(name)
 
@@ -33,10 +33,10 @@ def blueprint(services: Services) -> Blueprint:
             file = json_api.described(project, wanted)
             if file is None:
                 raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
-            found = index.metadata(normalized, file.filename)
+            said, description = about.read(index, normalized, file.filename, text=True)
             scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
             packages = f"{scheme}://{request.host}{request.script_root}/packages/"
-            answer = json_api.release(project, wanted, found[1] if found else b"", packages)
+            answer = json_api.release(project, wanted, said, description, packages)
             if not version:
                 answer["releases"] = json_api.releases(project, packages)
             return project.serial, answer

@@ -116,7 +116,7 @@ def blueprint(services: Services) -> Blueprint:
         return _page("project.html", facts, lambda: {"token": token, **_content(name, version, dependents)})
 
     def _content(name: NormalizedName, version: str, dependents: list[NormalizedName]) -> dict[str, Any]:
-        from elasticpypi import json_api, page
+        from elasticpypi import about, json_api, page
 
         project = services.index.project(name)
         if project is None or not project.files:
@@ -125,20 +125,22 @@ def blueprint(services: Services) -> Blueprint:
         release = page.find(releases, project, version) if releases else None
         if release is None and (releases or version):
             raise NotFound(f"There is no release {version[:80]!r} of {name!r} in this index.", [name])
-        metadata = None
+        said, description = about.of(None), ""
         if release and (file := json_api.described(project, Version(release.version))):
-            metadata = services.index.metadata(name, file.filename)
-        about = page.About.parse(metadata[1] if metadata else b"")
+            said, description = about.read(services.index, name, file.filename, text=True)
+        needed = list(dict.fromkeys(need["name"] for need in said["needs"]["shown"]))
+        shown = releases[: page.MOST_RELEASES]
         return {
             "project": project,
             "releases": releases,
+            "shown": shown,
+            "unfolded": page.unfolded(shown),
             "release": release,
             "latest": page.find(releases, project, "") if releases else None,
-            "about": about,
-            "description": _readme(about.description, about.content_type),
-            "here": {entry.name for entry in services.catalog.entries(about.needed)},
-            "dependents": dependents[:MOST_DEPENDENTS],
-            "more_dependents": max(0, len(dependents) - MOST_DEPENDENTS),
+            "about": said,
+            "description": _readme(description, said["content_type"]),
+            "here": {entry.name for entry in services.catalog.entries(needed)},
+            "dependents": dependents,
         }
 
     def _unknown(name: NormalizedName) -> NotFound:
