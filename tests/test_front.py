@@ -1,6 +1,7 @@
 """What is asked for again: the same answer as from the application, and never an old one."""
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from elasticpypi.front import Front
 from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.wiring import Services
 from tests.builders import make_wheel
+from tests.clients.live import until
 from tests.conftest import PASSWORD, USER, Client, basic
 
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
@@ -245,3 +247,46 @@ def test_files_can_be_left_to_the_application(worker: Worker, services: Services
     assert worker.asked == [f"/packages/{WHEEL}"] * 2 + [f"/packages/{WHEEL}.metadata"] * 2
     assert worker.open("/simple/demo/").data == worker.open("/simple/demo/").data
     assert worker.asked[4:] == ["/simple/demo/"]
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        ["/simple/demo/"],
+        ["/simple/demo/", "/simple/demo/?format=text/html", "/simple/demo/?x=1"],
+        ["/project/demo/", "/project/demo/1.0/"],
+        ["/pypi/demo/json", "/pypi/demo/1.0/json"],
+        ["/simple/"],
+    ],
+)
+def test_one_page_is_made_by_one_thread_at_a_time(services: Services, worker: Worker, ways: list[str]) -> None:
+    """While it is made nobody else begins; who waited for the very same page gets what was made."""
+    begun, go_on, together = threading.Event(), threading.Event(), threading.Lock()
+    inner, overlaps = worker.front._app, []
+
+    def slow(environ: Any, start_response: Any) -> Any:
+        if not together.acquire(blocking=False):
+            overlaps.append(environ["PATH_INFO"])
+            return inner(environ, start_response)
+        try:
+            begun.set()
+            assert go_on.wait(30)
+            return inner(environ, start_response)
+        finally:
+            together.release()
+
+    worker.front._app = slow
+    answers: list[TestResponse] = []
+    threads = [threading.Thread(target=lambda way=way: answers.append(worker.open(way))) for way in ways * 5]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(30)
+    until(lambda: sum(turn.wanted for turn in worker.front._turns.values()) == len(threads), "all to wait")
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200] * len(threads)
+    assert not overlaps
+    assert not worker.front._turns
+    if len(ways) == 1:
+        assert worker.asked.count(ways[0]) == 1
