@@ -123,7 +123,7 @@ def test_other_words_after_a_change(store: Catalog) -> None:
 
 
 def test_many_entries_at_once(store: Catalog) -> None:
-    many = [entry(f"p{number:03}") for number in range(130)]
+    many = [entry(f"p{number:03}") for number in range(105)]
     add(store, *many)
     assert store.entries([each.name for each in many]) == many
 

@@ -21,6 +21,8 @@ from tests.aws.local_aws import CREDENTIALS, lambda_python
 from tests.conftest import BUCKET, TABLE
 from tests.deploying import PASSWORD, ROOT, Package, osls, packaged
 
+pytestmark = pytest.mark.aws
+
 RUNTIME = "boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3"  # what Lambda brings along
 MODULES = {
     "blinker",
