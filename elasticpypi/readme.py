@@ -26,10 +26,10 @@ from elasticpypi.errors import Refusal
 from elasticpypi.stores import Catalog
 
 LARGEST = 200_000  # characters of a text that are shown, rendered or not
-LARGEST_HTML = 4_000_000  # bytes
+LARGEST_HTML = 2_000_000  # bytes
 LARGEST_KEPT = 350_000  # bytes of compressed HTML: an item of DynamoDB has 400 KB
 SECONDS = 4  # of CPU time for a text: docutils takes one for 100,000 ordinary characters
-MEMORY = 512 * 1024 * 1024  # bytes for a text
+MEMORY = 256 * 1024 * 1024  # bytes for a text
 PATIENCE = 10  # seconds that a view waits for its turn, and that a text has then
 WAITING = 8  # views of a process that wait; each holds a thread
 LIBRARIES = "comrak", "docutils", "nh3", "Pygments", "readme-renderer"
@@ -57,21 +57,22 @@ class Readme:
 def show(text: str, content_type: str, catalog: Catalog) -> Readme:
     """A description and its content type (PEP 566) → what a page shows of it.
 
-    Of what is not rendered it shows ``LARGEST`` characters at most. It takes ``PATIENCE`` twice at most. :class:`Unavailable` if the catalog cannot be read.
+    Of what is not rendered it shows ``LARGEST`` characters at most. It takes ``PATIENCE`` twice at most.
+    :class:`Unavailable` if the catalog cannot be read.
     """
-    kind = _kind(content_type)
-    if kind is None or len(text) > LARGEST:
-        return Readme(_plain(text))
-    key = hashlib.sha256(repr((_renderer(), kind, text)).encode("utf-8", "backslashreplace")).hexdigest()
+    media = kind(content_type)
+    if media is None or len(text) > LARGEST:
+        return Readme(plain(text))
+    key = hashlib.sha256(repr((_renderer(), media, text)).encode("utf-8", "backslashreplace")).hexdigest()
     kept = catalog.readme(key)
     if kept is None:
-        kept = _make(key, text, kind, catalog)
+        kept = _make(key, text, media, catalog)
     if kept is None:
-        return Readme(_plain(text), lasting=False)
-    return Readme(zlib.decompress(kept).decode() if kept else _plain(text))
+        return Readme(plain(text), lasting=False)
+    return Readme(zlib.decompress(kept).decode() if kept else plain(text))
 
 
-def _kind(content_type: str) -> tuple[str, str] | None:
+def kind(content_type: str) -> tuple[str, str] | None:
     """The media type, that of reStructuredText if none is given, and the variant of Markdown; None for plain text."""
     media_type = content_type.partition(";")[0].strip().lower() or "text/x-rst"
     if media_type == "text/x-rst":
@@ -81,7 +82,8 @@ def _kind(content_type: str) -> tuple[str, str] | None:
     return None
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A text as it is, as far as a page shows it."""
     return f'<pre class="plain" tabindex="0">{escape(text[:LARGEST])}</pre>'
 
 
@@ -92,13 +94,13 @@ def _renderer() -> str:
     return repr((hashlib.sha256(source).hexdigest(), [version(name) for name in LIBRARIES]))
 
 
-def _make(key: str, text: str, kind: tuple[str, str], catalog: Catalog) -> bytes | None:
+def _make(key: str, text: str, media: tuple[str, str], catalog: Catalog) -> bytes | None:
     """Compressed HTML, which the catalog keeps from now on; b"" if the text is shown as it is; None: not now."""
     with _my_turn() as mine:
         if not mine:
             return None
         made = catalog.readme(key)  # by whoever had the turn before
-        if made is None and (html := _render(text, *kind)) is not None:
+        if made is None and (html := _render(text, *media)) is not None:
             made = zlib.compress(html) if html else b""
             if len(made) > LARGEST_KEPT:
                 made = b""

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 NICENESS = 10  # answers come first
 DEEPEST = 100  # the sanitizer's time grows with the square of the depth
-LARGEST_BLOCK = 20_000  # characters of code that are highlighted: the time of many lexers grows with the square
+LARGEST_BLOCK = 5_000  # characters of code that are highlighted: the time of many lexers grows with the square
 LONGEST_LINE = 500  # of such code
 PREFIX = "user-content-"  # of every id, so that none is one of the page around it
 VOID = ("br", "col", "hr", "img", "input")

@@ -39,7 +39,7 @@ CREATE TABLE requires (
     name TEXT NOT NULL, project TEXT NOT NULL, PRIMARY KEY (name, project)
 ) WITHOUT ROWID;
 CREATE INDEX requiring ON requires (project);
-CREATE TABLE readmes (  -- rendered; the highest id is the newest
+CREATE TABLE readmes (  -- rendered, the newest with the highest id
     id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, body BLOB NOT NULL
 );
 """
