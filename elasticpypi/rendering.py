@@ -61,11 +61,14 @@ def _limit(seconds: int, memory: int) -> None:
 
 
 def render(text: str, media_type: str, variant: str = "GFM") -> str | None:
-    """A description of one of the ``RENDERERS`` → HTML; None if it cannot be rendered."""
+    """A description of one of the ``RENDERERS`` → HTML; None if it cannot be rendered.
+
+    ImportError is raised: that is not the fault of a text.
+    """
     try:
         html = RENDERERS[media_type](text, variant)
         return _clean(html) if html else None
-    except (KeyboardInterrupt, SystemExit):
+    except (ImportError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # whatever a text does to docutils or to a library in Rust, it is still a text
         return None
