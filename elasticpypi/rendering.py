@@ -75,6 +75,7 @@ def render(text: str, media_type: str, variant: str = "GFM") -> str | None:
 
 
 def _markdown(text: str, variant: str) -> str | None:
+    import comrak  # noqa: F401 - without it readme_renderer has only a warning
     from readme_renderer import markdown
 
     _highlight_little()

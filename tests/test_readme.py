@@ -210,9 +210,14 @@ def test_without_a_process_it_is_plain_text_for_now(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(client, tmp_path, "*a* <b>")
-    for command in (str(tmp_path / "none"), "/bin/false"):
+    incomplete = readme.BEGIN.replace("import sys;", "import sys; sys.modules['comrak'] = None;")
+    for module, name, value in (
+        (sys, "executable", str(tmp_path / "none")),
+        (sys, "executable", "/bin/false"),
+        (readme, "BEGIN", incomplete),
+    ):
         with monkeypatch.context() as patched:
-            patched.setattr(sys, "executable", command)
+            patched.setattr(module, name, value)
             answer = client.get(PAGE)
             assert shown(answer) == '<pre class="plain" tabindex="0">*a* &lt;b&gt;</pre>'
             assert not is_lasting(answer)

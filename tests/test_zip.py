@@ -178,12 +178,12 @@ def test_a_readme_is_rendered_with_nothing_but_the_runtime(package: Package, pat
     """In a process that gets the paths of this one, and not its environment."""
     for name in ("comrak", "nh3"):  # as built for this machine
         (tmp_path / name).symlink_to(Path(str(importlib.import_module(name).__file__)).parent)
-    code = "from elasticpypi import readme; print(readme._render(sys.argv[1], sys.argv[2], ''))"
-    for text, content_type in (
+    code = "from elasticpypi import readme; print(readme._render(*sys.argv[1:], 'GFM'))"
+    for text, media_type in (
         ("*a*\n\n```python\nx\n```", "text/markdown"),
         ("*a*\n\n.. code:: python\n\n   x", "text/x-rst"),
     ):
-        said = run(f"import sys; {code}", text, content_type, PYTHONPATH=f"{tmp_path}{os.pathsep}{path}")
+        said = run(f"import sys; {code}", text, media_type, PYTHONPATH=f"{tmp_path}{os.pathsep}{path}")
         assert "<em>a</em>" in said
         assert '<span class="n">x</span>' in said
 
