@@ -129,7 +129,7 @@ def _my_turn() -> Iterator[bool]:
 
 
 def _render(text: str, media_type: str, variant: str) -> bytes | None:
-    """HTML from a process of its own; b"" if the text is beyond the limits, or not what it says; None if that failed."""
+    """HTML from a process of its own; b"" if the text is beyond the limits or not what it says; None if that failed."""
     limits = str(SECONDS), str(MEMORY), str(os.getpid())
     path = [*map(os.path.abspath, sys.path), str(Path(__file__).parents[1])]
     command = [sys.executable, "-ISB", "-X", "utf8", "-c", BEGIN, *limits, media_type, variant, *path]

@@ -1,8 +1,10 @@
 """Descriptions that become HTML: what is kept and what is replaced. In this process; ``test_readme`` has the limits."""
 
+import random
 import re
 
 import pytest
+from readme_renderer.clean import ALLOWED_TAGS
 
 from elasticpypi import readme, rendering
 from tests.showcase import ATTACKS, HOSTILE_MARKDOWN, HOSTILE_RST, HOSTILE_RST_RENDERED, MARKDOWN, RST
@@ -86,6 +88,37 @@ def test_attacks(text: str, content_type: str) -> None:
     html = render(text, content_type)
     assert harmless(html) == []
     assert not Tags.of(html).names & {"script", "img", "iframe", "form", "input", "style", "svg", "object", "picture"}
+
+
+PIECES = (
+    *ATTACKS,
+    *("<", ">", '"', "'", "&lt;", "&#106;", "`", "```html\n", "\n```\n", "\n\n", "\n   ", "|", "_", "[^1]", "[^1]: "),
+    *("![", "[a](", ")", "](", "](javascript:", "java\tscript:alert(1)", "//evil.example/", "data:text/html,"),
+    *("<a href=", "<pre lang=", "<svg>", "<math>", "<style>", "<!--", "-->", "<![CDATA[", "]]>", "<p class='"),
+    *("<table><tr>", "</table>", "`x <javascript:alert(1)>`_", ".. raw:: html\n\n   ", ".. image:: "),
+    *(".. code:: html\n\n   ", ".. |x| image:: javascript:a\n", "|x|", "\0", "\u2028", "\ufeff"),
+)
+ELEMENTS = ALLOWED_TAGS - {"img", "input", "picture", "aside", "figure", "nav", "section"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_pieces_a_text_is_made_of(seed: int) -> None:
+    chosen = random.Random(seed)
+    for _ in range(200):
+        text = "".join(chosen.choices(PIECES, k=chosen.randint(1, 20)))
+        for content_type in (MD, RST_TYPE, "text/markdown; variant=CommonMark"):
+            html = render(text, content_type)
+            assert harmless(html) == [], text
+            assert Tags.of(html).names <= ALLOWED_TAGS - {
+                "img",
+                "input",
+                "picture",
+                "aside",
+                "figure",
+                "nav",
+                "section",
+            }, text
 
 
 def test_reading_a_file_is_impossible() -> None:
