@@ -18,6 +18,7 @@ from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client, basic, begin_anew
 from tests.events import Answer, call
+from tests.showcase import described
 
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
@@ -115,6 +116,14 @@ def test_pages_for_people(made: Callable[..., list[str]], client: Client) -> Non
     assert made("GET", "/project/demo/") == ["GetItem", "Query", "GetItem", "Query", "BatchGetItem"]
     etag = client.get("/project/demo/").headers["ETag"]
     assert made("GET", "/project/demo/", 304, **{"If-None-Match": etag}) == ["GetItem", "Query", "GetItem"]
+
+
+def test_a_page_with_a_readme(made: Callable[..., list[str]], client: Client, tmp_path: Path) -> None:
+    """One call more; the first view looks again when it is its turn, and keeps what was rendered."""
+    client.upload(make_wheel(tmp_path, "read", "1.0", **described("*a*", "text/markdown")))
+    before = ["GetItem", "Query", "GetItem", "Query", "BatchGetItem"]
+    assert made("GET", "/project/read/") == [*before, "GetItem", "GetItem", "TransactWriteItems"]
+    assert made("GET", "/project/read/") == [*before, "GetItem"]
 
 
 def test_metadata(made: Callable[..., list[str]]) -> None:
