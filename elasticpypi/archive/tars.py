@@ -117,7 +117,8 @@ def _members(stream: "_Unpacked") -> Iterator[Member]:
     first = True
     while block := stream.read(BLOCK):
         if not block.strip(b"\0"):
-            return _check_end(stream)
+            _check_end(stream)
+            break
         try:
             size = _check_header(block)
         except ValueError:
@@ -140,7 +141,7 @@ def _members(stream: "_Unpacked") -> Iterator[Member]:
             yield _member(block, kind, size, own)
             own = {}
     if own:
-        raise Unreadable
+        raise BadUpload("The archive ends with the name of a member that does not follow.")
 
 
 def _check_end(stream: "_Unpacked") -> None:

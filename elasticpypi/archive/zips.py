@@ -222,9 +222,7 @@ def _extra(data: bytes, name: str) -> dict[int, bytes]:
     return fields
 
 
-def _with_64_bit(
-    data: bytes | None, numbers: tuple[int, int, int], disk: int, name: str
-) -> tuple[int, int, int, int]:
+def _with_64_bit(data: bytes | None, numbers: tuple[int, int, int], disk: int, name: str) -> tuple[int, int, int, int]:
     """Size, packed size, offset and disk: those that are full are in the extra field, in this order (4.5.3)."""
     if data is None:
         return *numbers, disk
