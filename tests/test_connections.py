@@ -147,6 +147,33 @@ def test_a_client_that_sends_nothing_is_ended(start: Callable[..., Server]) -> N
 
 
 @LINUX
+def test_a_client_that_asks_and_asks_and_takes_nothing_is_ended(start: Callable[..., Server]) -> None:
+    server = start(PATIENCE=1, LOOK=0.1)
+    client = Client(server)
+    client.socket.setblocking(False)
+    asked = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 100  # without a user
+
+    def ask() -> bool:
+        with suppress(OSError):
+            while client.socket.send(asked):
+                pass
+        return not client.is_open()
+
+    server.wait_for(ask)
+    server.wait_for(lambda: "were ended" in said(server))
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+def test_a_body_that_nobody_waits_for_holds_nothing(start: Callable[..., Server], length: str) -> None:
+    server = start()
+    client = Client(server)
+    client.socket.sendall(f"POST /legacy/ HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
+    assert client.begins().startswith(b"HTTP/1.1 401")
+    while client.socket.recv(1000):  # until the server closes
+        pass
+
+
+@LINUX
 def test_a_slow_client_that_goes_on_comes_to_its_end(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(PATIENCE=2, LOOK=0.1, PORTION=1000)
     stalled, form = upload(server), _form(make_wheel(tmp_path, "demo", "1.0", files={"x": os.urandom(50_000)}))
