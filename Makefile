@@ -10,7 +10,7 @@ PROCESSES = 4
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: serve check test soak test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-aws-scale bench-reindex cost clean
+.PHONY: serve check test soak test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-aws-scale bench-reindex bench-connections cost clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
@@ -63,6 +63,10 @@ package: node_modules .venv/test
 # How long a rebuild of the index takes, of 100,000 files unless ARGS says otherwise.
 bench-reindex: .venv/test
 	$(BIN)/python -m bench.reindex $(ARGS)
+
+# What many slow or idle connections do to everybody else: nine minutes, and Linux.
+bench-connections: .venv/test
+	$(BIN)/python -m bench.connections $(ARGS)
 
 # What a cold start costs: CPU time and memory of the real zip in the real runtime. Needs Node.js and Python 3.13.
 bench-cold-start: .venv/test

@@ -33,9 +33,9 @@ STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 class Server:
     """A running `elasticpypi serve`, with what it says so far."""
 
-    def __init__(self, data: Path, **environ: str) -> None:
+    def __init__(self, data: Path, *, program: tuple[str, ...] = ("-m", "elasticpypi"), **environ: str) -> None:
         path = {"PATH": os.environ["PATH"], "HOME": str(data)}
-        command = [sys.executable, "-m", "elasticpypi", "serve", "--port", "0", "--data", str(data)]
+        command = [sys.executable, *program, "serve", "--port", "0", "--data", str(data)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**path, **environ}
         )
