@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from packaging.tags import InvalidTag, TooManyTagsError, parse_tag
 from packaging.utils import (
     InvalidName,
     InvalidSdistFilename,
@@ -26,6 +27,8 @@ Kind = Literal["bdist_wheel", "sdist"]
 
 # Room for the suffixes of decisions and metadata below the 255 bytes that file systems allow.
 LONGEST = 240
+# The lists of tags in a name are multiplied: 226 characters can stand for 46,656. 111,555 wheels of PyPI had 8 at most.
+MOST_TAGS = 256
 ALPHABET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
 # PEP 527 ended these; clients still install them (all but .egg), so what is stored is still served.
 OLD_SDISTS = (".tar.bz2", ".tar.xz", ".tar.Z", ".tgz", ".tar")
@@ -69,6 +72,7 @@ def parse(filename: str) -> Name:
         )
     try:
         if filename.endswith(".whl"):
+            parse_tag("-".join(filename.removesuffix(".whl").split("-")[-3:]), limit=MOST_TAGS)
             project, version, build, tags = parse_wheel_filename(filename)
             labels = "-".join(sorted(map(str, tags)))
             identity = f"{project}-{canonicalize_version(version)}-{''.join(map(str, build))}-{labels}"
@@ -78,7 +82,9 @@ def parse(filename: str) -> Name:
             spelled = filename.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")[0]
             identity = f"{project}-{canonicalize_version(version)}"
             return Name(filename, _valid(filename, spelled), version, "sdist", identity)
-    except (InvalidWheelFilename, InvalidSdistFilename) as error:
+    except TooManyTagsError:
+        raise BadUpload(f"{filename[:80]!r} stands for more than {MOST_TAGS} tags of platforms.") from None
+    except (InvalidTag, InvalidWheelFilename, InvalidSdistFilename) as error:
         raise BadUpload(f"{error}.") from None
     raise BadUpload(f"{filename!r} is neither a wheel (.whl) nor an sdist (.tar.gz).")
 

@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elasticpypi import __version__, first_user, wiring
+from elasticpypi import __version__, connections, first_user, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError, Refusal, Unavailable
 
 if TYPE_CHECKING:
     from elasticpypi.front import Front
 
-THREADS = 64  # per worker; one serves one request, and is held by a client that is slow
 MANY = 100
 RESTART = 1  # seconds
 NICENESS = 5  # of the process that follows the folder: answers come first
@@ -85,7 +84,9 @@ def serve(config: Config) -> None:
         services = replace(services, config=Config.from_env(os.environ))  # with the user that was made just now
         made = services, _application(services)
     try:
-        _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid(), made), wrap_loader=False)
+        room = connections.room()
+        load = partial(_load, os.getpid(), room, made)
+        _granian(host, port, config.workers, room).serve(target_loader=load, wrap_loader=False)
     finally:
         stopped.set()
 
@@ -166,7 +167,7 @@ def _follow(config: Config, parent: int, tell: Connection | None) -> None:
     watch(files, index, threading.Event(), refresh)
 
 
-def _granian(host: str, port: int, workers: int) -> Any:
+def _granian(host: str, port: int, workers: int, room: int) -> Any:
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
@@ -181,8 +182,9 @@ def _granian(host: str, port: int, workers: int) -> Any:
         http1_settings=HTTP1Settings(header_read_timeout=60_000),
         websockets=False,
         workers=workers,
-        blocking_threads=THREADS,
-        backpressure=256,
+        blocking_threads=connections.THREADS,
+        backlog=connections.BACKLOG,
+        backpressure=room,
         workers_kill_timeout=PATIENCE,
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
@@ -198,7 +200,7 @@ def _application(services: wiring.Services) -> "Front":
     return Front(app, services.index, app.extensions["gatekeeper"])
 
 
-def _load(parent: int, made: "tuple[wiring.Services, Front] | None") -> Any:
+def _load(parent: int, room: int, made: "tuple[wiring.Services, Front] | None") -> Any:
     """The application, in a worker of the process ``parent``, which has ``made`` it already if it was forked."""
     from granian import _signals
 
@@ -216,7 +218,9 @@ def _load(parent: int, made: "tuple[wiring.Services, Front] | None") -> Any:
 
         assert isinstance(services.index, SQLiteIndex)
         front.mark = services.index.changes().mark
-    return logged(front)
+    bodies = connections.Bodies(connections.BODIES)
+    connections.watch(bodies, room)
+    return logged(connections.bounded(front, bodies))
 
 
 def _guard_forks() -> None:

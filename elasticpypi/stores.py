@@ -15,6 +15,7 @@ from packaging.utils import NormalizedName
 from elasticpypi.model import File, Project, Record
 
 if TYPE_CHECKING:
+    from elasticpypi.about import Some
     from elasticpypi.catalog import Counts, Entry, Found
 
 
@@ -190,8 +191,14 @@ class Catalog(Protocol):
     def newest(self, count: int) -> "list[Entry]":
         """The projects with the newest releases, newest first."""
 
-    def dependents(self, name: NormalizedName) -> list[NormalizedName]:
-        """The projects that require this one, sorted."""
+    def dependents(self, name: NormalizedName, most: int) -> "Some[NormalizedName]":
+        """The first projects that require this one, by name, and about how many more there are."""
 
     def counts(self) -> "Counts":
         """How many projects, releases and files there are."""
+
+    def readme(self, digest: str) -> bytes | None:
+        """What was kept of a README under a digest; None if there is nothing, or nothing any more."""
+
+    def keep_readme(self, digest: str, body: bytes) -> None:
+        """Keep 350,000 bytes at most under a digest, in place of what is there; what is oldest goes after a while."""

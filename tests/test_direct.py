@@ -56,6 +56,7 @@ def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     for name, value in ON_LAMBDA.items():
         monkeypatch.setenv(name, value)
     direct._tls.cache_clear()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # one that has these credentials
     yield monkeypatch
     direct._tls.cache_clear()
     for manager in managers:

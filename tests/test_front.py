@@ -1,6 +1,7 @@
 """What is asked for again: the same answer as from the application, and never an old one."""
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from elasticpypi.front import Front
 from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.wiring import Services
 from tests.builders import make_wheel
+from tests.clients.live import until
 from tests.conftest import PASSWORD, USER, Client, basic
 
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
@@ -78,13 +80,11 @@ def variants(etag: str) -> Iterator[dict[str, str]]:
 def test_it_answers_as_the_application_does(worker: Worker, services: Services, path: str) -> None:
     bare = WerkzeugClient(create_app(services))
     etag = bare.get(path, headers=LOGIN).headers.get("ETag", '"x"')
-    for _ in range(3):
-        for headers in variants(etag):
-            for method in ("GET", "HEAD"):
-                expected = said(bare.open(path, method=method, headers={**LOGIN, **headers}))
-                assert said(worker.open(path, method, **headers)) == expected, (method, headers)
-                queried = said(bare.open(f"{path}?format={JSON}", headers={**LOGIN, **headers}))
-                assert said(worker.open(f"{path}?format={JSON}", **headers)) == queried
+    for headers in variants(etag):
+        for method, address in ("GET", path), ("HEAD", path), ("GET", f"{path}?format={JSON}"):
+            expected = said(bare.open(address, method=method, headers={**LOGIN, **headers}))
+            for _ in range(3):
+                assert said(worker.open(address, method, **headers)) == expected, (method, headers)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -179,15 +179,15 @@ def test_the_room_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
     assert len(worker.front._kept) == 1  # a long header takes the room of others
 
 
-def test_the_same_page_from_two_threads_counts_once(worker: Worker) -> None:
+def test_the_same_file_from_two_threads_counts_once(worker: Worker) -> None:
     def twice(environ: dict[str, Any], start_response: Any) -> Any:
         if others:
             worker.open(others.pop())  # another thread, faster
         return real(environ, start_response)
 
-    others, real = ["/simple/demo/"], worker.front._app
+    others, real = [f"/packages/{WHEEL}"], worker.front._app
     worker.front._app = twice
-    worker.open("/simple/demo/")
+    worker.open(f"/packages/{WHEEL}")
     assert len(worker.asked) == 2
     assert worker.front._size == sum(answer.size for answer in worker.front._kept.values())
 
@@ -245,3 +245,46 @@ def test_files_can_be_left_to_the_application(worker: Worker, services: Services
     assert worker.asked == [f"/packages/{WHEEL}"] * 2 + [f"/packages/{WHEEL}.metadata"] * 2
     assert worker.open("/simple/demo/").data == worker.open("/simple/demo/").data
     assert worker.asked[4:] == ["/simple/demo/"]
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        ["/simple/demo/"],
+        ["/simple/demo/", "/simple/demo/?format=text/html", "/simple/demo/?x=1"],
+        ["/project/demo/", "/project/demo/1.0/"],
+        ["/pypi/demo/json", "/pypi/demo/1.0/json"],
+        ["/simple/"],
+    ],
+)
+def test_one_page_is_made_by_one_thread_at_a_time(services: Services, worker: Worker, ways: list[str]) -> None:
+    """While it is made nobody else begins; who waited for the very same page gets what was made."""
+    begun, go_on, together = threading.Event(), threading.Event(), threading.Lock()
+    inner, overlaps = worker.front._app, []
+
+    def slow(environ: Any, start_response: Any) -> Any:
+        if not together.acquire(blocking=False):
+            overlaps.append(environ["PATH_INFO"])
+            return inner(environ, start_response)
+        try:
+            begun.set()
+            assert go_on.wait(30)
+            return inner(environ, start_response)
+        finally:
+            together.release()
+
+    worker.front._app = slow
+    answers: list[TestResponse] = []
+    threads = [threading.Thread(target=lambda way=way: answers.append(worker.open(way))) for way in ways * 5]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(30)
+    until(lambda: sum(turn.wanted for turn in worker.front._turns.values()) == len(threads), "all to wait")
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200] * len(threads)
+    assert not overlaps
+    assert not worker.front._turns
+    if len(ways) == 1:
+        assert worker.asked.count(ways[0]) == 1

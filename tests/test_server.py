@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from werkzeug.test import encode_multipart
 
 from elasticpypi.first_user import HASH_OF_RANDOM
 from tests.builders import make_wheel, upload_form
+from tests.clients.live import until
+from tests.processes import rendering_below
+from tests.showcase import SLOW, described
 
 STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 
@@ -29,9 +33,9 @@ STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 class Server:
     """A running `elasticpypi serve`, with what it says so far."""
 
-    def __init__(self, data: Path, **environ: str) -> None:
+    def __init__(self, data: Path, *, program: tuple[str, ...] = ("-m", "elasticpypi"), **environ: str) -> None:
         path = {"PATH": os.environ["PATH"], "HOME": str(data)}
-        command = [sys.executable, "-m", "elasticpypi", "serve", "--port", "0", "--data", str(data)]
+        command = [sys.executable, *program, "serve", "--port", "0", "--data", str(data)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**path, **environ}
         )
@@ -336,3 +340,28 @@ def test_a_port_that_is_taken_stops_the_start(data: Path) -> None:
         done = run("serve", "--port", str(port), "--data", str(data))
     sentence = f"Cannot listen on 127.0.0.1:{port} (address already in use): choose another --port or --host."
     assert (done.returncode, done.stderr) == (1, f"Error: {sentence}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell of processes in other ways")
+def test_a_readme_holds_up_nobody(data: Path, tmp_path: Path, servers: list[Server]) -> None:
+    """While it is rendered the same worker answers; if that is cut off, the next view tries again."""
+    user = "alice:wonderland"
+    server = Server(data, USERNAME="alice", PASSWORD="wonderland", WORKERS="1")
+    servers.append(server)
+    server.upload(make_wheel(tmp_path, "demo", "1.0", **described(SLOW, "text/markdown")), user)
+    server.upload(make_wheel(tmp_path, "other", "1.0", **described("Other", "text/plain")), user)
+    before = 0
+    with ThreadPoolExecutor() as pool:
+        for _ in range(2):
+            view = pool.submit(server.open, "/project/demo/", user)
+            child = until(lambda: rendering_below(server.process.pid), "a process that renders")
+            os.kill(child, signal.SIGSTOP)
+            for path in ("/simple/demo/", "/project/other/", "/packages/demo-1.0-py3-none-any.whl", "/health"):
+                assert server.open(path, user).status == 200
+            assert not view.done()
+            os.kill(child, signal.SIGKILL)  # as a system without memory does
+            with view.result() as answer:
+                assert b'<pre class="plain"' in answer.read()
+                assert (answer.headers["ETag"], answer.headers["Cache-Control"]) == (None, "no-store")
+            assert child != before
+            before = child

@@ -5,8 +5,12 @@ from dataclasses import asdict
 
 from packaging.utils import NormalizedName
 
+from elasticpypi.about import Some
 from elasticpypi.catalog import Counts, Entry, Found, asked, rank
 from elasticpypi.local.sqlite import SQLiteIndex
+
+ROOM = 64 * 1024 * 1024  # bytes of rendered READMEs, some 10,000
+ROW = 150  # bytes of each beside its body, about
 
 
 class SQLiteCatalog:
@@ -64,15 +68,28 @@ class SQLiteCatalog:
         with self._index.reading() as database:
             return [_entry(body) for (body,) in database.execute(query, (count,))]
 
-    def dependents(self, name: NormalizedName) -> list[NormalizedName]:
+    def dependents(self, name: NormalizedName, most: int) -> Some[NormalizedName]:
         with self._index.reading() as database:
-            rows = database.execute("SELECT project FROM requires WHERE name = ? ORDER BY project", (name,))
-            return [project for (project,) in rows]
+            (count,) = database.execute("SELECT count(*) FROM requires WHERE name = ?", (name,)).fetchone()
+            query = "SELECT project FROM requires WHERE name = ? ORDER BY project LIMIT ?"
+            shown = [project for (project,) in database.execute(query, (name, most))]
+        return Some(shown=shown, more=count - len(shown))
 
     def counts(self) -> Counts:
         sums = "count(*), coalesce(sum(releases), 0), coalesce(sum(files), 0)"
         with self._index.reading() as database:
             return Counts(*database.execute(f"SELECT {sums} FROM entries WHERE body IS NOT NULL").fetchone())
+
+    def readme(self, digest: str) -> bytes | None:
+        with self._index.reading() as database:
+            row = database.execute("SELECT body FROM readmes WHERE digest = ?", (digest,)).fetchone()
+            return bytes(row[0]) if row else None
+
+    def keep_readme(self, digest: str, body: bytes) -> None:
+        sizes = f"SELECT id, sum(length(body) + {ROW}) OVER (ORDER BY id DESC) AS size FROM readmes"
+        with self._index.writing() as database:
+            database.execute("REPLACE INTO readmes (digest, body) VALUES (?, ?)", (digest, body))
+            database.execute(f"DELETE FROM readmes WHERE id IN (SELECT id FROM ({sizes}) WHERE size > ?)", (ROOM,))
 
 
 def _entry(body: str) -> Entry:
