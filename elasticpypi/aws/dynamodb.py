@@ -228,7 +228,9 @@ def _item_actions(
     """The item of a key, and what is kept ``beside`` that of a file."""
     contents = {"file": item}
     if _is_file(item) or _is_file(known):
-        contents |= {kind: None if body is None else {"body": {"B": zlib.compress(body)}} for kind, body in beside.items()}
+        contents |= {
+            kind: None if body is None else {"body": {"B": zlib.compress(body)}} for kind, body in beside.items()
+        }
     actions = []
     for kind, content in contents.items():
         place = _key(name, _sort(kind, key))

@@ -107,22 +107,23 @@ class SQLiteIndex:
 
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         found = self._beside(name, filename, "body")
-        return found and found[1] and (found[0], found[1])
+        return (found[0], body) if found and (body := found[1][0]) is not None else None
 
     def about(
         self, name: NormalizedName, filename: str, *, metadata: bool = False
     ) -> tuple[File, bytes | None, bytes | None] | None:
-        return self._beside(name, filename, f"about, {'body' if metadata else 'NULL'}")
+        found = self._beside(name, filename, "about", *(["body"] if metadata else []))
+        return found and (found[0], found[1][0], found[1][1] if metadata else None)
 
-    def _beside(self, name: NormalizedName, filename: str, columns: str) -> Any:
+    def _beside(self, name: NormalizedName, filename: str, *columns: str) -> tuple[File, list[bytes | None]] | None:
         """What a file name means, and what is kept beside it; None if there is no such file."""
         file = self.file(name, filename)
         if file is None:
             return None
         with self.reading() as database:
-            query = f"SELECT {columns} FROM metadata WHERE project = ? AND key = ?"
-            row = database.execute(query, (name, file.key)).fetchone() or [None] * (columns.count(",") + 1)
-            return file, *(body and zlib.decompress(body) for body in row)
+            query = f"SELECT {', '.join(columns)} FROM metadata WHERE project = ? AND key = ?"
+            row = database.execute(query, (name, file.key)).fetchone() or [None] * len(columns)
+        return file, [None if body is None else zlib.decompress(body) for body in row]
 
     def put(
         self,

@@ -149,7 +149,7 @@ def blueprint(services: Services) -> Blueprint:
             "unfolded": page.unfolded(shown),
             "release": release,
             "latest": page.find(releases, project, "") if releases else None,
-"about": said,
+            "about": said,
             "readme": _readme(description, said["content_type"], services.catalog),
             "here": {entry.name for entry in services.catalog.entries(needed)},
             "dependents": dependents,
