@@ -80,7 +80,7 @@ def sqlite(count: int) -> None:
             click.echo(f"search {text!r:30} {total:6} {milliseconds(lambda text=text: catalog.search(text, 0, 20))}")
         click.echo(f"{'newest':44} {milliseconds(lambda: catalog.newest(12))}")
         click.echo(f"{'counts':44} {milliseconds(catalog.counts)}")
-        click.echo(f"{'dependents':44} {milliseconds(lambda: catalog.dependents(NormalizedName('acme-base-7')))}")
+        click.echo(f"{'dependents':44} {milliseconds(lambda: catalog.dependents(NormalizedName('acme-base-7'), 50))}")
         click.echo(f"{'near a name':44} {milliseconds(lambda: near(catalog, NormalizedName('acme-clinet-24')))}")
 
 

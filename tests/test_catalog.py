@@ -9,7 +9,7 @@ import boto3
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import catalog
+from elasticpypi import about, catalog
 from elasticpypi.aws.catalog import README_SECONDS, DynamoCatalog
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.catalog import Counts, Entry, refresh, words
@@ -103,9 +103,10 @@ def test_newest_first(store: Catalog) -> None:
 def test_dependents(store: Catalog) -> None:
     base = NormalizedName("base")
     add(store, entry("b", requires=(base,)), entry("a", requires=(base, NormalizedName("x"))), entry("base"))
-    assert store.dependents(base) == ["a", "b"]
+    assert store.dependents(base, 9) == {"shown": ["a", "b"], "more": 0}
+    assert store.dependents(base, 1) == {"shown": ["a"], "more": 1}
     add(store, entry("a", 2))
-    assert store.dependents(base) == ["b"]
+    assert store.dependents(base, 9)["shown"] == ["b"]
 
 
 def test_counts_follow(store: Catalog) -> None:
@@ -122,7 +123,8 @@ def test_what_is_gone_is_not_found(store: Catalog) -> None:
     add(store, entry("demo", summary="word", requires=(NormalizedName("base"),)))
     store.replace(NormalizedName("demo"), 2, None)
     assert found(store, "demo") == found(store, "word") == (0, [])
-    assert store.newest(5) == store.dependents(NormalizedName("base")) == store.entries([NormalizedName("demo")]) == []
+    assert store.newest(5) == store.dependents(NormalizedName("base"), 9)["shown"] == []
+    assert store.entries([NormalizedName("demo")]) == []
     add(store, entry("demo", 3))
     assert found(store, "demo") == (1, ["demo"])
 
@@ -211,7 +213,7 @@ def test_the_newest_release_is_the_one_that_appeared_last() -> None:
     appeared = {"2.0": "2026-01-01", "1.0": "2026-03-01", "1.1": "2026-02-01"}
     files = [File(f"demo-{version}.tar.gz", demo, version, 1, "", time, "r") for version, time in appeared.items()]
     files.append(File("demo-1.1-py3-none-any.whl", demo, "1.1", 1, "", "2026-04-01", "r"))  # a wheel of an old release
-    made = catalog.describe(Project(demo, 1, tuple(files)), b"")
+    made = catalog.describe(Project(demo, 1, tuple(files)), about.of(None))
     assert (made.version, made.released, made.time) == ("2.0", "1.0", "2026-03-01")
 
 

@@ -214,6 +214,28 @@ def test_what_is_put_is_there(index: Index) -> None:
     assert list(index.records()) == [a_file()]
 
 
+def test_what_pages_say_is_kept_beside_it(index: Index) -> None:
+    for key in ("demo-1.0.tar.gz", "team/demo-2.0.tar.gz"):
+        name = key.rpartition("/")[2]
+        file = a_file(key, form=1)
+        assert index.about(DEMO, name) is None
+        index.put(file, b"Name: demo\n", about=b"{}")
+        assert index.about(DEMO, name) == (file, b"{}", None)
+        assert index.about(DEMO, name, metadata=True) == (file, b"{}", b"Name: demo\n")
+        index.put(replace(file, revision="r2"), None, about=b"[]")  # metadata that are too large to be kept
+        assert index.about(DEMO, name, metadata=True) == (replace(file, revision="r2"), b"[]", None)
+        assert index.metadata(DEMO, name) is None
+        index.put(replace(file, revision="r3"))
+        assert index.about(DEMO, name, metadata=True) == (replace(file, revision="r3"), None, None)
+        index.put(file, b"Name: demo\n", about=b"{}")
+        index.remove(DEMO, key)
+        assert index.about(DEMO, name, metadata=True) is None
+        index.put(file)
+        assert index.about(DEMO, name, metadata=True) == (file, None, None)
+    index.put(a_decision("demo.status", "status", "quarantined"))
+    assert index.about(DEMO, "demo-1.0.tar.gz") is None
+
+
 def test_a_file_with_little_known(index: Index) -> None:
     file = a_file(requires_python=None, metadata_sha256=None)
     index.put(file)
