@@ -6,7 +6,7 @@ long is cut and says how much more there is. So it is plain data of a bounded si
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import getaddresses
 from typing import Any, Generic, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
@@ -17,13 +17,13 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from elasticpypi import metadata
 from elasticpypi.errors import BadUpload
-from elasticpypi.filename import project_name
+from elasticpypi.filename import LONGEST
 from elasticpypi.stores import Index
 
 T = TypeVar("T")
 
 FORM = 1  # of what is kept: another number makes the next audit build it anew
-# Of a list, so many are kept at most, in so many bytes of JSON.
+# Of a list, so many are kept at most, and so many bytes of JSON.
 MOST_WORDS, MOST_LINKS, MOST_PEOPLE, MOST_EXTRAS, MOST_NEEDS, MOST_REQUIRES = 100, 50, 50, 200, 300, 1000
 LONGEST_LIST = 16_000
 LARGEST_INFO = 150_000  # bytes of JSON of all fields that programs get as they are
@@ -104,13 +104,16 @@ class About(TypedDict):
 def of(core: bytes | None) -> About:
     """The bytes of METADATA or PKG-INFO, whatever they are; nothing is said by None."""
     try:
-        raw = metadata.read(core or b"")[0]
+        raw = metadata.read(core)[0] if core else RawMetadata()
     except BadUpload:
         raw = RawMetadata()
-    return cast(About, {name: _one(make, raw) for name, make in PROPERTIES.items()})
+    said = {name: _one(make, raw) for name, make in PROPERTIES.items()}
+    needs = _one(_needs, raw)
+    names = sorted({need["name"] for need in needs if len(need["name"]) <= LONGEST})
+    return cast(About, {**said, "needs": _some(needs, MOST_NEEDS), "requires": _some(names, MOST_REQUIRES)})
 
 
-def _one(make: Callable[[RawMetadata], Any], raw: RawMetadata) -> Any:
+def _one(make: Callable[[RawMetadata], T], raw: RawMetadata) -> T:
     try:
         return make(raw)
     except Exception:  # whatever a text does to a parser, the others are shown
@@ -236,10 +239,17 @@ def _classifiers(raw: RawMetadata) -> Some[Classifier]:
     return _some((Classifier(group=group, value=rest or group) for group, rest in parts), MOST_WORDS)
 
 
-def _needs(raw: RawMetadata) -> Some[Need]:
+def _needs(raw: RawMetadata) -> list[Need]:
     """Dependencies by the extra that asks for them; those that are always there come first."""
-    found = [_need(requirement) for requirement in _requirements(raw)]
-    return _some(sorted(found, key=lambda need: need["extra"]), MOST_NEEDS)
+    found = []
+    for line in raw.get("requires_dist", []):
+        if len(line) > metadata.LONGEST_REQUIRES_DIST or line.count("(") > metadata.MOST_PARENTHESES:
+            continue
+        try:
+            found.append(_need(Requirement(line)))
+        except (InvalidRequirement, ValueError, RecursionError):
+            continue
+    return sorted(found, key=lambda need: need["extra"])
 
 
 def _need(requirement: Requirement) -> Need:
@@ -257,26 +267,6 @@ def _extra(marker: str) -> tuple[str, str]:
         kept = (part for part in marker.split(" and ") if not EXTRA.fullmatch(part.strip("()")))
         return extras[0], " and ".join(kept)
     return (extras[0] if extras else ""), marker
-
-
-def _requires(raw: RawMetadata) -> Some[NormalizedName]:
-    names = set()
-    for requirement in _requirements(raw):
-        try:
-            names.add(project_name(requirement.name))
-        except BadUpload:  # longer than the name of a project can be
-            continue
-    return _some(sorted(names), MOST_REQUIRES)
-
-
-def _requirements(raw: RawMetadata) -> Iterator[Requirement]:
-    for line in raw.get("requires_dist", []):
-        if len(line) > metadata.LONGEST_REQUIRES_DIST or line.count("(") > metadata.MOST_PARENTHESES:
-            continue
-        try:
-            yield Requirement(line)
-        except (InvalidRequirement, ValueError, RecursionError):
-            continue
 
 
 def _info(raw: RawMetadata) -> dict[str, Any]:
@@ -304,8 +294,6 @@ PROPERTIES: Mapping[str, Callable[[RawMetadata], Any]] = {
     "keywords": _keywords,
     "extras": _extras,
     "classifiers": _classifiers,
-    "needs": _needs,
-    "requires": _requires,
     "info": _info,
 }
 

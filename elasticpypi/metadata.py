@@ -13,7 +13,7 @@ from elasticpypi.errors import BadUpload
 
 LONGEST_REQUIRES_PYTHON = 500
 LONGEST_REQUIRES_DIST = 5000
-MOST_PARENTHESES = 50  # of one marker: the time to read them grows with the square of their depth
+MOST_PARENTHESES = 30  # of one marker: the time to read them grows with the square of their depth
 LONGEST_VERSION = 1000
 # What is given to parsers is bounded first. boto3-stubs has 80 kB in 1,350 lines, with as many as any.
 MOST_FIELDS = 10_000

@@ -193,10 +193,6 @@ def test_fields_are_read_as_installers_read_them(lines: list[tuple[str, str, str
 # ---- Whatever they say
 
 
-def many(line: str, count: int = 8_000) -> bytes:
-    return metadata("demo", "1.0")[:-1] + "".join(f"{line}\n" for _ in range(count)).replace("#", "x").encode()
-
-
 HEAD = metadata("demo", "1.0")[:-1]
 FITTING = {
     "comments in comments": HEAD + b"Author-Email: " + b"(" * 3000 + b")" * 3000 + b" a@b\n",
@@ -211,7 +207,7 @@ FITTING = {
     "requirements of many extras": HEAD + b"".join(b'Requires-Dist: a; extra == "x%d"\n' % n for n in range(6_000)),
     "a long name": HEAD + b"Requires-Dist: " + b"n" * 3000 + b"\nRequires-Dist: other\n",
     "specifiers": HEAD + (b"Requires-Dist: a" + b",".join([b">=1"] * 1200) + b"\n") * 40,
-    "parentheses": HEAD + (b"Requires-Dist: a; " + b"(" * 50 + b"os_name == 'a'" + b")" * 50 + b"\n") * 1_500,
+    "parentheses": HEAD + (b"Requires-Dist: a; " + b"(" * 30 + b"os_name == 'a'" + b")" * 30 + b"\n") * 2_000,
     "many keywords": HEAD + b"Keywords: " + b"a," * 15_000 + b"\n",
     "many classifiers": HEAD + b"".join(b"Classifier: A :: %d\n" % n for n in range(9_000)),
     "many links": HEAD + b"".join(b"Project-URL: %d, https://h.example/%d\n" % (n, n) for n in range(4_000)),
@@ -237,7 +233,7 @@ TOO_MUCH = {
     "a long field": (HEAD + b"Keywords: " + b"," * 1_900_000 + b"\n", "a Keywords of more than 32,000 bytes"),
     "large fields": (HEAD + (b"Classifier: " + b"x" * 1000 + b"\n") * 300, "more than 200,000 bytes of fields"),
     "40,000 requirements": (HEAD + b"Requires-Dist: needed\n" * 40_000, "of fields"),
-    "deep": (HEAD + b"Requires-Dist: a; " + b"(" * 51 + b"os_name == 'a'" + b")" * 51 + b"\n", "50 parentheses"),
+    "deep": (HEAD + b"Requires-Dist: a; " + b"(" * 31 + b"os_name == 'a'" + b")" * 31 + b"\n", "30 parentheses"),
     "a long version": (HEAD.replace(b"1.0", b"1" + b".0" * 10_000), "is not a version"),
 }
 
@@ -281,7 +277,7 @@ def test_what_cannot_be_read_is_left_out_alone() -> None:
 
 
 def test_half_of_a_list_is_not_given_to_programs() -> None:
-    assert "requires_dist" in of(FITTING["many requirements"])["info"] or len(FITTING["many requirements"]) > 150_000
+    assert len(of(FITTING["requirements of many extras"])["info"]["requires_dist"]) == 6_000
     long = [f"{'a' * 4000}-{number}" for number in range(40)]
     assert "requires_dist" not in about(Requires_Dist=long, Summary="x")["info"]
     assert about(Requires_Dist=long, Summary="x")["info"]["summary"] == "x"
@@ -321,7 +317,19 @@ def test_uploads_with_too_much_are_refused(client: Client, tmp_path: Path) -> No
 PAGES = "/", "/search?q=demo", "/project/demo/", "/project/demo/1.0/", "/pypi/demo/json", "/pypi/demo/1.0/json"
 
 
-@pytest.mark.parametrize("case", FITTING)
+@pytest.mark.parametrize(
+    "case",
+    [
+        "comments in comments",
+        "a parameter with many digits",
+        "many requirements",
+        "a long name",
+        "many keywords",
+        "letters of four bytes",
+        "long lines",
+        "what cannot be printed",
+    ],
+)
 def test_every_page_of_it(client: Client, tmp_path: Path, case: str) -> None:
     wheel = make_wheel(tmp_path, "demo", "1.0", core=FITTING[case])
     assert client.upload(wheel).status_code == 200
