@@ -164,6 +164,18 @@ def test_a_member_that_hides_behind_the_end_of_a_streamed_one() -> None:
         assert archive.testzip() is None
 
 
+@pytest.mark.parametrize("signature", [b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\7\x08"])
+def test_a_member_that_hides_behind_the_end_of_a_compressed_one(signature: bytes) -> None:
+    for filler in (0, 1024 * 1024 - len(DEFLATED) - 2):  # across two pieces that are read
+        stream = b"\0\0\0\xff\xff" * (filler // 5) + DEFLATED  # empty blocks
+        body = stream + signature + bytes(50)
+        fields = {"method": 8, "crc": CRC, "packed": len(body), "size": N}
+        hidden = RawMember("demo.py", body, {**fields, "method": 0}, {"method": 8}, {"method": 8})
+        assert "behind the end of a compressed stream" in refused(raw_zip([*GOOD, hidden]))
+    noise = b"".join(struct.pack("<I", number * 2654435761 % 2**32) for number in range(500)) + signature
+    assert taken(with_member(data=noise, fields={"method": 8, "packed": len(zlib.compress(noise, wbits=-15))}))
+
+
 def test_what_only_looks_odd() -> None:
     assert taken(raw_zip(GOOD, comment=b"0123456789abcdef" * 4000))  # git archive: the commit
     assert taken(raw_zip(GOOD, comment=b"PK\x05"))
