@@ -1,6 +1,7 @@
 """Archives that one installer reads otherwise than another: refused, and what only looks like it is taken."""
 
 import gzip
+import hashlib
 import io
 import struct
 import tarfile
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from elasticpypi import filename
+from elasticpypi import filename, sync
 from elasticpypi.archive import core_metadata
 from elasticpypi.distribution import inspect
 from elasticpypi.errors import Damaged
@@ -433,3 +434,17 @@ def test_uploads_of_two_minds_are_refused(client: Client, tmp_path: Any) -> None
     path = tmp_path / WHEEL.filename
     path.write_bytes(raw_zip(GOOD, comment=b"6f1ed002ab5595859014ebf0951522d9"))
     assert client.upload(path).status_code == 200
+
+
+def test_a_file_name_of_thousands_of_tags(client: Client, tmp_path: Any) -> None:
+    letters = ".".join("abcdefghijklmnopqrstuvwxyz")
+    path = tmp_path / f"demo-1.0-{letters}-{letters}-{letters}.whl"
+    path.write_bytes(raw_zip(GOOD))
+    response = client.upload(path)
+    assert (response.status_code, response.text.count("\n")) == (400, 1)
+    assert "stands for more than 256 tags" in response.text
+    files, index = client.services.files, client.services.index
+    with path.open("rb") as content:  # it was put into the store directly
+        files.save(path.name, content, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert sync.sync(files, index, path.name).action == "ignored"
+    assert client.get(f"/packages/{path.name}").status_code == 404

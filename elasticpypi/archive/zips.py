@@ -280,7 +280,7 @@ def _check_local(file: BinaryIO, member: Member) -> int:
 
 
 def _has_signature(file: BinaryIO, member: Member, place: int) -> bool:
-    """Whether something that looks like another header is in the packed bytes; by chance in one of a billion."""
+    """Whether something that looks like another header is in the packed bytes; by chance once in a gigabyte."""
     file.seek(place)
     before = b""
     for piece in pieces_of(file, member.packed):
