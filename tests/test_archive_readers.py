@@ -1,6 +1,7 @@
 """Archives that one installer reads otherwise than another: refused, and what only looks like it is taken."""
 
 import gzip
+import hashlib
 import io
 import struct
 import tarfile
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from elasticpypi import filename
+from elasticpypi import filename, sync
 from elasticpypi.archive import core_metadata
 from elasticpypi.distribution import inspect
 from elasticpypi.errors import Damaged
@@ -162,6 +163,18 @@ def test_a_member_that_hides_behind_the_end_of_a_streamed_one() -> None:
     assert "behind the end of a compressed stream" in refused(streamed(behind, body=body))
     with zipfile.ZipFile(io.BytesIO(streamed(behind, body=body))) as archive:
         assert archive.testzip() is None
+
+
+@pytest.mark.parametrize("signature", [b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\7\x08"])
+def test_a_member_that_hides_behind_the_end_of_a_compressed_one(signature: bytes) -> None:
+    for filler in (0, 1024 * 1024 - len(DEFLATED) - 2):  # across two pieces that are read
+        stream = b"\0\0\0\xff\xff" * (filler // 5) + DEFLATED  # empty blocks
+        body = stream + signature + bytes(50)
+        fields = {"method": 8, "crc": CRC, "packed": len(body), "size": N}
+        hidden = RawMember("demo.py", body, {**fields, "method": 0}, {"method": 8}, {"method": 8})
+        assert "behind the end of a compressed stream" in refused(raw_zip([*GOOD, hidden]))
+    noise = b"".join(struct.pack("<I", number * 2654435761 % 2**32) for number in range(500)) + signature
+    assert taken(with_member(data=noise, fields={"method": 8, "packed": len(zlib.compress(noise, wbits=-15))}))
 
 
 def test_what_only_looks_odd() -> None:
@@ -421,3 +434,17 @@ def test_uploads_of_two_minds_are_refused(client: Client, tmp_path: Any) -> None
     path = tmp_path / WHEEL.filename
     path.write_bytes(raw_zip(GOOD, comment=b"6f1ed002ab5595859014ebf0951522d9"))
     assert client.upload(path).status_code == 200
+
+
+def test_a_file_name_of_thousands_of_tags(client: Client, tmp_path: Any) -> None:
+    letters = ".".join("abcdefghijklmnopqrstuvwxyz")
+    path = tmp_path / f"demo-1.0-{letters}-{letters}-{letters}.whl"
+    path.write_bytes(raw_zip(GOOD))
+    response = client.upload(path)
+    assert (response.status_code, response.text.count("\n")) == (400, 1)
+    assert "stands for more than 256 tags" in response.text
+    files, index = client.services.files, client.services.index
+    with path.open("rb") as content:  # it was put into the store directly
+        files.save(path.name, content, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert sync.sync(files, index, path.name).action == "ignored"
+    assert client.get(f"/packages/{path.name}").status_code == 404

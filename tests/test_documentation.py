@@ -64,7 +64,7 @@ def test_every_module_has_a_test_file() -> None:
         "first_user": "test_server.py",
         "staging": "test_sessions.py",
         "parts": "test_publish.py",
-        **dict.fromkeys(("zips", "tars", "shape"), "test_archive.py"),
+        **dict.fromkeys(("zips", "tars", "shape", "scripts"), "test_archive.py"),
     }
     for path in (ROOT / "elasticpypi").rglob("*.py"):
         if path.parent.name != "views" and not path.name.startswith("__"):
