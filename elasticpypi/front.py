@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import NormalizedName, is_normalized_name
 from werkzeug.http import remove_entity_headers
 
+from elasticpypi.auth import Check, address_of
 from elasticpypi.errors import Refusal
 from elasticpypi.filename import parse_stored
 from elasticpypi.simple import LAST_SERIAL
@@ -52,9 +53,7 @@ class Front:
     that are equal mean that nothing in the index was written in between; None that nobody knows.
     """
 
-    def __init__(
-        self, app: "WSGIApplication", index: Index, check: Callable[[str], str], *, files: bool = True
-    ) -> None:
+    def __init__(self, app: "WSGIApplication", index: Index, check: Check, *, files: bool = True) -> None:
         self._app = app
         self._index = index
         self._check = check
@@ -77,7 +76,7 @@ class Front:
             return self._app(environ, start_response)
         asked = environ["PATH_INFO"], get("HTTP_ACCEPT"), get("HTTP_ACCEPT_ENCODING")
         try:
-            self._check(get("HTTP_AUTHORIZATION", ""))
+            self._check(get("HTTP_AUTHORIZATION", ""), address_of(environ))
             answer = self._kept.get(asked)
             if answer is None or (answer.body is None and known.removeprefix("W/") != answer.etag):
                 return self._ask(environ, start_response, asked)
