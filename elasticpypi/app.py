@@ -67,6 +67,8 @@ def create_app(services: Services) -> Flask:
             return
         if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
             raise NotFound("This index has no trusted publishing: use a user name and a password.")
+        if "elasticpypi.refusal" in request.environ:  # of the check in front of us, which must not count twice
+            raise request.environ.pop("elasticpypi.refusal")
         g.user = check(request.headers.get("Authorization", ""), address_of(request.environ))
         if request.method not in ("GET", "HEAD"):
             _check_origin()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from elasticpypi.errors import TooManyAttempts
 
@@ -93,12 +93,13 @@ class Attempts:
             for key, _ in others:
                 if count := self._counts.get(key):
                     count.failures -= 1
+                    count.until = 0.0
 
     def failed(self, name: str, address: str) -> None:
         """The check was one: the log says so."""
         self._tell(name, address, wrong=1)
 
-    def refuse(self, name: str, address: str, seconds: int) -> None:
+    def refuse(self, name: str, address: str, seconds: int) -> NoReturn:
         """:class:`TooManyAttempts`: nothing was checked."""
         self._tell(name, address, refused=1)
         raise TooManyAttempts(f"Too many logins failed or are under way: try again in {seconds} s.", seconds)
@@ -135,7 +136,8 @@ class Attempts:
                 return
             wrong, refused = line.wrong, line.refused
             line.wrong, line.refused, line.last = 0, 0, monotonic()
-        log.warning("Failed login of %s from %s (%d checked, %d refused unchecked).", who, address, wrong, refused)
+        place = address or "an unknown address"
+        log.warning("Failed logins of %s from %s: %d wrong, %d refused unchecked.", who, place, wrong, refused)
 
 
 class Turns:

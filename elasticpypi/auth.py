@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,15 +39,18 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
     secret = os.urandom(32)
     right: dict[bytes, str] = {}
     wrong: dict[bytes, None] = {}
-    attempts, turns = Attempts({*users, TOKEN_USER}), Turns()
+    attempts, turns, quick = Attempts({*users, TOKEN_USER}), Turns(), threading.Lock()
     slow = _one_of_each_method(users)
+    several = sum(bool(HASH.fullmatch(known)) for known in users.values()) > len(slow)
 
     def check(authorization: str, address: str = "") -> str:
         digest = hashlib.blake2b(authorization.encode("utf-8", "surrogateescape"), key=secret).digest()
         while (user := right.get(digest)) is None:
-            credentials = None if digest in wrong else _credentials(authorization)
-            if credentials is None:
+            credentials = _credentials(authorization)
+            if credentials is None or digest in wrong:
                 text = "wrong user name or password" if authorization else "this index needs a user name and a password"
+                if several and credentials and _is_token(users, credentials[0]):
+                    text = f"wrong password, or not one that goes with {TOKEN_USER} but needs its user name"
                 raise Unauthorized(f"{text.capitalize()}: give both with HTTP Basic authentication.")
             look(digest, *credentials, address)
         return user
@@ -54,24 +58,20 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
     def look(digest: bytes, name: str, password: str, address: str) -> None:
         """Find out whether these are right, or wait for the thread that does; whichever it is, it is remembered."""
         attempts.admit(name, address)
-        if not slow or _plain(users, name, password):
-            attempts.begin(name, address)
-            found(digest, name, address, _plain(users, name, password))
-            return
-        with turns.take(digest, address) as mine:
+        user = _plain(users, name, password)
+        with quick if user or not slow else turns.take(digest, address) as mine:
             if mine is None:
                 attempts.refuse(name, address, 1)
-            elif mine:
-                attempts.begin(name, address)  # others may have failed while this one waited
-                found(digest, name, address, _hashed(users, slow, name, password))
-
-    def found(digest: bytes, name: str, address: str, user: str | None) -> None:
-        if user is None:
-            _remember(wrong, digest, None)
-            attempts.failed(name, address)
-        else:
-            _remember(right, digest, user)
-            attempts.succeeded(name, address)
+            if not mine or digest in right or digest in wrong:  # by another thread
+                return
+            attempts.begin(name, address)  # others may have failed while this one waited
+            user = user or _hashed(users, slow, name, password)
+            if user is None:
+                _remember(wrong, digest, None)
+                attempts.failed(name, address)
+            else:
+                _remember(right, digest, user)
+                attempts.succeeded(name, address)
 
     return check
 

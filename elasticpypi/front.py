@@ -77,6 +77,10 @@ class Front:
         asked = environ["PATH_INFO"], get("HTTP_ACCEPT"), get("HTTP_ACCEPT_ENCODING")
         try:
             self._check(get("HTTP_AUTHORIZATION", ""), address_of(environ))
+        except Refusal as error:  # the application says it as it should be said
+            environ["elasticpypi.refusal"] = error.with_traceback(None)
+            return self._app(environ, start_response)
+        try:
             answer = self._kept.get(asked)
             if answer is None or (answer.body is None and known.removeprefix("W/") != answer.etag):
                 return self._ask(environ, start_response, asked)
@@ -86,7 +90,7 @@ class Front:
                     self._drop(asked)
                     return self._ask(environ, start_response, asked)
                 answer.mark = mark
-        except Refusal:  # the application says it as it should be said
+        except Refusal:  # here too
             return self._app(environ, start_response)
         if answer.body is None or known.removeprefix("W/") == answer.etag:
             start_response("304 NOT MODIFIED", list(answer.unchanged))
