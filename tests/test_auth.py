@@ -348,8 +348,8 @@ def test_the_gateway_hears_of_a_401(headers: Any) -> None:
         authorize({"headers": headers, "methodArn": ARN}, gatekeeper(USERS))
 
 
-def test_the_gateway_hears_of_a_429_as_of_a_401() -> None:
-    check = gatekeeper(USERS)
+def test_the_gateway_hears_of_a_429_as_of_a_401(clock: Clock) -> None:
+    check = gatekeeper({"alice": "pa:ss"})
 
     def asked(login: str, address: str) -> Any:
         context = {"identity": {"sourceIp": address}}
