@@ -77,7 +77,10 @@ class Attempts:
             self.refuse(name, address, math.ceil(seconds))
 
     def begin(self, name: str, address: str) -> None:
-        """The same, and the check that begins now counts as a failure until :meth:`succeeded`."""
+        """The same, and the check that begins now counts as a failure until :meth:`succeeded`.
+
+        So those who guess at one user wait for few checks, and never for a place that others need.
+        """
         with self._lock:
             seconds = self._wait(name, address)
             if seconds <= 0:
@@ -141,32 +144,29 @@ class Attempts:
 
 
 class Turns:
-    """Whose credentials are checked now: ``CHECKS`` at a time, ``PLACES`` with those that wait."""
+    """Whose credentials are checked now: ``checks`` is to be held for that, a place while waiting for it too."""
 
     def __init__(self) -> None:
+        self.checks = threading.Semaphore(CHECKS)
         self._lock = threading.Lock()
-        self._checks = threading.Semaphore(CHECKS)
         self._places: dict[bytes, tuple[str, threading.Event]] = {}
         self._joined = 0
 
     @contextmanager
-    def take(self, digest: bytes, address: str) -> Iterator[bool | None]:
-        """Waits until it is the turn of a header → True: check it; False: another thread has done so by now.
+    def place(self, digest: bytes, address: str) -> Iterator[bool | None]:
+        """Is it for this thread to check a header? False, later: another thread did so. None: too many wait already.
 
-        None, at once, if too many wait already. So strangers never hold all threads of a worker.
+        So strangers never hold all threads of a worker, and one address not all places.
         """
-        place = _network(address)
+        network = _network(address)
         with self._lock:
-            under_way = self._places.get(digest)
-            if under_way:
+            taken = [each for each, _ in self._places.values()]
+            if under_way := self._places.get(digest):
                 room = self._joined < JOINED
                 self._joined += room
-            else:
-                taken = [each for each, _ in self._places.values()]
-                room = len(taken) < PLACES and taken.count(place) < SHARE
-                if room:
-                    done = threading.Event()
-                    self._places[digest] = place, done
+            elif room := len(taken) < PLACES and taken.count(network) < SHARE:
+                done = threading.Event()
+                self._places[digest] = network, done
         if not room:
             yield None
         elif under_way:
@@ -176,8 +176,7 @@ class Turns:
             yield False
         else:
             try:
-                with self._checks:
-                    yield True
+                yield True
             finally:
                 with self._lock:
                     del self._places[digest]

@@ -59,13 +59,15 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
         """Find out whether these are right, or wait for the thread that does; whichever it is, it is remembered."""
         attempts.admit(name, address)
         user = _plain(users, name, password)
-        with quick if user or not slow else turns.take(digest, address) as mine:
+        with quick if user or not slow else turns.place(digest, address) as mine:
             if mine is None:
                 attempts.refuse(name, address, 1)
             if not mine or digest in right or digest in wrong:  # by another thread
                 return
-            attempts.begin(name, address)  # others may have failed while this one waited
-            user = user or _hashed(users, slow, name, password)
+            attempts.begin(name, address)
+            if user is None and slow:
+                with turns.checks:
+                    user = _hashed(users, slow, name, password)
             if user is None:
                 _remember(wrong, digest, None)
                 attempts.failed(name, address)

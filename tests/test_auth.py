@@ -261,20 +261,27 @@ def test_strangers_who_guess_keep_nobody_out(gate: Gate) -> None:
     """Two checks at a time; who waits is bounded; the others are refused at once, so that threads stay free."""
     check = gatekeeper({"alice": "pa:ss", "bob": USERS["carol"], "carol": USERS["carol"]})
     with ThreadPoolExecutor(64) as pool:
-        guesses = [pool.submit(said, check, f"carol:{number}", "192.0.2.1") for number in range(64)]
-        until(lambda: gate.now == 2 and sum(guess.done() for guess in guesses) == 64 - attempts.SHARE, "the queue")
-        assert {guess.result() for guess in guesses if guess.done()} == {429}
+
+        def guess(*attempts: tuple[str, str], answered: int) -> list[Any]:
+            """Statuses to come, of which so many come although no check ends."""
+            sent = [pool.submit(said, check, *attempt) for attempt in attempts]
+            until(lambda: sum(each.done() for each in sent) == answered, "those that are refused")
+            assert {each.result() for each in sent if each.done()} == {429}
+            return sent
+
+        free, share = attempts.PAIR.free, attempts.SHARE
+        carol = guess(*((f"carol:{number}", "192.0.2.1") for number in range(64)), answered=64 - free)
         assert check(basic("alice:pa:ss"), "192.0.2.1") == "alice"  # plain: needs no turn
-        first = pool.submit(said, check, "bob:secret", "192.0.2.2")
-        more = [pool.submit(said, check, f"carol:more{number}", f"198.51.100.{number}") for number in range(64)]
-        until(lambda: sum(guess.done() for guess in more) >= 64 - attempts.PLACES + attempts.SHARE, "the queue")
+        first = pool.submit(said, check, "bob:secret", "192.0.2.1")
+        until(lambda: places(check) == free + 1, "a place for bob")
+        names = guess(*((f"n{number}:x", "192.0.2.1") for number in range(64)), answered=64 - share + free + 1)
+        again = pool.submit(said, check, "bob:secret", "192.0.2.2")
+        far = guess(*((f"n{number}:x", f"198.51.100.{number}") for number in range(100, 164)), answered=64 - 16 + share)
+        until(lambda: gate.now == 2, "two checks")
         gate.go.set()
-        assert first.result() == "bob"
-        assert {guess.result() for guess in guesses} == {401, 429}
-    assert gate.most == attempts.CHECKS == 2
-    # Those who waited are not looked at any more when their user is slowed.
-    assert sum(guess.result() == 401 for guess in guesses) == attempts.PAIR.free
-    assert said(check, "bob:secret", "192.0.2.1") == "bob"
+        assert [first.result(), again.result()] == ["bob", "bob"]
+        assert [sum(each.result() == 401 for each in sent) for sent in (carol, names, far)] == [5, share - free - 1, 4]
+    assert (gate.most, places(check)) == (attempts.CHECKS, 0) == (2, 0)
 
 
 def test_one_header_is_checked_once_however_many_send_it_at_once(gate: Gate) -> None:
@@ -282,7 +289,7 @@ def test_one_header_is_checked_once_however_many_send_it_at_once(gate: Gate) -> 
     with ThreadPoolExecutor(34) as pool:
         right = [pool.submit(said, check, "carol:secret", "192.0.2.1") for _ in range(17)]
         until(lambda: gate.now == 1, "the first check")
-        until(lambda: waiting(check) == 16, "the others")
+        until(lambda: turns_of(check)._joined == 16, "the others")
         assert said(check, "carol:secret", "192.0.2.1") == 429
         gate.go.set()
         assert {each.result() for each in right} == {"carol"}
@@ -291,9 +298,13 @@ def test_one_header_is_checked_once_however_many_send_it_at_once(gate: Gate) -> 
     assert gate.all == 2
 
 
-def waiting(check: Any) -> int:
+def turns_of(check: Any) -> Turns:
     [turns] = [cell.cell_contents for cell in look(check).__closure__ if isinstance(cell.cell_contents, Turns)]
-    return turns._joined  # type: ignore[no-any-return]
+    return turns
+
+
+def places(check: Any) -> int:
+    return len(turns_of(check)._places)
 
 
 def look(check: Any) -> Any:
