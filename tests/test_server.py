@@ -11,14 +11,17 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.datastructures import FileStorage
+from werkzeug.security import generate_password_hash
 from werkzeug.test import encode_multipart
 
 from elasticpypi.first_user import HASH_OF_RANDOM
@@ -365,3 +368,34 @@ def test_a_readme_holds_up_nobody(data: Path, tmp_path: Path, servers: list[Serv
                 assert (answer.headers["ETag"], answer.headers["Cache-Control"]) == (None, "no-store")
             assert child != before
             before = child
+
+
+def test_strangers_who_guess_slow_nobody_else(data: Path, servers: list[Server]) -> None:
+    """The real server: 64 strangers at one hash, while alice goes on and bob logs in for the first time."""
+    hashes = ",".join(f"{name}:{generate_password_hash(name[::-1])}" for name in ("alice", "bob", "carol"))
+    server = Server(data, USERS=hashes, WORKERS="1")
+    servers.append(server)
+    guesses, told, stop = count(), set[tuple[int, bool]](), threading.Event()
+
+    def guess() -> None:
+        while not stop.is_set():
+            try:
+                server.open("/simple/", f"carol:{next(guesses)}")
+            except urllib.error.HTTPError as error:
+                with error:
+                    told.add((error.code, "Retry-After" in error.headers))
+
+    assert server.open("/simple/", "alice:ecila").status == 200
+    with ThreadPoolExecutor(64) as pool:
+        strangers = [pool.submit(guess) for _ in range(64)]
+        try:
+            server.wait_for(lambda: next(guesses) > 150)
+            assert all(server.open("/simple/", "alice:ecila").status == 200 for _ in range(20))
+            assert server.open("/simple/", "bob:bob").status == 200
+        finally:
+            stop.set()
+        for stranger in strangers:
+            stranger.result()
+    assert told == {(401, False), (429, True)}
+    server.wait_for(lambda: "WARNING: Failed logins of user 'carol' from 127.0.0.1: " in "".join(server.said))
+    assert server.stop() == 0

@@ -209,7 +209,7 @@ NOT_HERE = {
     "authorizer": NEVER | {"flask", "werkzeug", "botocore", "packaging", "ssl", "elasticpypi.wiring"},
 }
 # How many modules that are not Python's own.
-MOST = {"api": 240, "sync": 130, "authorizer": 6}
+MOST = {"api": 240, "sync": 130, "authorizer": 7}
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title)
