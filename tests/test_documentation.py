@@ -58,6 +58,7 @@ def test_every_module_has_a_test_file() -> None:
     # Where the tests of a module have another name, since they look at it from outside.
     elsewhere = {
         "errors": "test_views.py",
+        "attempts": "test_auth.py",
         "app": "test_views.py",
         "wiring": "test_cli.py",
         "metadata": "test_distribution.py",
