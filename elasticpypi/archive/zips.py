@@ -92,6 +92,8 @@ def _open_zip(file: BinaryIO, thorough: bool) -> dict[str, Member]:
     members, size, directory = _members(file)
     for member in members:
         _check_member(member)
+        if member.offset >= directory:
+            raise BadUpload(f"The member {member.name[:80]!r} would begin behind the directory.")
     check_tree([(member.name.rstrip("/"), member.name.endswith("/")) for member in members])
     packed = sum(member.packed for member in members)
     unpacked = sum(member.size for member in members)
