@@ -22,6 +22,7 @@ from werkzeug.test import encode_multipart
 
 from elasticpypi.first_user import HASH_OF_RANDOM
 from tests.builders import make_wheel, upload_form
+from tests.clients.live import heeds_signals
 
 STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 
@@ -33,7 +34,13 @@ class Server:
         path = {"PATH": os.environ["PATH"], "HOME": str(data)}
         command = [sys.executable, "-m", "elasticpypi", "serve", "--port", "0", "--data", str(data)]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**path, **environ}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**path, **environ},
+            start_new_session=True,
+            preexec_fn=heeds_signals,
         )
         self.said: list[str] = []
         self.logged: list[str] = []
@@ -249,10 +256,10 @@ def test_an_index_that_was_whole_is_served_and_follows(data: Path, servers: list
 def test_a_stop_that_meets_a_fork_is_not_lost() -> None:
     code = """
 import os, signal
-from elasticpypi import server
-signal.signal(signal.SIGTERM, lambda *_: None)  # as granian has it in the main process
+from elasticpypi import processes
+signal.signal(signal.SIGTERM, lambda *_: None)  # as it is in the main process
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))  # before its first line
-server._guard_forks()
+processes._guard_forks()
 pid = os.fork()
 if not pid:
     os._exit(0)
