@@ -9,16 +9,12 @@ two, it cannot find a lock taken. They hold for the main process and for all of 
 - SIGINT or SIGHUP stays ignored if whoever started us has it so: a shell with ``&``, or ``nohup``.
 """
 
-import _thread
 import ctypes
-import fcntl
 import logging
 import os
 import select
 import signal
-import stat
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0  # seconds that a stop waits for requests under way
 AGAIN = 1.0  # seconds after a stop from which on another Ctrl-C is not the first one that came twice
-QUIET = 1.0  # seconds without a request after which a worker that shall end does so by itself
-LOOK = 0.05  # seconds between two looks for that
 LONG = 60.0  # seconds of life after which an end is no series of them
 LONGEST = 30.0  # seconds until the next start, within a series of ends
 
@@ -96,6 +90,8 @@ class Keeper:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end_all()
+        if self._stop:  # Python gives its handlers up at its end, and one more stop would be told as our death
+            _handle(OURS, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
         os.close(self._woken)
         os.close(self._wake)
@@ -199,7 +195,7 @@ def _kill(process: "BaseProcess", quietly: bool = False) -> None:
     process.join()
 
 
-def _handle(numbers: Any, handler: Callable[[int, FrameType | None], Any]) -> None:
+def _handle(numbers: Any, handler: Any) -> None:
     """Set a handler for those signals that whoever started us does not want to be ignored."""
     for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -250,46 +246,21 @@ def end_with(parent: int) -> None:
 
 
 def stop_once() -> Any:
-    """Instead of granian's own handler, with which a second signal leaves a worker hanging."""
+    """Instead of granian's own handler, which the main thread of a worker runs too late, or twice at once.
+
+    A signal that comes just before that thread begins to wait does not wake it. So another one is told, by the kernel.
+    """
     from granian._granian import WorkerSignal
 
     event = WorkerSignal()
-    first = threading.Lock()
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if first.acquire(blocking=False):
-            _thread.start_new_thread(_leave, (event,))  # threading takes locks, which this thread may have
+    def stop() -> None:
+        os.read(told, 1)
+        event.set()
 
-    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=stop, daemon=True).start()
     return event
-
-
-def _leave(event: Any) -> None:
-    """Tell granian to stop, and end this worker when nothing is under way any more.
-
-    Granian ends by itself, but now and then it waits for a connection that is idle or even closed.
-    """
-    event.set()
-    begin = busy = time.monotonic()
-    while time.monotonic() - busy < QUIET and time.monotonic() - begin < PATIENCE + AGAIN:
-        if _is_busy():
-            busy = time.monotonic()
-        time.sleep(LOOK)
-    os._exit(0)
-
-
-def _is_busy() -> bool:
-    """Whether a request is under way: a thread of granian is in Python, or a client has not taken all of its answer."""
-    ours = {each.ident for each in threading.enumerate() if not isinstance(each, threading._DummyThread)}
-    if sys._current_frames().keys() - ours - {threading.get_ident()}:
-        return True
-    with os.scandir("/dev/fd") as entries:
-        descriptors = [int(entry.name) for entry in entries]
-    return any(map(_has_unsent, descriptors))
-
-
-def _has_unsent(descriptor: int) -> bool:
-    try:
-        return stat.S_ISSOCK(os.fstat(descriptor).st_mode) and any(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
-    except OSError:  # closed meanwhile, no connection, or a system that does not tell
-        return False

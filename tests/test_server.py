@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 class Server:
     """A running `elasticpypi serve`, with what it says so far."""
 
-    def __init__(self, data: Path, **environ: str) -> None:
+    def __init__(
+        self, data: Path, wait: bool = True, prepare: Callable[[], None] = heeds_signals, **environ: str
+    ) -> None:
         path = {"PATH": os.environ["PATH"], "HOME": str(data)}
         command = [sys.executable, "-m", "elasticpypi", "serve", "--port", "0", "--data", str(data)]
         self.process = subprocess.Popen(
@@ -40,12 +42,19 @@ class Server:
             text=True,
             env={**path, **environ},
             start_new_session=True,
-            preexec_fn=heeds_signals,
+            preexec_fn=prepare,
         )
         self.said: list[str] = []
         self.logged: list[str] = []
+        self.readers = []
         for stream, lines in ((self.process.stderr, self.said), (self.process.stdout, self.logged)):
-            threading.Thread(target=lambda s=stream, to=lines: to.extend(iter(s.readline, "")), daemon=True).start()
+            reader = threading.Thread(target=lambda s=stream, to=lines: to.extend(iter(s.readline, "")), daemon=True)
+            reader.start()
+            self.readers.append(reader)
+        if wait:
+            self.wait_until_up()
+
+    def wait_until_up(self) -> None:
         self.wait_for(lambda: STARTED.search("".join(self.said)) is not None)
         found = STARTED.search("".join(self.said))
         assert found is not None
@@ -87,6 +96,15 @@ class Server:
         self.process.send_signal(number)
         return self.process.wait(40)
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for reader in self.readers:
+            reader.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -98,11 +116,7 @@ def servers() -> Iterator[list[Server]]:
     running: list[Server] = []
     yield running
     for server in running:
-        server.process.kill()
-        server.process.wait()
-        for stream in (server.process.stdout, server.process.stderr):
-            assert stream is not None
-            stream.close()
+        server.close()
 
 
 @pytest.mark.req("REQ-87")
