@@ -13,9 +13,9 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import HTTP_STATUS_CODES
 
-from elasticpypi.auth import CHALLENGE, gatekeeper
+from elasticpypi.auth import CHALLENGE, address_of, gatekeeper
 from elasticpypi.config import MEGABYTE
-from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal
+from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal, TooManyAttempts
 from elasticpypi.views import download, forms, health, index, json_api, manage, pages, sessions, upload
 from elasticpypi.wiring import Services
 
@@ -87,7 +87,9 @@ def create_app(services: Services) -> Flask:
             return
         if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
             raise NotFound("This index has no trusted publishing: use a user name and a password.")
-        g.user = check(request.headers.get("Authorization", ""))
+        if "elasticpypi.refusal" in request.environ:  # of the check in front of us, which must not count twice
+            raise request.environ.pop("elasticpypi.refusal")
+        g.user = check(request.headers.get("Authorization", ""), address_of(request.environ))
         if request.method not in ("GET", "HEAD"):
             _check_origin()
 
@@ -134,6 +136,8 @@ def _refuse(error: Exception) -> Response:
         headers["WWW-Authenticate"] = CHALLENGE
     if status == 406:
         headers["Vary"] = "Accept, Accept-Encoding"
+    if isinstance(error, TooManyAttempts):
+        headers["Retry-After"] = str(error.retry_after)
     if status == 503:
         headers["Retry-After"] = "5"  # REQ-73: whole seconds
     headers["Cache-Control"] = "no-store"

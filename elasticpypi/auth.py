@@ -5,12 +5,14 @@ import binascii
 import hashlib
 import hmac
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from elasticpypi.attempts import Attempts, Turns
 from elasticpypi.config import HASH
-from elasticpypi.errors import Forbidden, Unauthorized
+from elasticpypi.errors import Forbidden, TooManyAttempts, Unauthorized
 
 if TYPE_CHECKING:
     from itsdangerous import Signer
@@ -19,33 +21,66 @@ CHALLENGE = 'Basic realm="elasticpypi", charset="UTF-8"'
 TOKEN_USER = "__token__"
 HOUR = 3600
 FORM_HOURS = 12
-REMEMBERED = 1000
+REMEMBERED = 1000  # headers that were right, and as many that were wrong
+
+Check = Callable[[str, str], str]
+_Found = TypeVar("_Found")
 
 
-def gatekeeper(users: Mapping[str, str]) -> Callable[[str], str]:
-    """Users and their passwords (plain, or Werkzeug hashes) → a check of an Authorization header.
+def gatekeeper(users: Mapping[str, str]) -> Check:
+    """Users and their passwords (plain, or Werkzeug hashes) → a check of an Authorization header from an address.
 
-    The check returns the user's name and raises :class:`Unauthorized` for anything else. It remembers
-    what it found, since a scrypt check costs 140 ms and pip sends credentials with every request; it
-    keeps a keyed digest of the header, never the header. The user name ``__token__`` stands for
-    whoever has the password, as clients send tokens (REQ-81).
+    The check returns the user's name, or raises :class:`Unauthorized`, or :class:`TooManyAttempts` without having
+    looked. It remembers what it found, since a scrypt check costs 140 ms and pip sends credentials with every
+    request; it keeps a keyed digest of the header, never the header. So whoever was let in before never waits, and
+    the old password of a job that sends it again and again counts as one failure. The user name ``__token__``
+    stands for whoever has the password, as clients send tokens (REQ-81).
     """
     secret = os.urandom(32)
-    remembered: dict[bytes, str | None] = {}
+    right: dict[bytes, str] = {}
+    wrong: dict[bytes, None] = {}
+    attempts, turns, quick = Attempts({*users, TOKEN_USER}), Turns(), threading.Lock()
+    slow = _one_of_each_method(users)
+    several = sum(bool(HASH.fullmatch(known)) for known in users.values()) > len(slow)
 
-    def check(authorization: str) -> str:
+    def check(authorization: str, address: str = "") -> str:
         digest = hashlib.blake2b(authorization.encode("utf-8", "surrogateescape"), key=secret).digest()
-        if digest not in remembered:
-            if len(remembered) >= REMEMBERED:
-                remembered.clear()
-            remembered[digest] = _user_of(authorization, users)
-        user = remembered[digest]
-        if user is None:
-            text = "wrong user name or password" if authorization else "this index needs a user name and a password"
-            raise Unauthorized(f"{text.capitalize()}: give both with HTTP Basic authentication.")
+        while (user := right.get(digest)) is None:
+            credentials = _credentials(authorization)
+            if credentials is None or digest in wrong:
+                text = "wrong user name or password" if authorization else "this index needs a user name and a password"
+                if several and credentials and _is_token(users, credentials[0]):
+                    text = f"wrong password, or not one that goes with {TOKEN_USER} but needs its user name"
+                raise Unauthorized(f"{text.capitalize()}: give both with HTTP Basic authentication.")
+            look(digest, *credentials, address)
         return user
 
+    def look(digest: bytes, name: str, password: str, address: str) -> None:
+        """Find out whether these are right, or wait for the thread that does; whichever it is, it is remembered."""
+        attempts.admit(name, address)
+        user = _plain(users, name, password)
+        with quick if user or not slow else turns.place(digest, address) as mine:
+            if mine is None:
+                attempts.refuse(name, address, 1)
+            if not mine or digest in right or digest in wrong:  # by another thread
+                return
+            attempts.begin(name, address)
+            if user is None and slow:
+                with turns.checks:
+                    user = _hashed(users, slow, name, password)
+            if user is None:
+                _remember(wrong, digest, None)
+                attempts.failed(name, address)
+            else:
+                _remember(right, digest, user)
+                attempts.succeeded(name, address)
+
     return check
+
+
+def address_of(environ: Mapping[str, Any]) -> str:
+    """Where a request comes from; behind a proxy that is the proxy."""
+    return environ.get("REMOTE_ADDR") or ""
 
 
 def form_token(users: Mapping[str, str], user: str) -> str:
@@ -81,17 +116,51 @@ def _hour() -> int:
     return int(time.time()) // HOUR
 
 
-def _user_of(authorization: str, users: Mapping[str, str]) -> str | None:
-    credentials = _credentials(authorization)
-    if credentials is None:
-        return None
-    name, password = credentials
-    if name == TOKEN_USER and TOKEN_USER not in users:
-        matching = [user for user, known in users.items() if _matches(password, known)]
-        return matching[0] if matching else None
-    # An unknown user costs as much time as a known one.
-    known = users.get(name) or next(iter(users.values()), "")
-    return name if _matches(password, known) and name in users else None
+def _remember(table: "dict[bytes, _Found]", digest: bytes, value: "_Found") -> None:
+    """The oldest makes room. What is right and what is wrong are apart, so strangers forget nobody for us."""
+    while len(table) >= REMEMBERED:
+        table.pop(next(iter(table), b""), None)
+    table[digest] = value
+
+
+def _is_token(users: Mapping[str, str], name: str) -> bool:
+    return name == TOKEN_USER and TOKEN_USER not in users
+
+
+def _plain(users: Mapping[str, str], name: str, password: str) -> str | None:
+    """The user whose plain password this is."""
+    asked = users if _is_token(users, name) else [name] if name in users else []
+    plain = ((user, users[user]) for user in asked if not HASH.fullmatch(users[user]))
+    right = [user for user, known in plain if hmac.compare_digest(password.encode(), known.encode())]
+    return right[0] if right else None
+
+
+def _one_of_each_method(users: Mapping[str, str]) -> dict[str, str]:
+    """The first user of each kind of hash, which is nearly always one: what makes two of them equally slow."""
+    first: dict[str, str] = {}
+    for user, known in users.items():
+        if HASH.fullmatch(known):
+            first.setdefault(_method(known), user)
+    return first
+
+
+def _hashed(users: Mapping[str, str], slow: Mapping[str, str], name: str, password: str) -> str | None:
+    """The user whose hashed password this is; ``slow`` has a user of each method.
+
+    Each method is computed once, whoever is asked for, so that nobody learns from the time who is a user, or of which
+    kind. ``__token__`` names nobody, and is held against the first of each method (RATIONALE.md).
+    """
+    if name in users and HASH.fullmatch(users[name]):
+        slow = {**slow, _method(users[name]): name}
+    accepted = set(slow.values()) if _is_token(users, name) else {name}
+    for user in slow.values():
+        if _matches(password, users[user]) and user in accepted:
+            return user
+    return None
+
+
+def _method(known: str) -> str:
+    return known.partition("$")[0]
 
 
 def _credentials(authorization: str) -> tuple[str, str] | None:
@@ -111,8 +180,6 @@ def _credentials(authorization: str) -> tuple[str, str] | None:
 
 
 def _matches(password: str, known: str) -> bool:
-    if not HASH.fullmatch(known):
-        return hmac.compare_digest(password.encode(), known.encode())
     from werkzeug.security import check_password_hash
 
     try:
@@ -121,16 +188,18 @@ def _matches(password: str, known: str) -> bool:
         return False
 
 
-def authorize(event: Mapping[str, Any], check: Callable[[str], str]) -> dict[str, Any]:
+def authorize(event: Mapping[str, Any], check: Check) -> dict[str, Any]:
     """An API Gateway request authorizer: its event → a policy for the whole stage of this one API.
 
     The gateway keeps a policy for all paths, so it must not depend on the path; the application checks
-    again. ``Exception("Unauthorized")`` is how the gateway wants to hear of a 401 (AWS: Lambda authorizers).
+    again. ``Exception("Unauthorized")`` is how the gateway wants to hear of a 401 (AWS: Lambda authorizers); it knows
+    no 429.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    identity = (event.get("requestContext") or {}).get("identity") or {}
     try:
-        user = check(headers.get("authorization") or "")
-    except Unauthorized:
+        user = check(headers.get("authorization") or "", identity.get("sourceIp") or "")
+    except (Unauthorized, TooManyAttempts):
         raise Exception("Unauthorized") from None  # the gateway wants this very text
     stage = "/".join(event["methodArn"].split("/")[:2])
     statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{stage}/*"}

@@ -141,8 +141,10 @@ def bounded(app: "WSGIApplication", bodies: Bodies) -> "WSGIApplication":
     An answer counts itself, by ``elasticpypi.outgoing`` of its environment.
     """
 
+    outgoing = bodies.outgoing
+
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        environ["elasticpypi.outgoing"] = bodies.outgoing
+        environ["elasticpypi.outgoing"] = outgoing
         if environ.get("CONTENT_LENGTH", "0") == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
             return app(environ, start_response)
         body = Incoming(environ["wsgi.input"], environ.get("REMOTE_ADDR", ""), bodies.hold)

@@ -11,6 +11,7 @@
     ├── NotAcceptable       406  none of the media types that we can send
     ├── AlreadyExists       409  the name is taken by other bytes
     ├── TooLarge            413  over the limit of an upload
+    ├── TooManyAttempts     429  logins failed, or too many of them are checked now
     └── Unavailable         503  the store or the index cannot be reached
         └── Changed         503  other bytes are there now than those that were asked for
     ConfigurationError           a setting is wrong or missing: the start stops
@@ -74,6 +75,16 @@ class TooLarge(Refusal):
     """413: the body is over the limit (REQ-122)."""
 
     status = 413
+
+
+class TooManyAttempts(Refusal):
+    """429: nothing was checked. ``retry_after`` are whole seconds (REQ-73)."""
+
+    status = 429
+
+    def __init__(self, text: str, retry_after: int) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class Unavailable(Refusal):

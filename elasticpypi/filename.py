@@ -5,6 +5,7 @@ not ASCII, white space, names that no file system takes.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,7 +73,8 @@ def parse(filename: str) -> Name:
         )
     try:
         if filename.endswith(".whl"):
-            parse_tag("-".join(filename.removesuffix(".whl").split("-")[-3:]), limit=MOST_TAGS)
+            with suppress(InvalidTag):  # which is said below
+                parse_tag("-".join(filename.removesuffix(".whl").split("-")[-3:]), limit=MOST_TAGS)
             project, version, build, tags = parse_wheel_filename(filename)
             labels = "-".join(sorted(map(str, tags)))
             identity = f"{project}-{canonicalize_version(version)}-{''.join(map(str, build))}-{labels}"
@@ -84,7 +86,7 @@ def parse(filename: str) -> Name:
             return Name(filename, _valid(filename, spelled), version, "sdist", identity)
     except TooManyTagsError:
         raise BadUpload(f"{filename[:80]!r} stands for more than {MOST_TAGS} tags of platforms.") from None
-    except (InvalidTag, InvalidWheelFilename, InvalidSdistFilename) as error:
+    except (InvalidWheelFilename, InvalidSdistFilename) as error:
         raise BadUpload(f"{error}.") from None
     raise BadUpload(f"{filename!r} is neither a wheel (.whl) nor an sdist (.tar.gz).")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import NormalizedName, is_normalized_name
 from werkzeug.http import remove_entity_headers
 
+from elasticpypi.auth import Check, address_of
 from elasticpypi.errors import Refusal
 from elasticpypi.filename import parse_stored
 from elasticpypi.simple import LAST_SERIAL
@@ -63,9 +64,7 @@ class Front:
     that are equal mean that nothing in the index was written in between; None that nobody knows.
     """
 
-    def __init__(
-        self, app: "WSGIApplication", index: Index, check: Callable[[str], str], *, files: bool = True
-    ) -> None:
+    def __init__(self, app: "WSGIApplication", index: Index, check: Check, *, files: bool = True) -> None:
         self._app = app
         self._index = index
         self._check = check
@@ -90,14 +89,18 @@ class Front:
                 return self._app(environ, start_response)
         asked = environ["PATH_INFO"], get("HTTP_ACCEPT"), get("HTTP_ACCEPT_ENCODING")
         try:
-            self._check(get("HTTP_AUTHORIZATION", ""))
+            self._check(get("HTTP_AUTHORIZATION", ""), address_of(environ))
+        except Refusal as error:  # the application says it as it should be said
+            environ["elasticpypi.refusal"] = error.with_traceback(None)
+            return self._app(environ, start_response)
+        try:
             answer = self._known(asked, known)
             if answer is None:
                 with self._turn(environ["PATH_INFO"]) as waited:
                     answer = self._known(asked, known) if waited else None
                     if answer is None:
                         return self._ask(environ, start_response, asked)
-        except Refusal:  # the application says it as it should be said
+        except Refusal:  # here too
             return self._app(environ, start_response)
         if answer.body is None or known.removeprefix("W/") == answer.etag:
             start_response("304 NOT MODIFIED", list(answer.unchanged))

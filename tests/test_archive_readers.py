@@ -1,17 +1,19 @@
 """Archives that one installer reads otherwise than another: refused, and what only looks like it is taken."""
 
 import gzip
+import hashlib
 import io
 import struct
 import tarfile
 import zipfile
 import zlib
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from elasticpypi import filename
+from elasticpypi import filename, sync
 from elasticpypi.archive import core_metadata
 from elasticpypi.distribution import inspect
 from elasticpypi.errors import Damaged
@@ -47,6 +49,7 @@ def taken(data: bytes, name: filename.Name = WHEEL) -> bool:
 
 RENAMED = extra(0x7075, struct.pack("<BI", 1, zlib.crc32(b"demo.py")) + b"evil.py")
 N = len(DATA)
+MOST = 0xFFFFFFFF
 ZIPS = {
     "name": (with_member(local={"name": b"evil.py"}), "another name"),
     "encoding of the name": (with_member("d\u00e9mo.py", local={"flags": 0x800}), "another name"),
@@ -59,19 +62,23 @@ ZIPS = {
     "packed size": (with_member(local={"packed": N - 1}), "another size or checksum in its own header"),
     "sizes of 64 bit": (with_member(local={"extra": sizes64(N, N - 1)}), "another size or checksum in its own"),
     "sizes of 64 bit instead": (
-        with_member(local={"extra": sizes64(N, N - 1), "size": 0xFFFFFFFF, "packed": 0xFFFFFFFF}),
+        with_member(local={"extra": sizes64(N, N - 1), "size": MOST, "packed": MOST}),
         "another size or checksum in its own header",
     ),
-    "full sizes without more": (with_member(local={"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF}), "another size"),
+    "full sizes without more": (with_member(local={"size": MOST, "packed": MOST}), "another size"),
     "one size of 64 bit": (with_member(local={"extra": sizes64(N)}), "another size or checksum in its own header"),
     "sizes of 64 bit twice": (with_member(local={"extra": sizes64(N, N) * 2}), "extra fields that cannot be read"),
     "sizes of 64 bit in the directory": (with_member(central={"extra": sizes64(N, N)}), "has two sizes"),
     "sizes of 64 bit twice in the directory": (
-        with_member(central={"size": 0xFFFFFFFF, "extra": sizes64(N) * 2}),
+        with_member(central={"size": MOST, "extra": sizes64(N) * 2}),
         "extra fields that cannot be read",
     ),
-    "too many sizes of 64 bit": (with_member(central={"size": 0xFFFFFFFF, "extra": sizes64(N, N)}), "two sizes"),
+    "too many sizes of 64 bit": (with_member(central={"size": MOST, "extra": sizes64(N, N)}), "two sizes"),
     "disk": (with_member(central={"disk": 1}), "one of several parts"),
+    "a place behind all": (
+        raw_zip([*GOOD[1:], RawMember(*GOOD[0][:2], central={"offset": MOST, "extra": sizes64(2**63 - 1)})]),
+        "would begin behind the directory",
+    ),
     "Unicode path": (with_member(fields={"extra": RENAMED}), "a second name"),
     "Unicode path in the directory": (with_member(central={"extra": RENAMED}), "a second name"),
     "Unicode path before the member": (with_member(local={"extra": RENAMED}), "a second name"),
@@ -142,7 +149,7 @@ def test_descriptors(form: str) -> None:
     assert taken(streamed(good))
     assert taken(streamed(good, crc=CRC, packed=len(DEFLATED), size=N))
     assert taken(streamed(good, extra=sizes64(0, 0)))
-    assert taken(streamed(good, extra=sizes64(0, 0), size=0xFFFFFFFF, packed=0xFFFFFFFF))
+    assert taken(streamed(good, extra=sizes64(0, 0), size=MOST, packed=MOST))
     assert "in its own header" in refused(streamed(good, extra=sizes64(1, 0)))
     assert "in its own header" in refused(streamed(good, size=1))
     for place in range(4 if form.endswith("t") else 0, len(good)):
@@ -164,12 +171,24 @@ def test_a_member_that_hides_behind_the_end_of_a_streamed_one() -> None:
         assert archive.testzip() is None
 
 
+@pytest.mark.parametrize("signature", [b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\7\x08"])
+def test_a_member_that_hides_behind_the_end_of_a_compressed_one(signature: bytes) -> None:
+    for filler in (0, 1024 * 1024 - len(DEFLATED) - 2):  # across two pieces that are read
+        stream = b"\0\0\0\xff\xff" * (filler // 5) + DEFLATED  # empty blocks
+        body = stream + signature + bytes(50)
+        fields = {"method": 8, "crc": CRC, "packed": len(body), "size": N}
+        hidden = RawMember("demo.py", body, {**fields, "method": 0}, {"method": 8}, {"method": 8})
+        assert "behind the end of a compressed stream" in refused(raw_zip([*GOOD, hidden]))
+    noise = b"".join(struct.pack("<I", number * 2654435761 % 2**32) for number in range(500)) + signature
+    assert taken(with_member(data=noise, fields={"method": 8, "packed": len(zlib.compress(noise, wbits=-15))}))
+
+
 def test_what_only_looks_odd() -> None:
     assert taken(raw_zip(GOOD, comment=b"0123456789abcdef" * 4000))  # git archive: the commit
     assert taken(raw_zip(GOOD, comment=b"PK\x05"))
     assert taken(with_member(fields={"extra": extra(0x5455, b"\1" + bytes(4)) + extra(0x6375, b"\1" + bytes(5))}))
     assert taken(with_member(local={"extra": sizes64(N, N)}))  # Python before 3.11.4
-    assert taken(raw_zip([*GOOD, RawMember("x", central={"extra": sizes64(0), "size": 0xFFFFFFFF})]))
+    assert taken(raw_zip([*GOOD, RawMember("x", central={"extra": sizes64(0), "size": MOST})]))
     assert taken(raw_zip([*GOOD, RawMember("x/"), RawMember("x/y"), RawMember("X"), RawMember("x-y")]))
     assert taken(with_member("d\u00e9mo.py", fields={"flags": 0x800}))
     last = RawMember(GOOD[2].path, GOOD[2].data, central={"comment": b"of a member"})
@@ -394,16 +413,18 @@ def test_names_are_bounded() -> None:
 # ---- at the outside edge
 
 
-def test_what_lies_in_the_store_is_still_taken() -> None:
+def test_what_lies_in_the_store_is_still_taken(tmp_path: Path) -> None:
     for name, archives in ((WHEEL, [data for data, _ in ZIPS.values()]), (SDIST, TARS.values())):
         for data in archives:
-            with suppress(Damaged):  # half a file, for all that can be said
-                assert inspect(name, io.BytesIO(data)).size == len(data)
+            # Half a file, for all that can be said, is left out.
+            with suppress(Damaged), (tmp_path / name.filename).open("wb+") as file:
+                file.write(data)
+                assert inspect(name, file).size == len(data)
     assert inspect(WHEEL, io.BytesIO(ZIPS["checksum"][0])).metadata == CORE
     assert inspect(SDIST, io.BytesIO(TARS["a second archive"])).metadata is None
 
 
-def test_uploads_of_two_minds_are_refused(client: Client, tmp_path: Any) -> None:
+def test_uploads_of_two_minds_are_refused(client: Client, tmp_path: Path) -> None:
     commands = zip_bytes({**MEMBERS, f"{INFO}/entry_points.txt": SCRIPTS["console"].format("../x").encode()})
     for name, data in (
         (WHEEL.filename, ZIPS["Unicode path"][0]),
@@ -421,3 +442,17 @@ def test_uploads_of_two_minds_are_refused(client: Client, tmp_path: Any) -> None
     path = tmp_path / WHEEL.filename
     path.write_bytes(raw_zip(GOOD, comment=b"6f1ed002ab5595859014ebf0951522d9"))
     assert client.upload(path).status_code == 200
+
+
+def test_a_file_name_of_thousands_of_tags(client: Client, tmp_path: Path) -> None:
+    letters = ".".join("abcdefghijklmnopqrstuvwxyz")
+    path = tmp_path / f"demo-1.0-{letters}-{letters}-{letters}.whl"
+    path.write_bytes(raw_zip(GOOD))
+    response = client.upload(path)
+    assert (response.status_code, response.text.count("\n")) == (400, 1)
+    assert "stands for more than 256 tags" in response.text
+    files, index = client.services.files, client.services.index
+    with path.open("rb") as content:  # it was put into the store directly
+        files.save(path.name, content, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert sync.sync(files, index, path.name).action == "ignored"
+    assert client.get(f"/packages/{path.name}").status_code == 404

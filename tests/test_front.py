@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import Client as WerkzeugClient
 from werkzeug.test import TestResponse
 
-from elasticpypi import front
+from elasticpypi import attempts, front
 from elasticpypi.app import create_app
 from elasticpypi.front import Front
 from elasticpypi.local.sqlite import SQLiteIndex
@@ -23,6 +23,12 @@ from tests.conftest import PASSWORD, USER, Client, basic
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
 JSON = "application/vnd.pypi.simple.v1+json"
 WHEEL = "demo-1.0-py3-none-any.whl"
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes for those who have to wait."""
+    monkeypatch.setattr(attempts, "monotonic", lambda: 1000.0)
 
 
 class Worker:
@@ -155,6 +161,23 @@ def test_nobody_else_is_served(worker: Worker, path: str, login: dict[str, str])
     worker.open(path)
     refused = worker.open(path, **login)
     assert (refused.status_code, "WWW-Authenticate" in refused.headers) == (401, True)
+
+
+def test_a_failure_counts_once_though_the_application_tells_it(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    free = attempts.PAIR.free
+    assert worker.open("/simple/demo/").status_code == 200
+
+    def guess(number: int) -> int:
+        return worker.open("/simple/demo/", Authorization=basic(f"{USER}:{number}")).status_code
+
+    assert [guess(number) for number in range(free + 2)] == [401] * free + [429] * 2
+    refused = worker.open("/simple/demo/", Authorization=basic(f"{USER}:more"))
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert worker.open("/simple/demo/").status_code == 200
+    [line] = [record.getMessage() for record in caplog.records if record.name == attempts.__name__]
+    assert line == f"Failed logins of user {USER!r} from an unknown address: 1 wrong, 0 refused unchecked."
 
 
 def test_large_files_are_not_kept(worker: Worker, services: Services, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from elasticpypi.cli import main
 from tests.builders import make_sdist, make_sparse_wheel, make_wheel
 from tests.clients.live import PASSWORD as LIVE_PASSWORD
 from tests.clients.live import USER as LIVE_USER
-from tests.clients.live import Server, running, until
+from tests.clients.live import Server, heeds_signals, running, until
 from tests.conftest import PASSWORD, USER
 from tests.parts_server import PartsServer, parts_server
 
@@ -77,7 +77,7 @@ def start(index: PartsServer, *arguments: object, **options: Any) -> subprocess.
     environ |= {"TWINE_REPOSITORY_URL": f"{index.address}/stage/simple/", "TWINE_USERNAME": USER}
     environ |= {"TWINE_PASSWORD": PASSWORD, "LANG": "C.UTF-8"}
     command = [sys.executable, "-m", "elasticpypi", "upload", *map(str, arguments)]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heeds_signals, **options}
     return subprocess.Popen(command, env=environ, **options)
 
 

@@ -11,19 +11,22 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.datastructures import FileStorage
+from werkzeug.security import generate_password_hash
 from werkzeug.test import encode_multipart
 
 from elasticpypi.first_user import HASH_OF_RANDOM
 from tests.builders import make_wheel, upload_form
-from tests.clients.live import until
+from tests.clients.live import heeds_signals, until
 from tests.processes import rendering_below
 from tests.showcase import SLOW, described
 
@@ -33,16 +36,37 @@ STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 class Server:
     """A running `elasticpypi serve`, with what it says so far."""
 
-    def __init__(self, data: Path, *, program: tuple[str, ...] = ("-m", "elasticpypi"), **environ: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        wait: bool = True,
+        prepare: Callable[[], None] = heeds_signals,
+        *,
+        program: tuple[str, ...] = ("-m", "elasticpypi"),
+        **environ: str,
+    ) -> None:
         path = {"PATH": os.environ["PATH"], "HOME": str(data)}
         command = [sys.executable, *program, "serve", "--port", "0", "--data", str(data)]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**path, **environ}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**path, **environ},
+            start_new_session=True,
+            preexec_fn=prepare,
         )
         self.said: list[str] = []
         self.logged: list[str] = []
+        self.readers = []
         for stream, lines in ((self.process.stderr, self.said), (self.process.stdout, self.logged)):
-            threading.Thread(target=lambda s=stream, to=lines: to.extend(iter(s.readline, "")), daemon=True).start()
+            reader = threading.Thread(target=lambda s=stream, to=lines: to.extend(iter(s.readline, "")), daemon=True)
+            reader.start()
+            self.readers.append(reader)
+        if wait:
+            self.wait_until_up()
+
+    def wait_until_up(self) -> None:
         self.wait_for(lambda: STARTED.search("".join(self.said)) is not None)
         found = STARTED.search("".join(self.said))
         assert found is not None
@@ -84,6 +108,15 @@ class Server:
         self.process.send_signal(number)
         return self.process.wait(40)
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for reader in self.readers:
+            reader.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -95,11 +128,7 @@ def servers() -> Iterator[list[Server]]:
     running: list[Server] = []
     yield running
     for server in running:
-        server.process.kill()
-        server.process.wait()
-        for stream in (server.process.stdout, server.process.stderr):
-            assert stream is not None
-            stream.close()
+        server.close()
 
 
 @pytest.mark.req("REQ-87")
@@ -253,10 +282,10 @@ def test_an_index_that_was_whole_is_served_and_follows(data: Path, servers: list
 def test_a_stop_that_meets_a_fork_is_not_lost() -> None:
     code = """
 import os, signal
-from elasticpypi import server
-signal.signal(signal.SIGTERM, lambda *_: None)  # as granian has it in the main process
+from elasticpypi import processes
+signal.signal(signal.SIGTERM, lambda *_: None)  # as it is in the main process
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))  # before its first line
-server._guard_forks()
+processes._guard_forks()
 pid = os.fork()
 if not pid:
     os._exit(0)
@@ -365,3 +394,34 @@ def test_a_readme_holds_up_nobody(data: Path, tmp_path: Path, servers: list[Serv
                 assert (answer.headers["ETag"], answer.headers["Cache-Control"]) == (None, "no-store")
             assert child != before
             before = child
+
+
+def test_strangers_who_guess_slow_nobody_else(data: Path, servers: list[Server]) -> None:
+    """The real server: 64 strangers at one hash, while alice goes on and bob logs in for the first time."""
+    hashes = ",".join(f"{name}:{generate_password_hash(name[::-1])}" for name in ("alice", "bob", "carol"))
+    server = Server(data, USERS=hashes, WORKERS="1")
+    servers.append(server)
+    guesses, told, stop = count(), set[tuple[int, bool]](), threading.Event()
+
+    def guess() -> None:
+        while not stop.is_set():
+            try:
+                server.open("/simple/", f"carol:{next(guesses)}")
+            except urllib.error.HTTPError as error:
+                with error:
+                    told.add((error.code, "Retry-After" in error.headers))
+
+    assert server.open("/simple/", "alice:ecila").status == 200
+    with ThreadPoolExecutor(64) as pool:
+        strangers = [pool.submit(guess) for _ in range(64)]
+        try:
+            server.wait_for(lambda: next(guesses) > 150)
+            assert all(server.open("/simple/", "alice:ecila").status == 200 for _ in range(20))
+            assert server.open("/simple/", "bob:bob").status == 200
+        finally:
+            stop.set()
+        for stranger in strangers:
+            stranger.result()
+    assert told == {(401, False), (429, True)}
+    server.wait_for(lambda: "WARNING: Failed logins of user 'carol' from 127.0.0.1: " in "".join(server.said))
+    assert server.stop() == 0

@@ -5,7 +5,6 @@ that was found. The bounds on size are PyPI's (REQ-130 to REQ-132).
 """
 
 import struct
-import tarfile
 import zlib
 from typing import BinaryIO
 
@@ -26,8 +25,8 @@ def core_metadata(file: BinaryIO, name: Name, *, thorough: bool = True) -> bytes
         if name.filename.endswith(".zip"):
             return zips.sdist_metadata(file, name, thorough)
         return tars.sdist_metadata(file, name)
-    except (Unreadable, tarfile.TarError, zlib.error, EOFError, struct.error):
+    except (Unreadable, zlib.error, struct.error):
         form = "zip" if name.filename.endswith((".whl", ".zip")) else "gzip-compressed tar"
         raise Damaged(f"{name.filename!r} cannot be read: it is no {form} file, or damaged.") from None
-    except (NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, OverflowError) as error:
+    except UnicodeDecodeError as error:
         raise BadUpload(f"{name.filename!r} cannot be read: {error}."[:400].replace("\n", " ")) from None

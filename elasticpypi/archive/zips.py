@@ -33,13 +33,13 @@ from elasticpypi.errors import BadUpload, Damaged
 from elasticpypi.filename import Name
 
 MAX_SCRIPTS = 1024 * 1024
-MAX_STREAMED = 1024 * 1024 * 1024
 END, LOCATOR, END64, CENTRAL, LOCAL = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06", b"PK\x01\x02", b"PK\x03\x04"
 MAX16, MAX32 = 0xFFFF, 0xFFFFFFFF
 ENCRYPTED, STREAMED, UTF8 = 0x2041, 0x8, 0x800
 STORED, DEFLATED = 0, 8
 SIZES64 = 0x0001  # the extra field with sizes of 64 bit
 RENAMING = (0x7075, 0x2605)  # Info-ZIP's Unicode path, ZipIt's long name
+SIGNATURE = re.compile(rb"PK(?:\x01\x02|\x03\x04|\x05\x06|\x06\x06|\x07\x08)")
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
 
 
@@ -92,6 +92,8 @@ def _open_zip(file: BinaryIO, thorough: bool) -> dict[str, Member]:
     members, size, directory = _members(file)
     for member in members:
         _check_member(member)
+        if member.offset >= directory:
+            raise BadUpload(f"The member {member.name[:80]!r} would begin behind the directory.")
     check_tree([(member.name.rstrip("/"), member.name.endswith("/")) for member in members])
     packed = sum(member.packed for member in members)
     unpacked = sum(member.size for member in members)
@@ -239,17 +241,17 @@ def _with_64_bit(data: bytes | None, numbers: tuple[int, int, int], disk: int, n
 
 def _check_bodies(file: BinaryIO, members: list[Member], directory: int) -> None:
     """uv reads the headers before the members, pip the directory: both must see the same, and nothing besides."""
-    end = streamed = 0
+    end = 0
     for member in sorted(members, key=lambda member: member.offset):
         if member.offset != end:
             raise BadUpload(f"The archive has data that belongs to no member, before {member.name[:80]!r}.")
         end = _check_local(file, member)
-        if member.flags & STREAMED:
-            streamed += member.size
-            if streamed > MAX_STREAMED:
-                raise BadUpload("The archive was streamed and is too large to be checked: write it to a file instead.")
-            for _ in _content(file, member, end - member.packed):  # a reader of streams goes on where it ends
+        begin = end - member.packed
+        # uv 0.8 goes on where a compressed stream ends, others where the directory says that it ends.
+        if member.flags & STREAMED or (member.method == DEFLATED and _has_signature(file, member, begin)):
+            for _ in _content(file, member, begin):
                 pass
+        if member.flags & STREAMED:
             end += _descriptor_length(file, member, end)
     if directory != end:
         raise BadUpload("The archive has data that belongs to no member, before its directory.")
@@ -277,6 +279,17 @@ def _check_local(file: BinaryIO, member: Member) -> int:
     if not ok:
         raise BadUpload(f"The member {shown} has another size or checksum in its own header.")
     return member.offset + 30 + len(raw) + len(extra) + member.packed
+
+
+def _has_signature(file: BinaryIO, member: Member, place: int) -> bool:
+    """Whether something that looks like another header is in the packed bytes; by chance once in a gigabyte."""
+    file.seek(place)
+    before = b""
+    for piece in pieces_of(file, member.packed):
+        if SIGNATURE.search(before + piece):
+            return True
+        before = piece[-3:]
+    return False
 
 
 def _descriptor_length(file: BinaryIO, member: Member, place: int) -> int:
