@@ -32,7 +32,7 @@ KINDS = (
     Kind("small file", 0.10, 2, cost.DOWNLOAD_CPU, cost.DYNAMODB_MS + cost.S3_MS),
     Kind("link to a large file", 0.05, 2, cost.LINK_CPU, cost.DYNAMODB_MS),
 )
-UPLOAD_READ, UPLOAD_WRITTEN = 25, 14  # units, of the 101st file of a project and of the event that follows
+UPLOAD_READ, UPLOAD_WRITTEN = 25, 16  # units, of the 101st file of a project and of the event that follows
 GZIPPED = {"JSON": 5.1, "HTML": 7.9}  # bytes per project in the root list, of 886,324 names on PyPI
 
 # Limits of AWS. What says "default" is raised by a request to AWS.

