@@ -42,9 +42,9 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
     wrong: dict[bytes, None] = {}
     known = {*users, TOKEN_USER}
     attempts, in_crowds, failures = Attempts(), Attempts(), Failures(known)
-    turns, quick, aside = Turns(), threading.Lock(), Aside()
-    slow = _one_of_each_method(users)
-    several = sum(bool(HASH.fullmatch(password)) for password in users.values()) > len(slow)
+    turns, quick, aside, remembering = Turns(), threading.Lock(), Aside(), threading.Lock()
+    hashed = {user for user, password in users.items() if HASH.fullmatch(password)}
+    slow = _one_of_each_method({user: users[user] for user in users if user in hashed})
 
     def check(authorization: str, address: str = "") -> str:
         digest = hashlib.blake2b(authorization.encode("utf-8", "surrogateescape"), key=secret).digest()
@@ -52,7 +52,7 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
             credentials = _credentials(authorization)
             if credentials is None or digest in wrong:
                 text = "wrong user name or password" if authorization else "this index needs a user name and a password"
-                if several and credentials and _is_token(users, credentials[0]):
+                if len(hashed) > len(slow) and credentials and _is_token(users, credentials[0]):
                     text = f"wrong password, or not one that goes with {TOKEN_USER} but needs its user name"
                 raise Unauthorized(f"{text.capitalize()}: give both with HTTP Basic authentication.")
             if seconds := look(digest, *credentials, address):
@@ -83,7 +83,8 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
                 with turns.checks:
                     user = _hashed(users, slow, name, password)
             if not found(digest, name, address, user, attempts):
-                _remember(wrong, digest, None)
+                with remembering:
+                    _remember(wrong, digest, None)
             return 0
 
     def look_in_a_crowd(digest: bytes, name: str, password: str, address: str) -> None:
@@ -93,7 +94,8 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
         """
         if name not in known or in_crowds.begin(name, address):
             return
-        if (user := _plain(users, name, password)) or not slow:
+        user = _plain(users, name, password)
+        if user or not (name in hashed or (slow and _is_token(users, name))):
             found(digest, name, address, user, in_crowds)
         else:
             aside.put(partial(look_aside, digest, name, password, address))
@@ -106,7 +108,8 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
         if user is None:
             failures.tell(name, address, wrong=1)
         else:
-            _remember(right, digest, user)
+            with remembering:
+                _remember(right, digest, user)
             counted.succeeded(name, address)
         return user is not None
 
@@ -153,8 +156,8 @@ def _hour() -> int:
 
 def _remember(table: "dict[bytes, _Found]", digest: bytes, value: "_Found") -> None:
     """The oldest makes room. What is right and what is wrong are apart, so strangers forget nobody for us."""
-    while len(table) >= REMEMBERED:
-        table.pop(next(iter(table), b""), None)
+    if len(table) >= REMEMBERED:
+        del table[next(iter(table))]
     table[digest] = value
 
 
@@ -171,11 +174,10 @@ def _plain(users: Mapping[str, str], name: str, password: str) -> str | None:
 
 
 def _one_of_each_method(users: Mapping[str, str]) -> dict[str, str]:
-    """The first user of each kind of hash, which is nearly always one: what makes two of them equally slow."""
+    """Users with hashes → the first user of each method and its cost, of which there is nearly always one."""
     first: dict[str, str] = {}
     for user, known in users.items():
-        if HASH.fullmatch(known):
-            first.setdefault(_method(known), user)
+        first.setdefault(_method(known), user)
     return first
 
 
