@@ -4,17 +4,28 @@ PYTHON ?= python3
 HOST = 127.0.0.1
 PORT = 8080
 DATA = data
+# Tests wait more than they compute.
+PROCESSES = 4
 
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: serve test test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-aws-scale bench-reindex cost clean
+.PHONY: serve check test soak test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-aws-scale bench-reindex bench-connections cost clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
 
+# Whether the code is in order, in less than a minute: all but what needs an AWS, a browser or real clients.
+check: lint
+	$(BIN)/python -m pytest -n auto -q -m "not (aws or browser or clients or slow)" $(ARGS)
+
+# Everything; one test with ARGS="-n 0 tests/test_auth.py -k token".
 test: .venv/test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
+
+# What takes long: properties with all their examples, files of gigabytes, 100,000 files, hundreds of stops.
+soak: .venv/test
+	SOAK=1 $(BIN)/python -m pytest -n 2 -m "slow or sampled" $(ARGS)
 
 # What needs an AWS on this machine: the deployment, the roles, the contracts on DynamoDB Local and SeaweedFS.
 test-aws: .venv/test
@@ -52,6 +63,10 @@ package: node_modules .venv/test
 # How long a rebuild of the index takes, of 100,000 files unless ARGS says otherwise.
 bench-reindex: .venv/test
 	$(BIN)/python -m bench.reindex $(ARGS)
+
+# What many slow or idle connections do to everybody else: nine minutes, and Linux.
+bench-connections: .venv/test
+	$(BIN)/python -m bench.connections $(ARGS)
 
 # What a cold start costs: CPU time and memory of the real zip in the real runtime. Needs Node.js and Python 3.13.
 bench-cold-start: .venv/test

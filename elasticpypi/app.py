@@ -1,6 +1,7 @@
 """The WSGI application: blueprints, who may come in, and how a refusal is told."""
 
 import errno
+import io
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ from typing import IO, Any
 
 from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
 from werkzeug.http import HTTP_STATUS_CODES
 
 from elasticpypi.auth import CHALLENGE, address_of, gatekeeper
@@ -18,8 +20,23 @@ from elasticpypi.views import download, forms, health, index, json_api, manage, 
 from elasticpypi.wiring import Services
 
 LONGEST_MESSAGE = 500
+LARGEST_FORM = 16 * MEGABYTE  # REQ-127: a long README in the form is more than Werkzeug's 500 kB,
+MOST_FIELDS = 20_000  # many classifiers more than 1,000 parts
+LARGEST_BODY = 64 * 1024  # bytes of any other request: reasons, names, the token of a form
+# The endpoints that take more: files with their form, or a form that announces a file.
+UPLOADS = {"upload.file": None, "forms.take": None, "sessions.announce": LARGEST_FORM}
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 log = logging.getLogger(__name__)
+
+
+class _Forms(FormDataParser):
+    """Werkzeug bounds the forms of multipart/form-data; urlencoded ones cost forty times their size."""
+
+    def _parse_urlencoded(self, stream: IO[bytes], *args: Any, **kwargs: Any) -> Any:
+        data = stream.read(LARGEST_FORM + 1)
+        if len(data) > LARGEST_FORM or data.count(b"&") >= MOST_FIELDS:
+            raise RequestEntityTooLarge
+        return super()._parse_urlencoded(io.BytesIO(data), *args, **kwargs)
 
 
 class _Request(Request):
@@ -28,6 +45,8 @@ class _Request(Request):
     A server that ends the input by itself (granian) does so too when the client has hung up: Werkzeug
     then has to hold what came against Content-Length.
     """
+
+    form_data_parser_class = _Forms
 
     def __init__(self, environ: Any, *args: Any, **kwargs: Any) -> None:
         if environ.get("CONTENT_LENGTH"):
@@ -55,13 +74,14 @@ def create_app(services: Services) -> Flask:
     # Redirects are ours and relative, to hold behind any prefix (REQ-11).
     app.url_map.merge_slashes = app.url_map.redirect_defaults = False
     app.config["MAX_CONTENT_LENGTH"] = config.max_upload + 32 * MEGABYTE  # the file and its form
-    # REQ-127: a long README in the form is more than Werkzeug's 500 kB, many classifiers more than 1,000 parts.
-    app.config["MAX_FORM_MEMORY_SIZE"] = 16 * MEGABYTE
-    app.config["MAX_FORM_PARTS"] = 20_000
+    app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_FORM
+    app.config["MAX_FORM_PARTS"] = MOST_FIELDS
     check = app.extensions["gatekeeper"] = gatekeeper(config.users)
 
     @app.before_request
     def authenticate() -> None:
+        if limit := UPLOADS.get(request.endpoint or "", LARGEST_BODY):
+            request.max_content_length = limit
         # The look of a 401 is what one may have before logging in.
         if request.path == "/health" or request.path.startswith("/static/"):
             return
@@ -137,9 +157,12 @@ def _refuse(error: Exception) -> Response:
 
 def _plain(error: HTTPException) -> str:
     match error:
-        case RequestEntityTooLarge() if (request.content_length or sys.maxsize) > current_app.config[
-            "MAX_CONTENT_LENGTH"
-        ]:
+        case RequestEntityTooLarge() if request.endpoint not in UPLOADS:
+            return f"A request that is no upload has at most {LARGEST_BODY} bytes here: upload files at /legacy/."
+        case RequestEntityTooLarge() if (
+            not UPLOADS[request.endpoint or ""]
+            and (request.content_length or sys.maxsize) > current_app.config["MAX_CONTENT_LENGTH"]
+        ):
             return "The upload is larger than this index takes (MAX_UPLOAD)."
         case RequestEntityTooLarge():
             return "The form of the upload has too many fields, or too large ones."

@@ -62,6 +62,9 @@ def _opened(data: Path | None) -> Services:
 @data_option
 def serve(host: str | None, port: int | None, data: Path | None) -> None:
     """Run the index on this machine until it is stopped."""
+    from elasticpypi import processes
+
+    processes.end_at_once()
     from elasticpypi import server
 
     server.serve(_config(listen=host, port=port, data=data))
@@ -213,7 +216,7 @@ def password(data: Path | None) -> None:
     else:
         chosen = sys.stdin.readline().rstrip("\n")
     click.echo(first_user.set_password(config.data, f"http://{config.listen}:{config.port}", chosen))
-    click.echo("It holds from the next start.")
+    click.echo("It holds from the next start, or SIGHUP.")
 
 
 @main.command()

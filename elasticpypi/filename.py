@@ -5,9 +5,11 @@ not ASCII, white space, names that no file system takes.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from packaging.tags import InvalidTag, TooManyTagsError, parse_tag
 from packaging.utils import (
     InvalidName,
     InvalidSdistFilename,
@@ -26,6 +28,8 @@ Kind = Literal["bdist_wheel", "sdist"]
 
 # Room for the suffixes of decisions and metadata below the 255 bytes that file systems allow.
 LONGEST = 240
+# The lists of tags in a name are multiplied: 226 characters can stand for 46,656. 111,555 wheels of PyPI had 8 at most.
+MOST_TAGS = 256
 ALPHABET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
 # PEP 527 ended these; clients still install them (all but .egg), so what is stored is still served.
 OLD_SDISTS = (".tar.bz2", ".tar.xz", ".tar.Z", ".tgz", ".tar")
@@ -69,6 +73,8 @@ def parse(filename: str) -> Name:
         )
     try:
         if filename.endswith(".whl"):
+            with suppress(InvalidTag):  # which is said below
+                parse_tag("-".join(filename.removesuffix(".whl").split("-")[-3:]), limit=MOST_TAGS)
             project, version, build, tags = parse_wheel_filename(filename)
             labels = "-".join(sorted(map(str, tags)))
             identity = f"{project}-{canonicalize_version(version)}-{''.join(map(str, build))}-{labels}"
@@ -78,6 +84,8 @@ def parse(filename: str) -> Name:
             spelled = filename.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")[0]
             identity = f"{project}-{canonicalize_version(version)}"
             return Name(filename, _valid(filename, spelled), version, "sdist", identity)
+    except TooManyTagsError:
+        raise BadUpload(f"{filename[:80]!r} stands for more than {MOST_TAGS} tags of platforms.") from None
     except (InvalidWheelFilename, InvalidSdistFilename) as error:
         raise BadUpload(f"{error}.") from None
     raise BadUpload(f"{filename!r} is neither a wheel (.whl) nor an sdist (.tar.gz).")

@@ -6,8 +6,9 @@ long as the serial is the same: one indexed read, which sees what any process ha
 """
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import NormalizedName, is_normalized_name
@@ -28,6 +29,8 @@ ROOM = 16 * 1024 * 1024  # bytes of answers in each worker
 LARGEST_PAGE = ROOM // 2
 LARGEST_FILE = 256 * 1024
 ADDED = 2_000  # bytes that an answer takes beside its body and what it is kept under, about
+MADE_WHOLE = ("simple", "project", "pypi")  # below these, pages are in memory as a whole while they are made
+LONGEST_TURN = 60  # seconds that one waits for another who has the same page made
 # Whoever sends one of these may want something else than the whole answer.
 CONDITIONS = "HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"
 
@@ -46,6 +49,14 @@ class _Answer:
     mark: bytes | None = None  # of the index when ``serial`` was the serial of ``project``
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Who has a page made holds ``lock``; ``wanted`` is how many hold it or wait for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    wanted: int = 0
+
+
 class Front:
     """A WSGI application that asks ``app`` only for what it has not got; ``check`` is that of ``auth.gatekeeper``.
 
@@ -62,9 +73,15 @@ class Front:
         self._kept: dict[_Asked, _Answer] = {}  # the oldest first
         self._size = 0
         self._lock = threading.Lock()
+        self._turns: dict[str, _Turn] = {}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         get = environ.get
+        try:  # before anything that others may wait for, since a check can take a second
+            self._check(get("HTTP_AUTHORIZATION", ""), address_of(environ))
+        except Refusal as error:  # the application says it as it should be said
+            environ["elasticpypi.refusal"] = error.with_traceback(None)
+            return self._app(environ, start_response)
         known = get("HTTP_IF_NONE_MATCH", "")
         if (
             environ["REQUEST_METHOD"] != "GET"
@@ -73,23 +90,16 @@ class Front:
             or known == "*"
             or any(name in environ for name in CONDITIONS)
         ):
-            return self._app(environ, start_response)
+            with self._turn(environ["PATH_INFO"]):
+                return self._app(environ, start_response)
         asked = environ["PATH_INFO"], get("HTTP_ACCEPT"), get("HTTP_ACCEPT_ENCODING")
         try:
-            self._check(get("HTTP_AUTHORIZATION", ""), address_of(environ))
-        except Refusal as error:  # the application says it as it should be said
-            environ["elasticpypi.refusal"] = error.with_traceback(None)
-            return self._app(environ, start_response)
-        try:
-            answer = self._kept.get(asked)
-            if answer is None or (answer.body is None and known.removeprefix("W/") != answer.etag):
-                return self._ask(environ, start_response, asked)
-            mark = self.mark()
-            if mark is None or mark != answer.mark:
-                if self._index.serial(answer.project) != answer.serial:
-                    self._drop(asked)
-                    return self._ask(environ, start_response, asked)
-                answer.mark = mark
+            answer = self._known(asked, known)
+            if answer is None:
+                with self._turn(environ["PATH_INFO"]) as waited:
+                    answer = self._known(asked, known) if waited else None
+                    if answer is None:
+                        return self._ask(environ, start_response, asked)
         except Refusal:  # here too
             return self._app(environ, start_response)
         if answer.body is None or known.removeprefix("W/") == answer.etag:
@@ -97,6 +107,45 @@ class Front:
             return []
         start_response("200 OK", list(answer.headers))
         return [answer.body]
+
+    def _known(self, asked: _Asked, known: str) -> _Answer | None:
+        """What is kept for a client that has the ETag ``known``, if it is still true."""
+        answer = self._kept.get(asked)
+        if answer is None or (answer.body is None and known.removeprefix("W/") != answer.etag):
+            return None
+        mark = self.mark()
+        if mark is None or mark != answer.mark:
+            if self._index.serial(answer.project) != answer.serial:
+                self._drop(asked)
+                return None
+            answer.mark = mark
+        return answer
+
+    @contextmanager
+    def _turn(self, path: str) -> Iterator[bool]:
+        """One at a time for each page that is made whole; whether somebody else had a turn meanwhile.
+
+        Else forty who ask for a page of 20,000 files at once are forty such pages in memory.
+        """
+        kind, _, rest = path[1:].partition("/")
+        if kind not in MADE_WHOLE:
+            yield False
+            return
+        page = f"{kind}/{rest.partition('/')[0]}"
+        with self._lock:
+            turn = self._turns.setdefault(page, _Turn())
+            turn.wanted += 1
+        at_once = turn.lock.acquire(blocking=False)
+        held = at_once or turn.lock.acquire(timeout=LONGEST_TURN)
+        try:
+            yield not at_once
+        finally:
+            if held:
+                turn.lock.release()
+            with self._lock:
+                turn.wanted -= 1
+                if not turn.wanted:
+                    del self._turns[page]
 
     def _ask(self, environ: "WSGIEnvironment", start_response: "StartResponse", asked: _Asked) -> Iterable[bytes]:
         """The answer of the application, kept if it is one to keep."""

@@ -1,177 +1,172 @@
-"""A description as core metadata have it → HTML that is safe on a page of ours.
+"""A description and its content type → HTML for its page: rendered once, where no text can hold a worker.
 
-readme_renderer makes the HTML, the sanitizer (nh3) has the last word. In between, what does not belong on
-a page beside ours is replaced: a page asks no other host for anything, so images become links.
+Pygments, docutils and comrak take as long as a text wants, some of them with Python's lock in hand. So a text is
+rendered by a process of its own (``rendering``), which has limits, and the catalog keeps what came of it. A text
+that is beyond them, or that nobody has time for now, is shown as it is.
 """
 
+import hashlib
+import logging
+import os
 import re
-from collections.abc import Callable
-from email.message import Message
-from functools import lru_cache
+import signal
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from html import escape
-from html.parser import HTMLParser
-from urllib.parse import unquote, urlsplit
+from importlib.metadata import version
+from pathlib import Path
 
-import nh3
-from readme_renderer import markdown, rst
-from readme_renderer.clean import ALLOWED_ATTRIBUTES, ALLOWED_TAGS
+from elasticpypi.errors import Refusal
+from elasticpypi.stores import Catalog
 
-LARGEST = 100_000  # characters that are rendered: docutils takes a second for so many
-DEEPEST = 100  # the sanitizer's time grows with the square of the depth
-PREFIX = "user-content-"  # of every id, so that none is one of the page around it
-VOID = ("br", "col", "hr", "img", "input")
-BLOCKS = ("aside", "figure", "nav", "section")  # landmarks of the page are ours
-ADMONITIONS = r"admonition|attention|caution|danger|error|hint|important|note|tip|warning|topic"
-# Of classes, the tokens of Pygments and the boxes of notes.
-CLASSES = re.compile(
-    rf"[a-z]{{1,2}}\d?|code|(markdown-alert-?)?({ADMONITIONS}|title)?|admonition-title|image|literal|scroll"
-)
+LARGEST = 200_000  # characters of a text that are shown, rendered or not
+LARGEST_HTML = 2_000_000  # bytes
+LARGEST_KEPT = 350_000  # bytes of compressed HTML: an item of DynamoDB has 400 KB
+SECONDS = 4  # of CPU time for a text: docutils takes one for 100,000 ordinary characters
+MEMORY = 256 * 1024 * 1024  # bytes for a text
+PATIENCE = 10  # seconds that a view waits for its turn, and that a text has then
+WAITING = 8  # views of a process that wait; each holds a thread
+LIBRARIES = "comrak", "docutils", "nh3", "Pygments", "readme-renderer"
+COMMONMARK = re.compile(r';\s*variant\s*=\s*"?CommonMark"?\s*(;|$)')
+# What an interpreter may need to start. Nothing else of our environment, where passwords are.
+NEEDED = "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT"
+BEGIN = "import sys; sys.path[:] = sys.argv[6:]; from elasticpypi import rendering; rendering.main(*sys.argv[1:6])"
+# How a process ends that has no time, no memory or no stack left; whatever else ends it was not the text.
+BEYOND = {-getattr(signal, name, 0) for name in ("SIGXCPU", "SIGABRT", "SIGBUS", "SIGSEGV")}
+
+_places = threading.BoundedSemaphore(WAITING)
+_turn = threading.Lock()  # one process renders one text at a time
+
+log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=32)
-def render(text: str, content_type: str = "") -> str:
-    """A description and its content type (PEP 566) → HTML.
+@dataclass(frozen=True, slots=True)
+class Readme:
+    """HTML for a page; it is ``lasting`` unless another try may bring a better one."""
 
-    Text that cannot be rendered, or that would take too long, is shown as it is, at most ``LARGEST`` characters.
+    html: str
+    lasting: bool = True
+
+
+def show(text: str, content_type: str, catalog: Catalog) -> Readme:
+    """A description and its content type (PEP 566) → what a page shows of it.
+
+    Of what is not rendered it shows ``LARGEST`` characters at most. It takes ``PATIENCE`` twice at most.
+    :class:`Unavailable` if the catalog cannot be read.
     """
-    media_type, variant = _kind(content_type)
-    html = None
-    if len(text) <= LARGEST:
-        try:
-            html = RENDERERS[media_type](text, variant)
-        except Exception:  # whatever a text does to docutils, it is still a text
-            html = None
-    return _clean(html) if html else f'<pre class="plain" tabindex="0">{escape(text[:LARGEST])}</pre>'
+    media = kind(content_type)
+    if media is None or len(text) > LARGEST:
+        return Readme(plain(text))
+    key = hashlib.sha256(repr((_renderer(), media, text)).encode("utf-8", "backslashreplace")).hexdigest()
+    kept = catalog.readme(key)
+    if kept is None:
+        kept = _make(key, text, media, catalog)
+    if kept is None:
+        return Readme(plain(text), lasting=False)
+    return Readme(zlib.decompress(kept).decode() if kept else plain(text))
 
 
-def _kind(content_type: str) -> tuple[str, str]:
-    """The media type, that of reStructuredText if none is given, and the variant of Markdown."""
-    message = Message()
-    message["Content-Type"] = " ".join(content_type.split()) or "text/x-rst"
-    variant = str(message.get_param("variant", "GFM"))
-    media_type = message.get_content_type()
-    return media_type if media_type in RENDERERS else "text/plain", "CommonMark" if variant == "CommonMark" else "GFM"
-
-
-def _markdown(text: str, variant: str) -> str | None:
-    if _depth(markdown.variants[variant](text)) > DEEPEST:
-        return None
-    return markdown.render(text, variant)
-
-
-def _rst(text: str, _: str) -> str | None:
-    return rst.render(text)
-
-
-def _plain(_: str, __: str) -> None:
+def kind(content_type: str) -> tuple[str, str] | None:
+    """The media type, that of reStructuredText if none is given, and the variant of Markdown; None for plain text."""
+    media_type = content_type.partition(";")[0].strip().lower() or "text/x-rst"
+    if media_type == "text/x-rst":
+        return media_type, ""
+    if media_type == "text/markdown":
+        return media_type, "CommonMark" if COMMONMARK.search(content_type[:1000]) else "GFM"
     return None
 
 
-RENDERERS: dict[str, Callable[[str, str], str | None]] = {
-    "text/markdown": _markdown,
-    "text/x-rst": _rst,
-    "text/plain": _plain,
-}
+def plain(text: str) -> str:
+    """A text as it is, as far as a page shows it."""
+    return f'<pre class="plain" tabindex="0">{escape(text[:LARGEST])}</pre>'
 
 
-def _depth(html: str) -> int:
-    """How many elements are open at most, by the tags alone."""
-    depth = deepest = 0
-    for closing, tag in re.findall(r"<(/?)([A-Za-z][A-Za-z0-9]*)", html):
-        if tag.lower() not in VOID:
-            depth += -1 if closing else 1
-            deepest = max(deepest, depth)
-    return deepest
+@cache
+def _renderer() -> str:
+    """Another text whenever what renders is another: our own source, or a library."""
+    source = Path(__file__).with_name("rendering.py").read_bytes()
+    return repr((hashlib.sha256(source).hexdigest(), [version(name) for name in LIBRARIES]))
 
 
-def _clean(html: str) -> str:
-    rewriter = _Rewriter()
-    rewriter.feed(html)
-    rewriter.close()
-    return nh3.clean(
-        "".join(rewriter.written),
-        tags=ALLOWED_TAGS - {"img", "input", "picture", *BLOCKS},
-        attributes={
-            **ALLOWED_ATTRIBUTES,
-            "a": {"href", "title", "class"},
-            "div": {"class", "tabindex"},
-            "pre": {"class", "tabindex"},
-        },
-        attribute_filter=_attribute,
-        url_schemes={"http", "https", "mailto"},
-        url_relative=lambda url: url if url.startswith("#") else None,  # nothing of a checkout is here
-        link_rel="nofollow noopener",
-    )
+def _make(key: str, text: str, media: tuple[str, str], catalog: Catalog) -> bytes | None:
+    """Compressed HTML, which the catalog keeps from now on; b"" if the text is shown as it is; None: not now."""
+    with _my_turn() as mine:
+        if not mine:
+            return None
+        made = catalog.readme(key)  # by whoever had the turn before
+        if made is None and (html := _render(text, *media)) is not None:
+            made = zlib.compress(html) if html else b""
+            if len(made) > LARGEST_KEPT:
+                made = b""
+            try:
+                catalog.keep_readme(key, made)
+            except Refusal as error:
+                log.warning("A README was rendered, but cannot be kept: %s", error)
+        return made
 
 
-def _attribute(tag: str, name: str, value: str) -> str | None:
-    if name == "class":
-        return " ".join(each for each in value.split() if CLASSES.fullmatch(each)) or None
-    return value
-
-
-class _Rewriter(HTMLParser):
-    """Reads what the sanitizer wrote and writes it again, with our replacements."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[str] = []
-        self.link: dict[str, str | None] | None = None  # the attributes of the link that is open
-        self.empty = 0  # where it began, to see whether anything is in it
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: _prefixed(name, value) for name, value in attrs}
-        if tag == "img":
-            self._image(attributes)
-        elif tag == "input":
-            self.written.append("\u2611" if "checked" in attributes else "\u2610")
-        elif tag != "picture":
-            if tag == "a":
-                self.link, self.empty = attributes, len(self.written) + 1
-            if tag == "pre":
-                attributes["tabindex"] = "0"  # it scrolls, so the keyboard has to get there
-            if tag == "table":
-                self.written.append('<div class="scroll" tabindex="0">')
-            told = "".join(f' {name}="{escape(value or "")}"' for name, value in attributes.items())
-            self.written.append(f"<{_tag(tag)}{told}>")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self.link is not None:
-            link, self.link = self.link, None
-            if len(self.written) == self.empty:  # an anchor of a heading: nothing that could be clicked on
-                self.written[-1] = f'<span id="{escape(link["id"] or "")}"></span>' if "id" in link else ""
-                return
-        if tag not in ("img", "input", "picture"):
-            self.written.append(f"</{_tag(tag)}>")
-        if tag == "table":
-            self.written.append("</div>")
-
-    def handle_data(self, data: str) -> None:
-        self.written.append(escape(data, quote=False))
-
-    def _image(self, attributes: dict[str, str | None]) -> None:
-        source = attributes.get("src") or ""
+@contextmanager
+def _my_turn() -> Iterator[bool]:
+    """Whether it is the caller's turn now, which ends with the block."""
+    if not _places.acquire(blocking=False):
+        yield False
+        return
+    try:
+        mine = _turn.acquire(timeout=PATIENCE)
         try:
-            place = urlsplit(source)
-        except ValueError:
-            return
-        text = escape((attributes.get("alt") or "").strip() or unquote(place.path.rpartition("/")[2]) or "image")
-        if self.link is None and place.scheme in ("http", "https"):
-            self.written.append(f'<a class="image" href="{escape(source)}">{text}</a>')
-        else:
-            self.written.append(f'<span class="image">{text}</span>')
+            yield mine
+        finally:
+            if mine:
+                _turn.release()
+    finally:
+        _places.release()
 
 
-def _tag(tag: str) -> str:
-    """The page has the first two levels of headings."""
-    if re.fullmatch("h[1-6]", tag):
-        return f"h{min(6, int(tag[1]) + 2)}"
-    return "div" if tag in BLOCKS else tag
+def _render(text: str, media_type: str, variant: str) -> bytes | None:
+    """HTML from a process of its own; b"" if the text is beyond the limits or not what it says; None if that failed."""
+    limits = str(SECONDS), str(MEMORY), str(os.getpid())
+    path = [*map(os.path.abspath, sys.path), str(Path(__file__).parents[1])]
+    command = [sys.executable, "-ISB", "-X", "utf8", "-c", BEGIN, *limits, media_type, variant, *path]
+    environ = {name: os.environ[name] for name in NEEDED if name in os.environ}
+    try:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, start_new_session=True
+        ) as process:
+            html = _talk(process, text.encode("utf-8", "replace"))
+    except (OSError, RuntimeError) as error:  # no process, no thread
+        log.warning("No README can be rendered now: %s.", error)
+        return None
+    ended = process.returncode
+    if ended == 0 and len(html) <= LARGEST_HTML:
+        return html
+    if len(html) > LARGEST_HTML or ended in BEYOND:
+        log.warning("A README is beyond the limits of rendering: it is shown as plain text.")
+        return b""
+    log.warning("A README could not be rendered (%s): the next view tries again.", ended)
+    return None
 
 
-def _prefixed(name: str, value: str | None) -> str | None:
-    if name == "id" and value and not value.startswith(PREFIX):
-        return PREFIX + value
-    if name == "href" and value and value.startswith("#") and not value.startswith(f"#{PREFIX}"):
-        return f"#{PREFIX}{value[1:]}"
-    return value
+def _talk(process: "subprocess.Popen[bytes]", text: bytes) -> bytes:
+    """Give it the text, take what it says, and see it end."""
+    assert process.stdin
+    assert process.stdout
+    timer = threading.Timer(PATIENCE, process.kill)
+    try:
+        timer.start()
+        with suppress(BrokenPipeError):
+            process.stdin.write(text)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        html = process.stdout.read(LARGEST_HTML + 1)
+        if len(html) <= LARGEST_HTML:
+            process.wait()
+        return html
+    finally:
+        timer.cancel()
+        process.kill()  # also if the thread could not be started

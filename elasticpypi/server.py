@@ -1,55 +1,42 @@
 """One machine: the web server and its workers, and the watcher of the folder.
 
 Granian (RATIONALE.md says why) serves the application in worker processes; one more process brings the index up to
-date with the folder and follows it. The main process only starts them, and passes signals on.
+date with the folder and follows it. The main process only keeps them running (:mod:`elasticpypi.processes`).
 """
 
-import ctypes
 import logging
 import logging.config
 import multiprocessing
 import os
-import signal
 import socket
 import sys
 import threading
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from elasticpypi import __version__, first_user, wiring
+from elasticpypi import __version__, connections, first_user, processes, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError, Refusal, Unavailable
 
 if TYPE_CHECKING:
     from elasticpypi.front import Front
 
-THREADS = 64  # per worker; one serves one request, and is held by a client that is slow
 MANY = 100
-RESTART = 1  # seconds
 NICENESS = 5  # of the process that follows the folder: answers come first
-PATIENCE = 30  # seconds that a stop waits for requests in flight
 
 log = logging.getLogger(__name__)
-
-
-class _Advice(logging.Filter):
-    """Granian's hints on threads are for whoever configures it, which is us."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(("Configuration allows", "Configured number"))
 
 
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}},
-    "filters": {"advice": {"()": _Advice}},
-    "handlers": {"plain": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["advice"]}},
+    "handlers": {"plain": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "loggers": {
         "_granian": {"handlers": ["plain"], "propagate": False},
         "elasticpypi": {"handlers": ["plain"], "level": "INFO", "propagate": False},
@@ -58,12 +45,13 @@ LOGGING: dict[str, Any] = {
 
 
 def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT; then requests in flight are finished, for half a minute at most.
+    """Serve until a stop (:mod:`elasticpypi.processes` says what that is, and what SIGHUP does).
 
     :class:`ConfigurationError` if the address cannot be used or a setting does not fit, :class:`Unavailable` if the
     folder or bucket cannot be read.
     """
-    host, port = _free_address(config.listen, config.port)
+    listener = _listener(config.listen, config.port)
+    host, port = listener.getsockname()[:2]
     url = f"http://{_shown_host(host)}:{port}"
     if config.on_aws and not config.users:
         raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
@@ -76,22 +64,42 @@ def serve(config: Config) -> None:
     # A forked process shares what is imported here, and is there in a moment. No fork survives some libraries of macOS.
     forking = sys.platform == "linux"
     multiprocessing.set_start_method("fork" if forking else "spawn", force=True)
-    _guard_forks()
-    stopped = threading.Event()
-    if not config.on_aws:
-        _follow_folder(config, services, stopped)
-    made = None
-    if forking and not config.on_aws:  # where connections may be open by now, which forks must not share
-        services = replace(services, config=Config.from_env(os.environ))  # with the user that was made just now
-        made = services, _application(services)
-    try:
-        _granian(host, port, config.workers).serve(target_loader=partial(_load, os.getpid(), made), wrap_loader=False)
-    finally:
-        stopped.set()
+    room = connections.room()
+    granian = _granian(host, port, config.workers, room)
+    made: tuple[wiring.Services, Front] | None = None
+
+    def make() -> None:
+        """What workers share, with the settings of now."""
+        nonlocal made
+        if forking and not config.on_aws:  # where connections may be open by now, which forks must not share
+            new = replace(services, config=Config.from_env(os.environ))
+            made = new, _application(new)
+
+    def renew() -> bool:
+        try:
+            first_user.login_help(config, url)  # the password may be another one
+            make()
+        except (ConfigurationError, Refusal) as error:
+            log.error("%s Everything goes on as before.", error)
+            return False
+        return True
+
+    def worker(number: int) -> Any:
+        load = partial(_load, os.getpid(), room, made)
+        return granian._spawn_worker(number, granian._spawn_wsgi_worker, load).inner
+
+    with processes.Keeper() as keeper, listener:  # closed first: a stop takes no more connections
+        if not config.on_aws:
+            _follow_folder(config, services, keeper)
+        make()
+        _share(granian, listener)
+        for number in range(config.workers):
+            keeper.keep("answers requests", partial(worker, number))
+        keeper.run(renew)
 
 
-def _follow_folder(config: Config, services: wiring.Services, stopped: threading.Event) -> None:
-    """Have a process follow the folder until this one has ``stopped``; :class:`Unavailable` if it cannot be read.
+def _follow_folder(config: Config, services: wiring.Services, keeper: processes.Keeper) -> None:
+    """Have a process follow the folder; :class:`Unavailable` if it cannot be read.
 
     An index that was whole before is served at once, and what has changed since comes in as it does at any other
     time. A new one is made whole first: what is not in it yet would be a 404, and installers would look elsewhere.
@@ -105,29 +113,19 @@ def _follow_folder(config: Config, services: wiring.Services, stopped: threading
     os.environ["TMPDIR"] = str(files.incoming.resolve())  # uploads wait on the disk of the packages
     whole = index.is_whole()
     index.close()  # no connection may be on both sides of a fork
-
-    def start(tell: Connection | None = None) -> Any:
-        process = multiprocessing.Process(target=_follow, args=(config, os.getpid(), tell), daemon=True)
-        process.start()
-        return process
-
-    def supervise(process: Any) -> None:
-        while True:
-            process.join()
-            if stopped.wait(RESTART):
-                return
-            if process.exitcode != -signal.SIGTERM:  # which everybody gets when requests in flight are finished
-                log.error("The process that follows the folder has ended (%s): another one does.", process.exitcode)
-            process = start()
-
     told, tell = multiprocessing.Pipe(duplex=False)
-    follower = start(None if whole else tell)
+    tells = [] if whole else [tell]
+
+    def make() -> Any:
+        return multiprocessing.Process(target=_follow, args=(config, os.getpid(), tells.pop() if tells else None))
+
+    follower = keeper.keep("follows the folder", make)
     import_module("elasticpypi.app")  # for the workers, while the folder is looked at
-    if not whole:
-        wait([told, follower.sentinel])
-        if refusal := told.recv() if told.poll() else "The folder of packages cannot be followed.":
-            raise Unavailable(refusal)
-    threading.Thread(target=supervise, args=(follower,), daemon=True).start()
+    while not whole and keeper.wait(None, told):
+        if told.poll() or follower.exitcode is not None:
+            if refusal := told.recv() if told.poll() else "The folder of packages cannot be followed.":
+                raise Unavailable(refusal)
+            whole = True
 
 
 def _follow(config: Config, parent: int, tell: Connection | None) -> None:
@@ -137,7 +135,7 @@ def _follow(config: Config, parent: int, tell: Connection | None) -> None:
     from elasticpypi.local.sqlite import SQLiteIndex
     from elasticpypi.local.watcher import watch
 
-    _end_with(parent)
+    processes.end_with(parent)
     if tell is None:
         os.nice(NICENESS)
     logging.config.dictConfig(LOGGING)
@@ -166,9 +164,9 @@ def _follow(config: Config, parent: int, tell: Connection | None) -> None:
     watch(files, index, threading.Event(), refresh)
 
 
-def _granian(host: str, port: int, workers: int) -> Any:
+def _granian(host: str, port: int, workers: int, room: int) -> Any:
     from granian import Granian
-    from granian.constants import HTTPModes, Interfaces
+    from granian.constants import HTTPModes, Interfaces, RuntimeModes
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
@@ -177,17 +175,27 @@ def _granian(host: str, port: int, workers: int) -> Any:
         address=host,
         port=port,
         interface=Interfaces.WSGI,
+        runtime_mode=RuntimeModes.mt,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=60_000),
         websockets=False,
         workers=workers,
-        blocking_threads=THREADS,
-        backpressure=256,
-        workers_kill_timeout=PATIENCE,
-        respawn_failed_workers=True,
+        blocking_threads=connections.THREADS,
+        backlog=connections.BACKLOG,
+        backpressure=room,
         log_level=LogLevels.warning,
         log_dictconfig=LOGGING,
     )
+
+
+def _share(granian: Any, listener: socket.socket) -> None:
+    """Have all workers of ``granian`` take their connections from one socket, which outlives each of them."""
+    from granian import net
+
+    listener.listen(granian.backlog)
+    holder: Any = net.__dict__["SocketHolder"]
+    backlog = (granian.backlog,) if sys.platform == "linux" else ()
+    granian._ssp, granian._shd, granian._sso = None, holder(listener.fileno(), False, *backlog), listener
 
 
 def _application(services: wiring.Services) -> "Front":
@@ -198,14 +206,14 @@ def _application(services: wiring.Services) -> "Front":
     return Front(app, services.index, app.extensions["gatekeeper"])
 
 
-def _load(parent: int, made: "tuple[wiring.Services, Front] | None") -> Any:
+def _load(parent: int, room: int, made: "tuple[wiring.Services, Front] | None") -> Any:
     """The application, in a worker of the process ``parent``, which has ``made`` it already if it was forked."""
     from granian import _signals
 
     from elasticpypi.access_log import logged
 
-    _end_with(parent)
-    _signals.set_sync_signals = _stop_once
+    processes.end_with(parent)
+    _signals.set_sync_signals = processes.stop_once
     if made:
         services, front = made
     else:
@@ -216,68 +224,27 @@ def _load(parent: int, made: "tuple[wiring.Services, Front] | None") -> Any:
 
         assert isinstance(services.index, SQLiteIndex)
         front.mark = services.index.changes().mark
-    return logged(front)
+    bodies = connections.Bodies(connections.BODIES)
+    connections.watch(bodies, room)
+    return logged(connections.bounded(front, bodies))
 
 
-def _guard_forks() -> None:
-    """Have a stop end a process that is just being forked; Python forgets the one that comes before its first lines."""
-    stops = {signal.SIGTERM, signal.SIGINT}
-
-    def begin() -> None:
-        _signals_of_a_child()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
-
-    os.register_at_fork(
-        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, stops),
-        after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, stops),
-        after_in_child=begin,
-    )
-
-
-def _signals_of_a_child() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a stop that comes while we start must not be lost
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process too, which sends SIGTERM
-
-
-def _end_with(parent: int) -> None:
-    """Have this process end when the one that started it does: no orphan goes on serving."""
-    _signals_of_a_child()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-def _stop_once() -> Any:
-    """Instead of granian's own handler, with which a second signal leaves a worker hanging."""
-    from granian._granian import WorkerSignal
-
-    event = WorkerSignal()
-
-    def stop(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        event.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return event
-
-
-def _free_address(host: str, port: int) -> tuple[str, int]:
-    """Bind once without SO_REUSEPORT: with it a second server would silently share the port. 0 finds a port."""
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens, for all workers; nobody can share its port. 0 finds a port."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-            bound = probe.getsockname()
-            return bound[0], bound[1]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections inherit it
+        listener.bind(address)
+        listener.listen()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(
             f"Cannot listen on {host}:{port} ({reason}): choose another --port or --host."
         ) from None
+    listener.setblocking(False)
+    return listener
 
 
 def _shown_host(host: str) -> str:

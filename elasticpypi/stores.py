@@ -180,3 +180,9 @@ class Catalog(Protocol):
 
     def counts(self) -> "Counts":
         """How many projects, releases and files there are."""
+
+    def readme(self, digest: str) -> bytes | None:
+        """What was kept of a README under a digest; None if there is nothing, or nothing any more."""
+
+    def keep_readme(self, digest: str, body: bytes) -> None:
+        """Keep 350,000 bytes at most under a digest, in place of what is there; what is oldest goes after a while."""

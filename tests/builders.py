@@ -4,11 +4,14 @@ import base64
 import gzip
 import hashlib
 import io
+import struct
 import tarfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 def metadata(name: str, version: str, **fields: str | list[str]) -> bytes:
@@ -83,6 +86,45 @@ def zip_bytes(members: Mapping[str, bytes]) -> bytes:
         for path, data in members.items():
             archive.writestr(zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class RawMember(NamedTuple):
+    """A member of :func:`raw_zip`; ``fields`` replaces fields of both its headers, ``local`` and ``central`` of one."""
+
+    path: str
+    data: bytes = b""
+    fields: Mapping[str, Any] = NOTHING
+    local: Mapping[str, Any] = NOTHING
+    central: Mapping[str, Any] = NOTHING
+    behind: bytes = b""
+
+    def headers(self, offset: int) -> tuple[bytes, bytes]:
+        """The header before the member, and the entry of the directory."""
+        sizes = {"crc": zlib.crc32(self.data), "packed": len(self.data), "size": len(self.data)}
+        common = {"flags": 0, "method": 0, **sizes, "name": self.path.encode(), "extra": b"", **self.fields}
+        numbers = ("flags", "method", "crc", "packed", "size")
+        one, two = {**common, **self.local}, {**common, "disk": 0, "comment": b"", "offset": offset, **self.central}
+        local = struct.pack("<4sHHH4xIIIHH", b"PK\3\4", 20, *map(one.get, numbers), len(one["name"]), len(one["extra"]))
+        lengths = (len(two["name"]), len(two["extra"]), len(two["comment"]))
+        places = (two["disk"], two["offset"])
+        central = struct.pack("<4sHHHH4xIIIHHHH6xI", b"PK\1\2", 20, 20, *map(two.get, numbers), *lengths, *places)
+        return local + one["name"] + one["extra"], central + two["name"] + two["extra"] + two["comment"]
+
+
+def raw_zip(members: Sequence[RawMember], gap: bytes = b"", comment: bytes = b"", **end: int) -> bytes:
+    """A zip file made byte by byte; ``gap`` is before its directory, ``end`` replaces fields of the end record."""
+    bodies = directory = b""
+    for member in members:
+        local, central = member.headers(len(bodies))
+        body = zlib.compress(member.data, wbits=-15) if member.fields.get("method") == 8 else member.data
+        bodies, directory = bodies + local + body + member.behind, directory + central
+    bodies += gap
+    counts = {"disk": 0, "first": 0, "here": len(members), "count": len(members)}
+    record = {**counts, "length": len(directory), "offset": len(bodies), **end}
+    return bodies + directory + struct.pack("<4sHHHHIIH", b"PK\5\6", *record.values(), len(comment)) + comment
 
 
 def make_sdist(

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.servers import locked, missing
 
 ROOT = Path(__file__).resolve().parent.parent
 OSLS = ROOT / "node_modules" / ".bin" / "osls"
@@ -21,10 +21,10 @@ PASSWORD = "correct horse battery"
 def require_osls() -> None:
     """Skip without Node, but never in CI; fetch what package.json names if it is not there yet."""
     if shutil.which("npm") is None:
-        message = "Node.js is not installed: nothing that deploys to AWS is tested."
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    if not OSLS.exists():
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=ROOT, check=True)
+        missing("Node.js is not installed: nothing that deploys to AWS is tested.")
+    with locked("node_modules"):
+        if not OSLS.exists():
+            subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=ROOT, check=True)
 
 
 def osls(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +34,8 @@ def osls(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # its python3 packs the zip
     env = {**inherited, "PATH": path, **environ}
     options: dict[str, Any] = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run([str(OSLS), *arguments], cwd=ROOT, env=env, **options)
+    with locked("osls"):  # it packs in folders of the project
+        return subprocess.run([str(OSLS), *arguments], cwd=ROOT, env=env, **options)
 
 
 @dataclass(frozen=True)

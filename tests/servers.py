@@ -3,6 +3,7 @@
 Each is fetched once, into ``.cache``, listens on the loopback interface and forgets everything when it ends.
 """
 
+import fcntl
 import os
 import platform
 import shutil
@@ -28,15 +29,25 @@ def missing(message: str) -> None:
     pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
 
 
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """What is in ``.cache`` under this name is this process's alone, whatever other runs of tests there are."""
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with (ROOT / ".cache" / f"{name.replace('/', '-')}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def fetched(name: str, source: object, make: Callable[[Path], object]) -> Path:
-    """The folder ``.cache/name``, made anew unless it was made of this very ``source``."""
+    """The folder ``.cache/name``, made anew unless it was made of this very ``source``; by one process at a time."""
     folder = ROOT / ".cache" / name
     stamp = folder / "made-of.txt"
-    if not stamp.is_file() or stamp.read_text() != repr(source):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        make(folder)
-        stamp.write_text(repr(source))
+    with locked(name):
+        if not stamp.is_file() or stamp.read_text() != repr(source):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            make(folder)
+            stamp.write_text(repr(source))
     return folder
 
 

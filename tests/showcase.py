@@ -67,6 +67,7 @@ zip           yes
 tar           yes
 ============  =======
 """
+SLOW = "```xpp\n<b>\n" + "a\n" * 2400 + "```\n"  # Markdown: 20 s, within one regular expression of Pygments
 # What a browser must not run, whoever says it and wherever.
 SCRIPT = "<script>window.hit=1;alert(1)</script>"
 ATTACKS = (

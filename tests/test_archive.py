@@ -198,7 +198,8 @@ def member(path: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
 def test_tar_members_that_installers_cannot_trust() -> None:
     for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE):
         assert "is a device, a pipe" in refused(tar_with(member("demo-1.0/x", kind)), SDIST)
-    for link in ("../../x", "/etc/passwd", "a/../../../x"):
+    assert "goes up after" in refused(tar_with(member("demo-1.0/x", tarfile.SYMTYPE, "a/../../../x")), SDIST)
+    for link in ("../../x", "/etc/passwd", "C:x", "..\\x"):
         assert "leads out" in refused(tar_with(member("demo-1.0/x", tarfile.SYMTYPE, link)), SDIST)
     assert "leads out" in refused(tar_with(member("demo-1.0/x", tarfile.LNKTYPE, "../x")), SDIST)
     inside = [
@@ -218,7 +219,7 @@ def test_wheel_versions_that_no_installer_takes(wheel: bytes) -> None:
 def test_a_member_that_claims_more_than_there_is_ends_soon(size: int, form: int) -> None:
     header = tarfile.TarInfo("demo-1.0/x")
     header.size = size
-    assert "damaged" in refused(gzip.compress(header.tobuf(form) + bytes(2048)), SDIST)
+    assert re.search("damaged|two names or sizes", refused(gzip.compress(header.tobuf(form) + bytes(2048)), SDIST))
 
 
 def test_long_names_and_attributes_are_bounded() -> None:
@@ -264,8 +265,8 @@ def test_shape_of_an_sdist() -> None:
     assert "has no demo-1.0/PKG-INFO" in refused(tar_bytes({"demo-1.0/a/PKG-INFO": CORE}), SDIST)
     assert "has no" in refused(tar_bytes({}), SDIST)
     twice = tar_with(member("demo-1.0/PKG-INFO", tarfile.REGTYPE))
-    assert "PKG-INFO twice" in refused(twice, SDIST)
-    assert "no gzip-compressed tar file" in refused(tar_bytes({"demo-1.0/PKG-INFO": CORE}) + b"behind", SDIST)
+    assert "'demo-1.0/PKG-INFO' is in the archive twice" in refused(twice, SDIST)
+    assert "behind the end" in refused(tar_bytes({"demo-1.0/PKG-INFO": CORE}) + b"behind", SDIST)
     assert "has no demo-1.0/PKG-INFO" in refused(zip_bytes({"demo-1.0/x": b""}), filename.parse("demo-1.0.zip"))
 
 

@@ -18,6 +18,7 @@ from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client, basic, begin_anew
 from tests.events import Answer, call
+from tests.showcase import described
 
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
@@ -117,6 +118,14 @@ def test_pages_for_people(made: Callable[..., list[str]], client: Client) -> Non
     assert made("GET", "/project/demo/", 304, **{"If-None-Match": etag}) == ["GetItem", "Query", "GetItem"]
 
 
+def test_a_page_with_a_readme(made: Callable[..., list[str]], client: Client, tmp_path: Path) -> None:
+    """One call more; the first view looks again when it is its turn, and keeps what was rendered."""
+    client.upload(make_wheel(tmp_path, "read", "1.0", **described("*a*", "text/markdown")))
+    before = ["GetItem", "Query", "GetItem", "Query", "BatchGetItem"]
+    assert made("GET", "/project/read/") == [*before, "GetItem", "GetItem", "TransactWriteItems"]
+    assert made("GET", "/project/read/") == [*before, "GetItem"]
+
+
 def test_metadata(made: Callable[..., list[str]]) -> None:
     assert made("GET", "/packages/demo-1.0-py3-none-any.whl.metadata") == ["BatchGetItem"]
 
@@ -140,8 +149,8 @@ def test_the_root_list_is_one_call_per_megabyte(
     assert made("GET", "/simple/", 304, **JSON, **{"If-None-Match": etag}) == ["GetItem"]
     table = boto3.resource("dynamodb").Table(TABLE)
     with table.batch_writer() as batch:
-        for number in range(5000):  # of 230 bytes each
-            batch.put_item({"pk": "#projects", "sk": f"a{number:0217}"})
+        for number in range(1100):  # of a kilobyte each
+            batch.put_item({"pk": "#projects", "sk": f"a{number:0999}"})
     assert made("GET", "/simple/", **JSON) == ["Query", "Query"]
 
 

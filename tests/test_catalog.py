@@ -1,18 +1,29 @@
 """The entries of all projects: the contract of ``stores.Catalog`` on both implementations, and how entries are made."""
 
+import os
+import re
+import time
 from pathlib import Path
 
+import boto3
 import pytest
 from packaging.utils import NormalizedName
 
 from elasticpypi import catalog
+from elasticpypi.aws.catalog import README_SECONDS, DynamoCatalog
+from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.catalog import Counts, Entry, refresh, words
 from elasticpypi.errors import Unavailable
+from elasticpypi.local import catalog as local
+from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.model import File, Project
 from elasticpypi.stores import Catalog
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel
-from tests.conftest import Client
+from tests.conftest import TABLE, Client
+from tests.deploying import ROOT
+
+TEMPLATE = (ROOT / "serverless.yml").read_text()
 
 
 @pytest.fixture
@@ -123,9 +134,46 @@ def test_other_words_after_a_change(store: Catalog) -> None:
 
 
 def test_many_entries_at_once(store: Catalog) -> None:
-    many = [entry(f"p{number:03}") for number in range(130)]
+    many = [entry(f"p{number:03}") for number in range(105)]
     add(store, *many)
     assert store.entries([each.name for each in many]) == many
+
+
+# ---- READMEs, kept by the digest of what they are made of
+
+
+def test_a_readme_is_kept_as_it_is(store: Catalog) -> None:
+    digests = [f"{number:064x}" for number in range(3)]
+    bodies = [b"", b"\x00<p>", os.urandom(350_000)]
+    for digest, body in zip(digests, bodies, strict=True):
+        assert store.readme(digest) is None
+        store.keep_readme(digest, body)
+    assert [store.readme(digest) for digest in digests] == bodies
+    store.keep_readme(digests[0], b"another")
+    assert [store.readme(digest) for digest in digests] == [b"another", *bodies[1:]]
+    assert store.counts() == Counts()
+    assert found(store, "") == (0, [])
+
+
+def test_the_oldest_readmes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine has room for so many bytes; on AWS the table removes what has expired."""
+    store = local.SQLiteCatalog(SQLiteIndex(tmp_path / "index.db"))
+    monkeypatch.setattr(local, "ROOM", 5 * (1000 + local.ROW))
+    for number in range(8):
+        store.keep_readme(str(number), bytes(1000))
+    assert [number for number in range(8) if store.readme(str(number)) is not None] == [3, 4, 5, 6, 7]
+    store.keep_readme("3", bytes(1000))  # the newest now
+    store.keep_readme("8", bytes(2000))
+    assert [number for number in range(9) if store.readme(str(number)) is not None] == [3, 6, 7, 8]
+
+
+def test_a_readme_expires_on_aws(aws: None) -> None:
+    before = int(time.time())
+    DynamoCatalog(DynamoIndex(TABLE)).keep_readme("0", b"x")
+    [item] = boto3.client("dynamodb").scan(TableName=TABLE)["Items"]
+    assert before < int(item["expires"]["N"]) - README_SECONDS + 1 <= time.time() + 1
+    [table] = re.findall(r"TimeToLiveSpecification:.*\n +AttributeName: (\w+)\n +Enabled: true", TEMPLATE)
+    assert table in item
 
 
 # ---- How an entry is made

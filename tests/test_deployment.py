@@ -12,6 +12,8 @@ from tests.conftest import BUCKET as BUCKET_OF_MOTO
 from tests.conftest import TABLE
 from tests.deploying import BUCKET, PASSWORD, Package, lint, make_package, packaged, refusal
 
+pytestmark = pytest.mark.aws
+
 GIVEN = {"BUCKET": BUCKET, "PASSWORD": PASSWORD}
 
 

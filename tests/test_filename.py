@@ -102,3 +102,24 @@ def test_a_project_name_has_a_length() -> None:
     assert project_name("a" * 240) == "a" * 240
     with pytest.raises(BadUpload, match="is not a project name"):
         project_name("a" * 241)
+
+
+MANY = ".".join(["cp", *(f"c{number}" for number in range(18))])
+
+
+@pytest.mark.parametrize(
+    "tags", [f"{MANY}-{MANY}-any", "-".join([".".join("abcdefghijklmnopqrstuvwxyz0123456789_"[:36])] * 3)]
+)
+def test_a_name_stands_for_few_tags(tags: str) -> None:
+    name = f"demo-1.0-{tags}.whl"
+    assert len(name) <= 240
+    with pytest.raises(BadUpload, match="stands for more than 256 tags"):
+        parse(name)
+    assert parse_stored(name) is None
+
+
+def test_names_of_many_tags_that_are_real() -> None:
+    real = "py2.py3-none-macosx_10_9_universal2.macosx_10_9_x86_64.macosx_11_0_arm64.macosx_11_0_universal2"
+    most = ".".join(f"cp3{number}" for number in range(16))
+    for tags in (real, f"{most}-{most}-any", f"cp311-cp311-{'.'.join(['win32'] * 30)}"):
+        assert parse(f"demo-1.0-{tags}.whl").project == "demo"

@@ -1,7 +1,9 @@
 """What is asked for again: the same answer as from the application, and never an old one."""
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from elasticpypi.front import Front
 from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.wiring import Services
 from tests.builders import make_wheel
+from tests.clients.live import until
 from tests.conftest import PASSWORD, USER, Client, basic
 
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
@@ -84,13 +87,11 @@ def variants(etag: str) -> Iterator[dict[str, str]]:
 def test_it_answers_as_the_application_does(worker: Worker, services: Services, path: str) -> None:
     bare = WerkzeugClient(create_app(services))
     etag = bare.get(path, headers=LOGIN).headers.get("ETag", '"x"')
-    for _ in range(3):
-        for headers in variants(etag):
-            for method in ("GET", "HEAD"):
-                expected = said(bare.open(path, method=method, headers={**LOGIN, **headers}))
-                assert said(worker.open(path, method, **headers)) == expected, (method, headers)
-                queried = said(bare.open(f"{path}?format={JSON}", headers={**LOGIN, **headers}))
-                assert said(worker.open(f"{path}?format={JSON}", **headers)) == queried
+    for headers in variants(etag):
+        for method, address in ("GET", path), ("HEAD", path), ("GET", f"{path}?format={JSON}"):
+            expected = said(bare.open(address, method=method, headers={**LOGIN, **headers}))
+            for _ in range(3):
+                assert said(worker.open(address, method, **headers)) == expected, (method, headers)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -180,6 +181,28 @@ def test_a_failure_counts_once_though_the_application_tells_it(
     assert line == f"Failed logins of user {USER!r} from an unknown address: 1 wrong, 0 refused unchecked."
 
 
+@pytest.mark.parametrize(("method", "query"), [("GET", ""), ("GET", "?x=1"), ("HEAD", "")])
+def test_a_password_is_checked_before_others_wait_for_the_page(
+    services: Services, monkeypatch: pytest.MonkeyPatch, method: str, query: str
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(known: str, password: str) -> bool:
+        begun.set()
+        return not go.wait(20)
+
+    monkeypatch.setattr("werkzeug.security.check_password_hash", slow)
+    users = {**services.config.users, "bob": "scrypt:32768:8:1$salt$00"}
+    worker = Worker(replace(services, config=replace(services.config, users=users)))
+    with ThreadPoolExecutor(1) as pool:
+        stranger = pool.submit(worker.open, f"/simple/{query}", method, Authorization=basic("bob:wrong"))
+        assert begun.wait(20)
+        assert worker.front._turns == {}
+        assert worker.open(f"/simple/{query}", method).status_code == 200
+        go.set()
+        assert stranger.result().status_code == 401
+
+
 def test_large_files_are_not_kept(worker: Worker, services: Services, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "large", "1.0", files={"x": os.urandom(front.LARGEST_FILE + 1)})
     Client(services).upload(wheel)
@@ -202,15 +225,15 @@ def test_the_room_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
     assert len(worker.front._kept) == 1  # a long header takes the room of others
 
 
-def test_the_same_page_from_two_threads_counts_once(worker: Worker) -> None:
+def test_the_same_file_from_two_threads_counts_once(worker: Worker) -> None:
     def twice(environ: dict[str, Any], start_response: Any) -> Any:
         if others:
             worker.open(others.pop())  # another thread, faster
         return real(environ, start_response)
 
-    others, real = ["/simple/demo/"], worker.front._app
+    others, real = [f"/packages/{WHEEL}"], worker.front._app
     worker.front._app = twice
-    worker.open("/simple/demo/")
+    worker.open(f"/packages/{WHEEL}")
     assert len(worker.asked) == 2
     assert worker.front._size == sum(answer.size for answer in worker.front._kept.values())
 
@@ -268,3 +291,46 @@ def test_files_can_be_left_to_the_application(worker: Worker, services: Services
     assert worker.asked == [f"/packages/{WHEEL}"] * 2 + [f"/packages/{WHEEL}.metadata"] * 2
     assert worker.open("/simple/demo/").data == worker.open("/simple/demo/").data
     assert worker.asked[4:] == ["/simple/demo/"]
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        ["/simple/demo/"],
+        ["/simple/demo/", "/simple/demo/?format=text/html", "/simple/demo/?x=1"],
+        ["/project/demo/", "/project/demo/1.0/"],
+        ["/pypi/demo/json", "/pypi/demo/1.0/json"],
+        ["/simple/"],
+    ],
+)
+def test_one_page_is_made_by_one_thread_at_a_time(services: Services, worker: Worker, ways: list[str]) -> None:
+    """While it is made nobody else begins; who waited for the very same page gets what was made."""
+    begun, go_on, together = threading.Event(), threading.Event(), threading.Lock()
+    inner, overlaps = worker.front._app, []
+
+    def slow(environ: Any, start_response: Any) -> Any:
+        if not together.acquire(blocking=False):
+            overlaps.append(environ["PATH_INFO"])
+            return inner(environ, start_response)
+        try:
+            begun.set()
+            assert go_on.wait(30)
+            return inner(environ, start_response)
+        finally:
+            together.release()
+
+    worker.front._app = slow
+    answers: list[TestResponse] = []
+    threads = [threading.Thread(target=lambda way=way: answers.append(worker.open(way))) for way in ways * 5]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(30)
+    until(lambda: sum(turn.wanted for turn in worker.front._turns.values()) == len(threads), "all to wait")
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200] * len(threads)
+    assert not overlaps
+    assert not worker.front._turns
+    if len(ways) == 1:
+        assert worker.asked.count(ways[0]) == 1

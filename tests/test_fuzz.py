@@ -1,6 +1,7 @@
 """Random requests, file names and files: an answer of 2xx or 4xx with one sentence, and never half an effect.
 
-The examples are the same in each run (``derandomize``), so a failure here is a failure everywhere.
+A twentieth of the examples is tried here, all of them by `make soak`. They are the same in each
+run (``derandomize``), so a failure here is a failure everywhere.
 """
 
 import base64
@@ -36,11 +37,14 @@ from elasticpypi.simple import HTML, JSON, PLAIN_HTML, negotiate
 from elasticpypi.wiring import Services
 from tests.builders import make_wheel, metadata, tar_bytes, zip_bytes
 from tests.conftest import PASSWORD, USER, Client, basic
+from tests.examples import examples
 from tests.test_odd_uploads import BOUNDARY, MULTIPART, State, forget, one_line, part, state
+
+pytestmark = pytest.mark.sampled
 
 settings.register_profile(
     "elasticpypi",
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     derandomize=True,
     database=None,
@@ -335,13 +339,13 @@ def check_served(world: World, name: str, data: bytes) -> None:
 # ---- uploads
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(CONTENTS)
 def test_files(world: World, content: tuple[str, bytes]) -> None:
     upload(world, *content)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(CORES, st.booleans())
 @example(b"Metadata-Version: 2.\xc2\xb2\nName: demo\nVersion: 1.0\n", False)
 @example(b"Metadata-Version: 2.1\n : \x1b[31m\nName: demo\nVersion: 1.0\n", False)
@@ -372,7 +376,7 @@ def quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "%0D").replace("\n", "%0A")
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     st.lists(st.sampled_from(sorted(FORM)), max_size=3),
     st.lists(st.tuples(NAME_OF_FIELD, VALUE), max_size=3),
@@ -418,7 +422,7 @@ def test_bodies(world: World, body: bytes, content_type: str, url: str) -> None:
 # ---- pure functions
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(CONTENTS)
 def test_reading_archives(content: tuple[str, bytes]) -> None:
     name, data = parse(content[0]), content[1]
@@ -431,7 +435,7 @@ def test_reading_archives(content: tuple[str, bytes]) -> None:
         assert (dist.name, dist.size, dist.sha256) == (name, len(data), hashlib.sha256(data).hexdigest())
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(CORES, st.booleans())
 def test_checking_metadata(core: bytes, wheel: bool) -> None:
     name = WHEEL if wheel else "demo-1.0.tar.gz"
@@ -469,7 +473,7 @@ SUFFIX = st.sampled_from(
 ANY_NAME = st.builds(lambda pieces, suffix: "-".join(pieces) + suffix, st.lists(PIECE, max_size=7), SUFFIX) | TEXT
 
 
-@settings(max_examples=2000)
+@settings(max_examples=examples(2000))
 @given(ANY_NAME)
 @example("demo-" + "1" * 200 + ".tar.gz")
 @example("demo-1.0-" + "1" * 200 + "-py3-none-any.whl")
@@ -566,7 +570,7 @@ def spellings(draw: st.DrawFn) -> list[str]:
     return names
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(spellings())
 def test_spellings_share_an_identity(names: list[str]) -> None:
     read = [parse(name) for name in names]
@@ -577,7 +581,7 @@ def test_spellings_share_an_identity(names: list[str]) -> None:
         check_name(text, name)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(spellings(), spellings())
 def test_other_files_have_other_identities(one: list[str], two: list[str]) -> None:
     first, second = parse(one[0]), parse(two[0])
@@ -585,7 +589,7 @@ def test_other_files_have_other_identities(one: list[str], two: list[str]) -> No
     assert same or first.identity != second.identity
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(spellings())
 def test_of_all_spellings_one_gets_in(world: World, names: list[str]) -> None:
     files = {text: release(text) for text in dict.fromkeys(names)}
@@ -629,7 +633,7 @@ PARAMETER = st.sampled_from(
 ACCEPT = st.lists(st.builds("{}{}".format, RANGE, PARAMETER), max_size=5).map(",".join) | LATIN
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(ACCEPT)
 def test_accept(world: World, accept: str) -> None:
     chosen = negotiate(accept)
@@ -678,7 +682,7 @@ DATE = (
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     st.sampled_from(["GET", "HEAD"]),
     st.sampled_from(
@@ -726,7 +730,7 @@ SEGMENT = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(["GET", "HEAD", "OPTIONS", "PATCH", "POST"]), st.lists(SEGMENT, max_size=4), LATIN)
 @example("GET", ["pypi", "bystander", "1" * 5000, "json"], "")
 @example("GET", ["+simple", "Bystander"], "a=b")
@@ -777,7 +781,7 @@ BODY = st.one_of(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.sampled_from(["PUT", "PUT", "DELETE", "PATCH"]), MARKED | ANY_NAME, SUFFIXES, BODY)
 def test_decisions(world: World, method: str, subject: str, suffix: str, body: bytes) -> None:
     with world.unchanged():
@@ -817,7 +821,7 @@ def test_files_in_the_store(world: World, content: tuple[str, bytes], prefix: st
 KEYS = st.builds("{}{}".format, st.sampled_from(["", "a/", ".hidden/"]), ANY_NAME | TEXT)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(KEYS)
 def test_keys(key: str) -> None:
     means = sync.meaning(key)

@@ -25,7 +25,7 @@ from elasticpypi.cli import main
 from tests.builders import make_sdist, make_sparse_wheel, make_wheel
 from tests.clients.live import PASSWORD as LIVE_PASSWORD
 from tests.clients.live import USER as LIVE_USER
-from tests.clients.live import Server, running, until
+from tests.clients.live import Server, heeds_signals, running, until
 from tests.conftest import PASSWORD, USER
 from tests.parts_server import PartsServer, parts_server
 
@@ -77,7 +77,7 @@ def start(index: PartsServer, *arguments: object, **options: Any) -> subprocess.
     environ |= {"TWINE_REPOSITORY_URL": f"{index.address}/stage/simple/", "TWINE_USERNAME": USER}
     environ |= {"TWINE_PASSWORD": PASSWORD, "LANG": "C.UTF-8"}
     command = [sys.executable, "-m", "elasticpypi", "upload", *map(str, arguments)]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heeds_signals, **options}
     return subprocess.Popen(command, env=environ, **options)
 
 
@@ -312,6 +312,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(wheel: Path, tmp_path: Path) -> None:
     sparse = make_sparse_wheel(tmp_path, "sparse", "1.0", 1024**3)
     peaks = []
@@ -512,9 +513,8 @@ def test_missing_twine_is_said() -> None:
     assert (done.returncode, done.stderr) == (1, "Error: Uploading needs twine: pip install 'twine>=7'.\n")
 
 
+@pytest.mark.slow
 def test_five_gigabytes_in_bounded_memory_on_both_ends(tmp_path: Path) -> None:
-    if not os.environ.get("CI"):
-        pytest.skip("5 GB take a minute and 11 GB of disk: CI=1 uploads them.")
     assert shutil.disk_usage(tmp_path).free > 11 * 1024**3, "An upload of 5 GB needs 11 GB of disk."
     wheel = make_sparse_wheel(tmp_path, "huge", "1.0", 5 * 1024**3 - 1024**2)  # MAX_UPLOAD is 5 GB
     with running("folder", tmp_path) as server:

@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,9 @@ from werkzeug.test import encode_multipart
 
 from elasticpypi.first_user import HASH_OF_RANDOM
 from tests.builders import make_wheel, upload_form
+from tests.clients.live import heeds_signals, until
+from tests.processes import rendering_below
+from tests.showcase import SLOW, described
 
 STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 
@@ -33,16 +36,37 @@ STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 class Server:
     """A running `elasticpypi serve`, with what it says so far."""
 
-    def __init__(self, data: Path, **environ: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        wait: bool = True,
+        prepare: Callable[[], None] = heeds_signals,
+        *,
+        program: tuple[str, ...] = ("-m", "elasticpypi"),
+        **environ: str,
+    ) -> None:
         path = {"PATH": os.environ["PATH"], "HOME": str(data)}
-        command = [sys.executable, "-m", "elasticpypi", "serve", "--port", "0", "--data", str(data)]
+        command = [sys.executable, *program, "serve", "--port", "0", "--data", str(data)]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**path, **environ}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**path, **environ},
+            start_new_session=True,
+            preexec_fn=prepare,
         )
         self.said: list[str] = []
         self.logged: list[str] = []
+        self.readers = []
         for stream, lines in ((self.process.stderr, self.said), (self.process.stdout, self.logged)):
-            threading.Thread(target=lambda s=stream, to=lines: to.extend(iter(s.readline, "")), daemon=True).start()
+            reader = threading.Thread(target=lambda s=stream, to=lines: to.extend(iter(s.readline, "")), daemon=True)
+            reader.start()
+            self.readers.append(reader)
+        if wait:
+            self.wait_until_up()
+
+    def wait_until_up(self) -> None:
         self.wait_for(lambda: STARTED.search("".join(self.said)) is not None)
         found = STARTED.search("".join(self.said))
         assert found is not None
@@ -84,6 +108,15 @@ class Server:
         self.process.send_signal(number)
         return self.process.wait(40)
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for reader in self.readers:
+            reader.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -95,11 +128,7 @@ def servers() -> Iterator[list[Server]]:
     running: list[Server] = []
     yield running
     for server in running:
-        server.process.kill()
-        server.process.wait()
-        for stream in (server.process.stdout, server.process.stderr):
-            assert stream is not None
-            stream.close()
+        server.close()
 
 
 @pytest.mark.req("REQ-87")
@@ -253,10 +282,10 @@ def test_an_index_that_was_whole_is_served_and_follows(data: Path, servers: list
 def test_a_stop_that_meets_a_fork_is_not_lost() -> None:
     code = """
 import os, signal
-from elasticpypi import server
-signal.signal(signal.SIGTERM, lambda *_: None)  # as granian has it in the main process
+from elasticpypi import processes
+signal.signal(signal.SIGTERM, lambda *_: None)  # as it is in the main process
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))  # before its first line
-server._guard_forks()
+processes._guard_forks()
 pid = os.fork()
 if not pid:
     os._exit(0)
@@ -340,6 +369,31 @@ def test_a_port_that_is_taken_stops_the_start(data: Path) -> None:
         done = run("serve", "--port", str(port), "--data", str(data))
     sentence = f"Cannot listen on 127.0.0.1:{port} (address already in use): choose another --port or --host."
     assert (done.returncode, done.stderr) == (1, f"Error: {sentence}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell of processes in other ways")
+def test_a_readme_holds_up_nobody(data: Path, tmp_path: Path, servers: list[Server]) -> None:
+    """While it is rendered the same worker answers; if that is cut off, the next view tries again."""
+    user = "alice:wonderland"
+    server = Server(data, USERNAME="alice", PASSWORD="wonderland", WORKERS="1")
+    servers.append(server)
+    server.upload(make_wheel(tmp_path, "demo", "1.0", **described(SLOW, "text/markdown")), user)
+    server.upload(make_wheel(tmp_path, "other", "1.0", **described("Other", "text/plain")), user)
+    before = 0
+    with ThreadPoolExecutor() as pool:
+        for _ in range(2):
+            view = pool.submit(server.open, "/project/demo/", user)
+            child = until(lambda: rendering_below(server.process.pid), "a process that renders")
+            os.kill(child, signal.SIGSTOP)
+            for path in ("/simple/demo/", "/project/other/", "/packages/demo-1.0-py3-none-any.whl", "/health"):
+                assert server.open(path, user).status == 200
+            assert not view.done()
+            os.kill(child, signal.SIGKILL)  # as a system without memory does
+            with view.result() as answer:
+                assert b'<pre class="plain"' in answer.read()
+                assert (answer.headers["ETag"], answer.headers["Cache-Control"]) == (None, "no-store")
+            assert child != before
+            before = child
 
 
 def test_strangers_who_guess_slow_nobody_else(data: Path, servers: list[Server]) -> None:

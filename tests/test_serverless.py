@@ -10,6 +10,8 @@ from elasticpypi.auth import CHALLENGE
 from elasticpypi.config import SETTINGS
 from tests.deploying import BUCKET, PASSWORD, ROOT, Package, lint, make_package, packaged, refusal
 
+pytestmark = pytest.mark.aws
+
 SECRETS = {"USERNAME", "PASSWORD", "USERS"}
 ONE_MACHINE = {"DATA", "LISTEN", "PORT", "WORKERS"}
 FRONT = {"CLOUDFRONT_HOST", "CLOUDFRONT_KEY_ID", "CLOUDFRONT_KEY"}  # given by deployment.js

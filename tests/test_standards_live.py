@@ -19,6 +19,8 @@ from tests.builders import make_wheel, upload_form
 from tests.clients.live import FAMILIES, PASSWORD, USER, Server, running
 from tests.conftest import basic
 
+pytestmark = pytest.mark.clients
+
 WHEEL = "demo-1.0-py3-none-any.whl"
 
 

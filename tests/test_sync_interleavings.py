@@ -33,10 +33,13 @@ from elasticpypi.model import Decision, File
 from elasticpypi.wiring import Services
 from tests.builders import make_wheel, metadata
 from tests.conftest import make_table
+from tests.examples import examples
 from tests.stage import Action, Actor, Calls, Stage, sha256
 from tests.test_sync import put
 
-# How many different interleavings each family goes through, in every run the same.
+pytestmark = pytest.mark.sampled
+
+# How many different interleavings each family goes through in `make soak`, in every run the same.
 PLAYS = {"one machine": 9_100, "aws": 950}
 
 DEMO, SAME, OTHER = "demo-1.0-py3-none-any.whl", "Demo-1.0-py3-none-any.whl", "other-1.0-py3-none-any.whl"
@@ -294,10 +297,10 @@ def test_ten_thousand() -> None:
 def test_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     family = OneMachine(tmp_path)
-    perform(family, PLAYS["one machine"])
+    perform(family, examples(PLAYS["one machine"]))
     family.close()
 
 
 def test_aws(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    perform(Aws(), PLAYS["aws"])
+    perform(Aws(), examples(PLAYS["aws"]))

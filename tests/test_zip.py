@@ -1,6 +1,7 @@
 """The zip that Lambda gets, and what its functions load of it."""
 
 import _imp
+import importlib
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from bench.cold_start import WAYS, Way, fill
 from tests.aws.local_aws import CREDENTIALS, lambda_python
 from tests.conftest import BUCKET, TABLE
 from tests.deploying import PASSWORD, ROOT, Package, osls, packaged
+
+pytestmark = pytest.mark.aws
 
 RUNTIME = "boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3"  # what Lambda brings along
 MODULES = {
@@ -41,7 +44,7 @@ MODULES = {
 }
 MAGIC = (3571).to_bytes(2, "little") + b"\r\n"  # the bytecode of CPython 3.13
 LARGEST = 9_000_000  # bytes; what renders READMEs is three quarters of it
-LEFT_OUT = r"elasticpypi/((__main__|access_log|cli|server|first_user|publish|parts)\.py|local/.*)"
+LEFT_OUT = r"elasticpypi/((__main__|access_log|cli|connections|processes|server|first_user|publish|parts)\.py|local/.*)"
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +176,20 @@ def test_it_runs_with_nothing_but_the_runtime(package: Package, path: str) -> No
     assert run(CODE, **environ).split() == ["401", "Unauthorized", "None"]
 
 
+def test_a_readme_is_rendered_with_nothing_but_the_runtime(package: Package, path: str, tmp_path: Path) -> None:
+    """In a process that gets the paths of this one, and not its environment."""
+    for name in ("comrak", "nh3"):  # as built for this machine
+        (tmp_path / name).symlink_to(Path(str(importlib.import_module(name).__file__)).parent)
+    code = "from elasticpypi import readme; print(readme._render(*sys.argv[1:], 'GFM'))"
+    for text, media_type in (
+        ("*a*\n\n```python\nx\n```", "text/markdown"),
+        ("*a*\n\n.. code:: python\n\n   x", "text/x-rst"),
+    ):
+        said = run(f"import sys; {code}", text, media_type, PYTHONPATH=f"{tmp_path}{os.pathsep}{path}")
+        assert "<em>a</em>" in said
+        assert '<span class="n">x</span>' in said
+
+
 # ---- What a cold start loads: time and memory that every first request pays for (`make bench-cold-start`)
 
 LOADED = """
@@ -185,8 +202,9 @@ print(json.dumps([json.dumps(answer), sorted(sys.modules)]))
 # What no first request may need: botocore's clients with their models, and what only uploads need.
 NEVER = {"boto3", "s3transfer", "botocore.session", "botocore.client", "botocore.loaders", "jmespath", "pytest"}
 UPLOADS = {f"elasticpypi.{name}" for name in ("archive", "distribution", "manage", "metadata", "sessions", "upload")}
+RENDERING = {"elasticpypi.readme", "elasticpypi.rendering", "readme_renderer", "nh3", "comrak", "docutils", "pygments"}
 NOT_HERE = {
-    "api": NEVER | UPLOADS | {"elasticpypi.json_api", "elasticpypi.sync", "packaging.metadata", "tarfile"},
+    "api": NEVER | UPLOADS | RENDERING | {"elasticpypi.json_api", "elasticpypi.sync", "packaging.metadata", "tarfile"},
     "sync": NEVER | {"flask", "werkzeug", "jinja2", "click", "elasticpypi.app"},
     "authorizer": NEVER | {"flask", "werkzeug", "botocore", "packaging", "ssl", "elasticpypi.wiring"},
 }

@@ -1,17 +1,15 @@
 """What is inside a wheel or an sdist: its core metadata, read with bounded memory and time.
 
-Nothing is ever unpacked. Every refusal is a :class:`BadUpload` that names the member or the number
+Nothing is ever unpacked to the disk. Every refusal is a :class:`BadUpload` that names the member or the number
 that was found. The bounds on size are PyPI's (REQ-130 to REQ-132).
 """
 
-import gzip
 import struct
-import tarfile
-import zipfile
 import zlib
 from typing import BinaryIO
 
 from elasticpypi.archive import tars, zips
+from elasticpypi.archive.shape import Unreadable
 from elasticpypi.errors import BadUpload, Damaged
 from elasticpypi.filename import Name
 
@@ -27,8 +25,8 @@ def core_metadata(file: BinaryIO, name: Name, *, thorough: bool = True) -> bytes
         if name.filename.endswith(".zip"):
             return zips.sdist_metadata(file, name, thorough)
         return tars.sdist_metadata(file, name)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error, gzip.BadGzipFile):
+    except (Unreadable, zlib.error, struct.error):
         form = "zip" if name.filename.endswith((".whl", ".zip")) else "gzip-compressed tar"
         raise Damaged(f"{name.filename!r} cannot be read: it is no {form} file, or damaged.") from None
-    except (NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, OverflowError) as error:
+    except UnicodeDecodeError as error:
         raise BadUpload(f"{name.filename!r} cannot be read: {error}."[:400].replace("\n", " ")) from None

@@ -8,6 +8,7 @@
     requires#<name>   <project>            nothing: the project requires this one
     #newest           <time> <name>        nothing: when the newest release of the project appeared
     #entries          #counts              projects, releases, files
+    readme#<digest>   #readme              HTML of a README, compressed; gone some time after it ``expires``
 
 A search is one Query per word, which begins with it, and one BatchGetItem for the entries of a page. A new
 release mostly changes the entry alone. What a writer that was interrupted left behind finds an entry that
@@ -15,6 +16,7 @@ does not say the same, and is not shown.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -29,6 +31,7 @@ from elasticpypi.errors import Unavailable
 
 COUNTS = {"pk": {"S": "#entries"}, "sk": {"S": "#counts"}}
 BATCH = 100  # keys of a BatchGetItem
+README_SECONDS = 90 * 24 * 3600  # then it is rendered again; the table removes what has expired without cost
 
 
 class DynamoCatalog:
@@ -90,6 +93,14 @@ class DynamoCatalog:
             return Counts(**{name: int(item[name]["N"]) for name in ("projects", "releases", "files")})
         return Counts()
 
+    def readme(self, digest: str) -> bytes | None:
+        item = self._table.item(_readme_key(digest))
+        return bytes(item["body"]["B"]) if item else None
+
+    def keep_readme(self, digest: str, body: bytes) -> None:
+        expires = {"N": str(int(time.time()) + README_SECONDS)}
+        self._table.write([{"Put": {"Item": {**_readme_key(digest), "body": {"B": body}, "expires": expires}}}])
+
     def _named(self, word: str) -> set[NormalizedName]:
         values = {":pk": {"S": f"word#{word[0]}"}, ":sk": {"S": word}}
         found = self._table.query("#pk = :pk AND begins_with(#sk, :sk)", values)
@@ -141,6 +152,10 @@ def _marks(entry: Entry | None) -> set[tuple[str, str]]:
 
 def _key(name: NormalizedName) -> Item:
     return {"pk": {"S": f"entry#{name}"}, "sk": {"S": "#entry"}}
+
+
+def _readme_key(digest: str) -> Item:
+    return {"pk": {"S": f"readme#{digest}"}, "sk": {"S": "#readme"}}
 
 
 def _entry(item: Item | None) -> Entry | None:

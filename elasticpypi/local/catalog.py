@@ -8,6 +8,9 @@ from packaging.utils import NormalizedName
 from elasticpypi.catalog import Counts, Entry, Found, rank, words
 from elasticpypi.local.sqlite import SQLiteIndex
 
+ROOM = 64 * 1024 * 1024  # bytes of rendered READMEs, some 10,000
+ROW = 150  # bytes of each beside its body, about
+
 
 class SQLiteCatalog:
     """:class:`~elasticpypi.stores.Catalog` in the file of an index."""
@@ -73,6 +76,17 @@ class SQLiteCatalog:
         sums = "count(*), coalesce(sum(releases), 0), coalesce(sum(files), 0)"
         with self._index.reading() as database:
             return Counts(*database.execute(f"SELECT {sums} FROM entries WHERE body IS NOT NULL").fetchone())
+
+    def readme(self, digest: str) -> bytes | None:
+        with self._index.reading() as database:
+            row = database.execute("SELECT body FROM readmes WHERE digest = ?", (digest,)).fetchone()
+            return bytes(row[0]) if row else None
+
+    def keep_readme(self, digest: str, body: bytes) -> None:
+        sizes = f"SELECT id, sum(length(body) + {ROW}) OVER (ORDER BY id DESC) AS size FROM readmes"
+        with self._index.writing() as database:
+            database.execute("REPLACE INTO readmes (digest, body) VALUES (?, ?)", (digest, body))
+            database.execute(f"DELETE FROM readmes WHERE id IN (SELECT id FROM ({sizes}) WHERE size > ?)", (ROOM,))
 
 
 def _entry(body: str) -> Entry:

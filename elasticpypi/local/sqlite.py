@@ -14,7 +14,7 @@ from elasticpypi.local.changes import Changes
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check, Look
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE projects (  -- the root list has a row of its own, with the empty name
     name TEXT PRIMARY KEY, serial INTEGER NOT NULL, files INTEGER NOT NULL
@@ -39,6 +39,9 @@ CREATE TABLE requires (
     name TEXT NOT NULL, project TEXT NOT NULL, PRIMARY KEY (name, project)
 ) WITHOUT ROWID;
 CREATE INDEX requiring ON requires (project);
+CREATE TABLE readmes (  -- rendered, the newest with the highest id
+    id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, body BLOB NOT NULL
+);
 """
 COLUMNS = (
     "project, filename, key, kind, revision, text, version, size, sha256, upload_time, requires_python, "
@@ -61,7 +64,7 @@ class SQLiteIndex:
         self._idle: list[sqlite3.Connection] = []
         with self.writing() as database:
             if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                for table in ("projects", "whole", "records", "metadata", "entries", "words", "requires"):
+                for table in ("projects", "whole", "records", "metadata", "entries", "words", "requires", "readmes"):
                     database.execute(f"DROP TABLE IF EXISTS {table}")
                 for statement in SCHEMA.split(";")[:-1]:
                     database.execute(statement)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import BinaryIO
 
@@ -15,7 +16,8 @@ from elasticpypi.model import File
 from elasticpypi.views import Representation
 from elasticpypi.wiring import Services
 
-CHUNK = 256 * 1024
+CHUNK = 128 * 1024
+AT_ONCE = 4 * CHUNK  # that granian takes from us, whether or not the client takes any
 WORTH_IT = 500  # bytes; less is hardly smaller when it is compressed
 CACHE = "private, max-age=31536000, immutable"  # REQ-67: one URL means the same bytes for ever
 
@@ -75,7 +77,9 @@ def _answer(file: File, etag: str, size: int, content: Callable[[], BinaryIO]) -
         response.content_length = size
     if request.method == "GET" and response.status_code in (200, 206):
         start, stop = response.content_range.start or 0, response.content_range.stop or size
-        chunks = _chunks(content(), start, stop)
+        # On one machine a large body holds a thread until the client has it.
+        held = request.environ.get("elasticpypi.outgoing") if stop - start > AT_ONCE else None
+        chunks = _chunks(content, start, stop, held or nullcontext)
         next(chunks)  # what goes wrong at once has a status of its own
         response.response = chunks
     return response
@@ -90,9 +94,11 @@ def _settle_range(size: int) -> None:
         request.environ["HTTP_RANGE"] = "bytes=0-"
 
 
-def _chunks(content: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+def _chunks(
+    open_content: Callable[[], BinaryIO], start: int, stop: int, held: Callable[[], AbstractContextManager[None]]
+) -> Iterator[bytes]:
     """Pieces of a file, after an empty one: by then the reading has begun."""
-    with content:
+    with held(), open_content() as content:
         content.seek(start)
         chunk = content.read(min(CHUNK, stop - start))
         yield b""

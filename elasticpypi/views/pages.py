@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, g, render_template, request
-from markupsafe import Markup
 from packaging.utils import NormalizedName
 from packaging.version import Version
 from werkzeug.http import HTTP_STATUS_CODES
@@ -22,6 +21,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from elasticpypi import __version__, simple
 from elasticpypi.auth import form_token
 from elasticpypi.errors import NotFound
+from elasticpypi.stores import Catalog
 from elasticpypi.views.index import normalize, redirect
 from elasticpypi.views.manage import may_decide
 from elasticpypi.wiring import Services
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flask.sansio.blueprints import BlueprintSetupState
 
     from elasticpypi.catalog import Found
+    from elasticpypi.readme import Readme
 
 NEWEST = 12
 FOUND = 20  # on a page of a search
@@ -113,7 +114,17 @@ def blueprint(services: Services) -> Blueprint:
         dependents = services.catalog.dependents(name)
         token = form_token(services.config.users, g.user) if may_decide(services.config) else ""
         facts = (serial, services.index.serial(None), dependents, token)
-        return _page("project.html", facts, lambda: {"token": token, **_content(name, version, dependents)})
+        shown: dict[str, Any] = {}
+
+        def content() -> dict[str, Any]:
+            shown.update(token=token, **_content(name, version, dependents))
+            return shown
+
+        response = _page("project.html", facts, content)
+        if (readme := shown.get("readme")) and not readme.lasting:
+            del response.headers["ETag"]  # the same facts will soon make another page
+            response.headers["Cache-Control"] = "no-store"
+        return response
 
     def _content(name: NormalizedName, version: str, dependents: list[NormalizedName]) -> dict[str, Any]:
         from elasticpypi import json_api, page
@@ -135,7 +146,7 @@ def blueprint(services: Services) -> Blueprint:
             "release": release,
             "latest": page.find(releases, project, "") if releases else None,
             "about": about,
-            "description": _readme(about.description, about.content_type),
+            "readme": _readme(about.description, about.content_type, services.catalog),
             "here": {entry.name for entry in services.catalog.entries(about.needed)},
             "dependents": dependents[:MOST_DEPENDENTS],
             "more_dependents": max(0, len(dependents) - MOST_DEPENDENTS),
@@ -261,9 +272,9 @@ def _json(found: "Found", told: dict[str, Any]) -> str:
     return json.dumps({**told, "total": found.total, "projects": projects})
 
 
-def _readme(text: str, content_type: str) -> Markup:
+def _readme(text: str, content_type: str, catalog: Catalog) -> "Readme | None":
     if not text:
-        return Markup()
+        return None
     from elasticpypi import readme
 
-    return Markup(readme.render(text, content_type))
+    return readme.show(text, content_type, catalog)

@@ -1,6 +1,5 @@
 """A person with a browser: when Chromium would ask for a password, and what it shows then."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,9 @@ from playwright.sync_api import Browser, CDPSession, Page
 
 from tests.aws.deployed import OURS, USER, Index
 from tests.builders import make_wheel
-from tests.clients.browser import CHROMIUM, SCREENSHOTS
+from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS
 
-pytestmark = [
-    pytest.mark.aws,
-    pytest.mark.skipif(
-        CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium here: install your system's package"
-    ),
-]
+pytestmark = [pytest.mark.aws, *IN_A_BROWSER]
 
 
 class Person:

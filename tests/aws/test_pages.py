@@ -9,15 +9,10 @@ from playwright.sync_api import Browser, Page, expect
 from tests.aws.deployed import OURS, PASSWORD, USER, Index
 from tests.aws.test_browser import Person
 from tests.builders import make_wheel
-from tests.clients.browser import CHROMIUM, SCREENSHOTS
+from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS
 from tests.clients.live import until
 
-pytestmark = [
-    pytest.mark.aws,
-    pytest.mark.skipif(
-        CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium here: install your system's package"
-    ),
-]
+pytestmark = [pytest.mark.aws, *IN_A_BROWSER]
 
 
 def logged_in(browser: Browser, **options: bool) -> Page:
@@ -41,12 +36,14 @@ def test_from_the_prompt_to_a_project(index: Index, browser: Browser, tmp_path: 
 
     def listed() -> bool:
         page.get_by_role("link", name="Projects", exact=True).click()
+        page.wait_for_url(f"{index.url}/search**")
+        page.wait_for_load_state()
         return page.get_by_role("link", name="on-a-page").count() == 1
 
     until(listed, "the catalog")
     page.get_by_role("link", name="on-a-page").click()
-    assert page.url == f"{index.url}/project/on-a-page/"
-    assert page.get_by_text("Seen by people").is_visible()
+    expect(page).to_have_url(f"{index.url}/project/on-a-page/")
+    expect(page.get_by_text("Seen by people")).to_be_visible()
     assert f"pip install --index-url {index.simple} on-a-page" in page.inner_text("main")
     assert page.evaluate("getComputedStyle(document.querySelector('.tabs')).display") == "flex"
     page.screenshot(path=SCREENSHOTS / "aws-page.png")
@@ -62,15 +59,15 @@ def test_from_the_prompt_to_a_project(index: Index, browser: Browser, tmp_path: 
 def test_a_small_file_by_the_form(index: Index, browser: Browser, tmp_path: Path) -> None:
     page = logged_in(browser, java_script_enabled=False)
     page.goto(f"{index.url}/upload")
-    assert page.get_by_text("Files above 4.0 MB need JavaScript here").is_visible()
+    expect(page.get_by_text("Files above 4.0 MB need JavaScript here")).to_be_visible()
     choose(page, make_wheel(tmp_path, "by-form", "1.0"), make_wheel(tmp_path, "by-form", "1.1"))
-    assert page.url == f"{index.url}/project/by-form/1.1/"
-    assert page.get_by_text(f"by {USER}").first.is_visible()
+    expect(page).to_have_url(f"{index.url}/project/by-form/1.1/")
+    expect(page.get_by_text(f"by {USER}").first).to_be_visible()
     page.locator("summary", has_text="Yank").click()
     page.locator("#yank-reason").fill("too early")
     page.get_by_role("button", name="Yank").click()
-    assert page.url == f"{index.url}/project/by-form/1.1/"
-    assert page.get_by_text("This release is yanked.").is_visible()
+    expect(page).to_have_url(f"{index.url}/project/by-form/1.1/")
+    expect(page.get_by_text("This release is yanked.")).to_be_visible()
 
 
 def test_files_of_any_size_from_the_page(index: Index, browser: Browser, tmp_path: Path) -> None:
@@ -92,7 +89,7 @@ def test_files_of_any_size_from_the_page(index: Index, browser: Browser, tmp_pat
     assert [(line["method"], line["status"]) for line in sent] == [("OPTIONS", 200), ("PUT", 200)]
     page.screenshot(path=SCREENSHOTS / "aws-upload.png")
     said.nth(0).get_by_role("link").click()
-    assert page.get_by_text(f"by {USER}").first.is_visible()
+    expect(page.get_by_text(f"by {USER}").first).to_be_visible()
 
 
 def test_what_the_bucket_does_not_take_again(index: Index, browser: Browser, tmp_path: Path) -> None:

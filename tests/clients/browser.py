@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Error, HttpCredentials, Response, sync_playwright
 
 from tests.clients.live import ROOT
+from tests.servers import locked, missing
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -27,6 +28,12 @@ FLAGS = (
     "--disable-sync",
 )
 
+IN_A_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium here: install your system's package"
+    ),
+]
 AXE = "axe-core@4.14.1"
 
 
@@ -44,13 +51,13 @@ def axe() -> str:
     """The source of axe-core, fetched into ``.cache`` once; skips without npm, but never in CI."""
     folder = ROOT / ".cache" / AXE
     source = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not source.exists():
-        if shutil.which("npm") is None:
-            message = "npm is not installed: the accessibility of the pages is not tested."
-            pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-        folder.mkdir(parents=True, exist_ok=True)
-        options = ("--prefix", str(folder), "--no-save", "--ignore-scripts", "--no-audit", "--no-fund")
-        subprocess.run(["npm", "install", *options, AXE], check=True, capture_output=True)
+    with locked(AXE):
+        if not source.exists():
+            if shutil.which("npm") is None:
+                missing("npm is not installed: the accessibility of the pages is not tested.")
+            folder.mkdir(parents=True, exist_ok=True)
+            options = ("--prefix", str(folder), "--no-save", "--ignore-scripts", "--no-audit", "--no-fund")
+            subprocess.run(["npm", "install", *options, AXE], check=True, capture_output=True)
     return source.read_text()
 
 

@@ -1,24 +1,26 @@
 """A live server of each family for the whole run, and names that no other test has."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.clients.environments import make_all
 from tests.clients.live import FAMILIES, Server, running
 
 
-@pytest.fixture(scope="session", autouse=True)
-def clients() -> None:
-    make_all()
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Family → its server, started when it is first asked for, and there until the end of the run."""
+    with ExitStack() as stack:
+        yield cache(lambda family: stack.enter_context(running(family, tmp_path_factory.mktemp("server"))))
 
 
-@pytest.fixture(scope="session", params=FAMILIES)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(request.param, tmp_path_factory.mktemp("server")) as live:
-        yield live
+@pytest.fixture(params=FAMILIES)
+def server(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
+    return servers(request.param)
 
 
 @pytest.fixture

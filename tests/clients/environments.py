@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from tests.servers import locked
+
 CACHE = Path(__file__).parents[2] / ".cache" / "clients"
 
 # Those before it do not start on Python 3.11, and on 3.12.
@@ -39,12 +41,13 @@ def environment(client: str) -> Path:
     folder = CACHE / requirements[0].replace("==", "-")
     stamp = folder / "made-of.txt"
     wanted = "\n".join([sys.version, *requirements])
-    if not stamp.exists() or stamp.read_text() != wanted:
-        venv.create(folder, clear=True, symlinks=True)
-        install = [sys.executable, "-m", "pip", "--python", str(folder), "install", "--quiet", *requirements]
-        done = subprocess.run(install, capture_output=True, text=True)
-        assert done.returncode == 0, f"{client} cannot be installed: {done.stderr}"
-        stamp.write_text(wanted)
+    with locked(folder.name):
+        if not stamp.exists() or stamp.read_text() != wanted:
+            venv.create(folder, clear=True, symlinks=True)
+            install = [sys.executable, "-m", "pip", "--python", str(folder), "install", "--quiet", *requirements]
+            done = subprocess.run(install, capture_output=True, text=True)
+            assert done.returncode == 0, f"{client} cannot be installed: {done.stderr}"
+            stamp.write_text(wanted)
     return folder
 
 

@@ -26,6 +26,12 @@ BUCKET, TABLE = "packages-of-the-clients", "index-of-the-clients"
 T = TypeVar("T")
 
 
+def heeds_signals() -> None:
+    """``preexec_fn`` of a process that is sent signals: a shell may have started the tests with SIGINT ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Server:
     """A running index; ``environment`` is what its process has."""

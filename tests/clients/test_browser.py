@@ -1,19 +1,14 @@
 """A person with a browser: what Chromium shows of the pages, with and without credentials."""
 
-import os
 from pathlib import Path
 from urllib.parse import urljoin
 
-import pytest
-
 from tests.builders import make_sdist, make_wheel
-from tests.clients.browser import CHROMIUM, SCREENSHOTS, look
+from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS, look
 from tests.clients.live import PASSWORD, USER, Server
 from tests.clients.publish import publish
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium here: install your system's package"
-)
+pytestmark = IN_A_BROWSER
 
 
 def test_browser_shows_the_root_and_a_project(server: Server, name: str, dist: Path, tmp_path: Path) -> None:

@@ -10,14 +10,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.builders import make_sdist, make_wheel
-from tests.clients.browser import CHROMIUM, SCREENSHOTS, chromium
+from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS, chromium
 from tests.clients.live import PASSWORD, USER, Server, running
 from tests.clients.test_browse import problems
 from tests.showcase import ATTACKS
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium here: install your system's package"
-)
+pytestmark = IN_A_BROWSER
 
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (360, 1600)]
 Visit = Callable[..., Page]
@@ -177,13 +175,13 @@ def test_hostile_file_names(visit: Visit, tmp_path: Path) -> None:
 def test_everything_without_javascript(visit: Visit, server: Server, name: str, tmp_path: Path) -> None:
     wheel, sdist = make_wheel(tmp_path, name, "1.0"), make_sdist(tmp_path, name, "1.0")
     page = upload(visit, wheel, sdist)
-    assert page.url == f"{server.address}/project/{name}/1.0/"
+    expect(page).to_have_url(f"{server.address}/project/{name}/1.0/")
     unfold(page, "Yank")
     page.locator("#yank-what").select_option(sdist.name)
     page.locator("#yank-reason").fill(ATTACKS[0])
     page.get_by_role("button", name="Yank").click()
     assert server.files(name)[sdist.name]["yanked"] == ATTACKS[0]
-    assert page.get_by_text(f"yanked: {ATTACKS[0]}").is_visible()
+    expect(page.get_by_text(f"yanked: {ATTACKS[0]}")).to_be_visible()
     unfold(page, "Take a yank back")
     page.get_by_role("button", name="Take back").click()
     assert not server.files(name)[sdist.name].get("yanked")
@@ -191,7 +189,7 @@ def test_everything_without_javascript(visit: Visit, server: Server, name: str, 
     page.locator("#delete-what").select_option(wheel.name)
     page.locator("#delete-confirm").fill(sdist.name)
     page.get_by_role("button", name="Delete").click()
-    assert page.get_by_text(f"Nothing was deleted: type '{wheel.name}' to confirm.").is_visible()
+    expect(page.get_by_text(f"Nothing was deleted: type '{wheel.name}' to confirm.")).to_be_visible()
     page.go_back()
     unfold(page, "Delete")
     page.locator("#delete-what").select_option(wheel.name)
@@ -212,7 +210,7 @@ def test_a_release_from_yank_to_delete(visit: Visit, server: Server, name: str, 
     shoot(page, "manage")
     page.get_by_role("button", name="Yank").click()
     page.wait_for_url(f"**/project/{name}/1.0/")
-    assert page.get_by_text("This release is yanked.").is_visible()
+    expect(page.get_by_text("This release is yanked.")).to_be_visible()
     assert page.locator("summary", has_text=re.compile("^Yank$")).count() == 0
     unfold(page, "Take a yank back")
     unfold(page, "Delete")
