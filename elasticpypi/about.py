@@ -25,7 +25,7 @@ T = TypeVar("T")
 FORM = 1  # of what is kept: another number makes the next audit build it anew
 # Of a list, so many are kept at most, and so many bytes of JSON.
 MOST_WORDS, MOST_LINKS, MOST_PEOPLE, MOST_EXTRAS, MOST_NEEDS, MOST_REQUIRES = 100, 50, 50, 200, 300, 1000
-LONGEST_LIST = 16_000
+LONGEST_LIST = 24_000
 LARGEST_INFO = 150_000  # bytes of JSON of all fields that programs get as they are
 LONGEST_LINE = 512  # characters
 LONGEST_URL = 2000
@@ -135,7 +135,7 @@ def read(index: Index, name: NormalizedName, filename: str, *, text: bool = Fals
         return of(None), ""
     file, kept, core = found
     description = metadata.description(core).strip("\n") if core else ""
-    if kept is None and file.form != FORM:
+    if file.form != FORM:
         if not text and (beside := index.metadata(name, filename)):
             core = beside[1]
         return of(core), description

@@ -69,7 +69,7 @@ def unfolded(shown: Iterable[Release]) -> set[str]:
     """The versions whose files fit on one page with those of all newer ones."""
     room, versions = MOST_FILES_IN_ALL, set()
     for release in shown:
-        room -= len(release.downloads)
+        room -= min(len(release.files), MOST_FILES)
         if room < 0:
             break
         versions.add(release.version)
