@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 FORM = 1  # of what is kept: another number makes the next audit build it anew
 # Of a list, so many are kept at most, and so many bytes of JSON.
-MOST_WORDS, MOST_LINKS, MOST_PEOPLE, MOST_EXTRAS, MOST_NEEDS, MOST_REQUIRES = 100, 50, 50, 200, 300, 1000
+MOST_WORDS, MOST_LINKS, MOST_PEOPLE, MOST_EXTRAS, MOST_NEEDS, MOST_REQUIRES = 100, 50, 50, 200, 300, 500
 LONGEST_LIST = 24_000
 LARGEST_INFO = 150_000  # bytes of JSON of all fields that programs get as they are
 LONGEST_LINE = 512  # characters
