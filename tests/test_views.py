@@ -459,7 +459,7 @@ def test_a_failure_shows_nothing_of_the_inside(services: Services, monkeypatch: 
     [
         ("Accept", ",".join(f"a/b{number};q=0.5" for number in range(10_000))),
         ("If-None-Match", ",".join(f'"{number}"' for number in range(20_000))),
-        ("Cookie", "a=b;" * 20_000),
+        ("X-Anything", "a=b;" * 20_000),
         ("Content-Type", "multipart/x" + ';"' * 40_000),
     ],
 )
