@@ -59,10 +59,10 @@ class _Place:
     due: float | None = None  # when it starts again, if it has ended
 
     def start(self) -> None:
-        self.due = None
-        self.since = time.monotonic()
-        self.process = self.make()
-        self.process.start()
+        """:class:`OSError` if it cannot be, as when there are too many; then all is as before."""
+        process = self.make()
+        process.start()
+        self.process, self.since, self.due = process, time.monotonic(), None
 
 
 class Keeper:
@@ -108,8 +108,8 @@ class Keeper:
     def keep(self, what: str, make: "Callable[[], BaseProcess]") -> "BaseProcess":
         """Start what ``make`` returns, and another one when it ends: at once, then after 1, 2, 4 ... 30 s."""
         place = _Place(what, make)
-        self._places.append(place)
         place.start()
+        self._places.append(place)
         return place.process
 
     def wait(self, seconds: float | None = None, *readers: Any) -> bool:
