@@ -10,18 +10,18 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from queue import Full, Queue
 from time import monotonic
-from typing import NamedTuple, NoReturn, TypeVar
-
-from elasticpypi.errors import TooManyAttempts
+from typing import NamedTuple, TypeVar
 
 CHECKS = 2  # at a time
 PLACES = 16  # of headers that are checked or wait for it, each of which holds a thread
 SHARE = 12  # of these places for one address
 JOINED = 16  # threads that wait for what another one finds out about the very same header
+ASIDE = 8  # checks that no thread waits for
 
 REMEMBERED = 10_000  # users, addresses, pairs of both
 FORGOTTEN = 900  # seconds after the last failure
@@ -40,8 +40,8 @@ class _Limit(NamedTuple):
     longest: int  # seconds
 
 
-# A user at an address. An address with all the users that it tries, and a user whom many addresses try, are only kept
-# from more than one check a second: somebody else may be behind the same proxy, and the user is elsewhere too.
+# A user at an address. An address with all the users that it tries, and a user whom many addresses try, are kept from
+# more than one check a second; there may be others in that crowd (``auth.gatekeeper``).
 PAIR, ADDRESS, USER = _Limit(5, 60), _Limit(50, 1), _Limit(100, 1)
 
 
@@ -60,33 +60,39 @@ class _Line:
 
 
 class Attempts:
-    """The failed logins of this process. ``known`` are the names that the log may show: any other may be a password."""
+    """The failures of a process, in bounded memory; each wait is in whole seconds, 0: there is none."""
 
-    def __init__(self, known: Container[str]) -> None:
-        self._known = known
+    def __init__(self) -> None:
         self._secret = os.urandom(32)
         self._counts: OrderedDict[bytes, _Count] = OrderedDict()  # the one that failed last at the end
-        self._lines: OrderedDict[tuple[str, str], _Line] = OrderedDict()
         self._lock = threading.Lock()
 
-    def admit(self, name: str, address: str) -> None:
-        """:class:`TooManyAttempts` while this user at this address has to wait."""
+    def crowd(self, name: str, address: str) -> int:
+        """How long an address has to wait, or a user, because of others."""
         with self._lock:
-            seconds = self._wait(name, address)
-        if seconds > 0:
-            self.refuse(name, address, math.ceil(seconds))
+            return self._wait(self._keys(name, address)[1:])
 
-    def begin(self, name: str, address: str) -> None:
-        """The same, and the check that begins now counts as a failure until :meth:`succeeded`.
+    def pair(self, name: str, address: str) -> int:
+        """How long this user at this address has to wait."""
+        with self._lock:
+            return self._wait(self._keys(name, address)[:1])
+
+    def begin(self, name: str, address: str) -> int:
+        """The longest of these; if there is none, the check that begins now is a failure until :meth:`succeeded`.
 
         So those who guess at one user wait for few checks, and never for a place that others need.
         """
+        keys, now = self._keys(name, address), monotonic()
         with self._lock:
-            seconds = self._wait(name, address)
-            if seconds <= 0:
-                self._add(name, address)
-        if seconds > 0:
-            self.refuse(name, address, math.ceil(seconds))
+            if seconds := self._wait(keys):
+                return seconds
+            for key, limit in keys:
+                count = _entry(self._counts, key, _Count)
+                count.failures = count.failures + 1 if now - count.last < FORGOTTEN else 1
+                count.last = now
+                if count.failures >= limit.free:
+                    count.until = now + min(2.0 ** min(count.failures - limit.free, 20), limit.longest)
+            return 0
 
     def succeeded(self, name: str, address: str) -> None:
         """The check was no failure: this user at this address begins anew."""
@@ -98,38 +104,30 @@ class Attempts:
                     count.failures -= 1
                     count.until = 0.0
 
-    def failed(self, name: str, address: str) -> None:
-        """The check was one: the log says so."""
-        self._tell(name, address, wrong=1)
-
-    def refuse(self, name: str, address: str, seconds: int) -> NoReturn:
-        """:class:`TooManyAttempts`: nothing was checked."""
-        self._tell(name, address, refused=1)
-        raise TooManyAttempts(f"Too many logins failed or are under way: try again in {seconds} s.", seconds)
-
     def _keys(self, name: str, address: str) -> list[tuple[bytes, _Limit]]:
-        """What is counted, in digests: names may be long, and passwords in the wrong field."""
-        place = _network(address)
-        texts = {f"pair {place} {name}": PAIR, f"address {place}": ADDRESS, f"user {name}": USER}
+        """The pair first. As digests: a name may be long, and a password in the wrong field."""
+        network = _network(address)
+        texts = {f"pair {network} {name}": PAIR, f"address {network}": ADDRESS, f"user {name}": USER}
         return [(self._digest(text), limit) for text, limit in texts.items()]
 
     def _digest(self, text: str) -> bytes:
         return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=16).digest()
 
-    def _wait(self, name: str, address: str) -> float:
-        counts = [self._counts.get(key) for key, _ in self._keys(name, address)]
-        return max((count.until for count in counts if count), default=0.0) - monotonic()
+    def _wait(self, keys: Sequence[tuple[bytes, _Limit]]) -> int:
+        counts = [self._counts.get(key) for key, _ in keys]
+        return math.ceil(max(0.0, *(count.until - monotonic() for count in counts if count), 0.0))
 
-    def _add(self, name: str, address: str) -> None:
-        now = monotonic()
-        for key, limit in self._keys(name, address):
-            count = _entry(self._counts, key, _Count)
-            count.failures = count.failures + 1 if now - count.last < FORGOTTEN else 1
-            count.last = now
-            if count.failures >= limit.free:
-                count.until = now + min(2.0 ** min(count.failures - limit.free, 20), limit.longest)
 
-    def _tell(self, name: str, address: str, wrong: int = 0, refused: int = 0) -> None:
+class Failures:
+    """The log of them: a line a minute for a user and an address. Names that are not ``known`` may be passwords."""
+
+    def __init__(self, known: Container[str]) -> None:
+        self._known = known
+        self._lines: OrderedDict[tuple[str, str], _Line] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def tell(self, name: str, address: str, *, wrong: int = 0, refused: int = 0) -> None:
+        """So many were wrong, or refused without a check."""
         who = f"user {name[:100]!r}" if name in self._known else "an unknown user"
         with self._lock:
             line = _entry(self._lines, (who, _network(address)), _Line)
@@ -181,6 +179,32 @@ class Turns:
                 with self._lock:
                     del self._places[digest]
                 done.set()
+
+
+class Aside:
+    """A thread for checks that no request waits for. What comes when ``ASIDE`` wait is left out."""
+
+    def __init__(self) -> None:
+        self._todo: Queue[Callable[[], object]] = Queue(ASIDE)
+        self._lock = threading.Lock()
+        self._begun = False
+
+    def put(self, check: Callable[[], object]) -> None:
+        """Have it done soon; the thread begins with the first, so that no process forks with it."""
+        with self._lock:
+            if not self._begun:
+                threading.Thread(target=self._work, daemon=True).start()
+                self._begun = True
+        with suppress(Full):
+            self._todo.put_nowait(check)
+
+    def _work(self) -> None:
+        while True:
+            check = self._todo.get()
+            try:
+                check()
+            except Exception:
+                log.exception("A password could not be checked.")
 
 
 def _entry(table: OrderedDict[_Key, _Entry], key: _Key, make: Callable[[], _Entry]) -> _Entry:

@@ -8,9 +8,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from elasticpypi.attempts import Attempts, Turns
+from elasticpypi.attempts import Aside, Attempts, Failures, Turns
 from elasticpypi.config import HASH
 from elasticpypi.errors import Forbidden, TooManyAttempts, Unauthorized
 
@@ -39,9 +40,11 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
     secret = os.urandom(32)
     right: dict[bytes, str] = {}
     wrong: dict[bytes, None] = {}
-    attempts, turns, quick = Attempts({*users, TOKEN_USER}), Turns(), threading.Lock()
-    slow = _one_of_each_method(users)
-    several = sum(bool(HASH.fullmatch(known)) for known in users.values()) > len(slow)
+    known = {*users, TOKEN_USER}
+    attempts, in_crowds, failures = Attempts(), Attempts(), Failures(known)
+    turns, quick, aside, remembering = Turns(), threading.Lock(), Aside(), threading.Lock()
+    hashed = {user for user, password in users.items() if HASH.fullmatch(password)}
+    slow = _one_of_each_method({user: users[user] for user in users if user in hashed})
 
     def check(authorization: str, address: str = "") -> str:
         digest = hashlib.blake2b(authorization.encode("utf-8", "surrogateescape"), key=secret).digest()
@@ -49,31 +52,66 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
             credentials = _credentials(authorization)
             if credentials is None or digest in wrong:
                 text = "wrong user name or password" if authorization else "this index needs a user name and a password"
-                if several and credentials and _is_token(users, credentials[0]):
+                if len(hashed) > len(slow) and credentials and _is_token(users, credentials[0]):
                     text = f"wrong password, or not one that goes with {TOKEN_USER} but needs its user name"
                 raise Unauthorized(f"{text.capitalize()}: give both with HTTP Basic authentication.")
-            look(digest, *credentials, address)
+            if seconds := look(digest, *credentials, address):
+                failures.tell(credentials[0], address, refused=1)
+                text = "Too many logins failed or are under way"
+                raise TooManyAttempts(f"{text}: try again in {seconds} s.", seconds)
         return user
 
-    def look(digest: bytes, name: str, password: str, address: str) -> None:
-        """Find out whether these are right, or wait for the thread that does; whichever it is, it is remembered."""
-        attempts.admit(name, address)
+    def look(digest: bytes, name: str, password: str, address: str) -> int:
+        """Find out whether these are right, or wait for the thread that does: it is remembered, and 0 comes back.
+
+        Or the seconds after which to try again.
+        """
+        if seconds := attempts.crowd(name, address):
+            look_in_a_crowd(digest, name, password, address)
+            return 0 if digest in right else seconds
+        if seconds := attempts.pair(name, address):
+            return seconds
         user = _plain(users, name, password)
         with quick if user or not slow else turns.place(digest, address) as mine:
             if mine is None:
-                attempts.refuse(name, address, 1)
+                return 1
             if not mine or digest in right or digest in wrong:  # by another thread
-                return
-            attempts.begin(name, address)
+                return 0
+            if seconds := attempts.begin(name, address):
+                return seconds
             if user is None and slow:
                 with turns.checks:
                     user = _hashed(users, slow, name, password)
-            if user is None:
-                _remember(wrong, digest, None)
-                attempts.failed(name, address)
-            else:
+            if not found(digest, name, address, user, attempts):
+                with remembering:
+                    _remember(wrong, digest, None)
+            return 0
+
+    def look_in_a_crowd(digest: bytes, name: str, password: str, address: str) -> None:
+        """Where too many guess, all are told to wait, at once; a user who was right is let in at the next try.
+
+        So nobody who is behind the same proxy is kept out, and nobody learns from status or time who is a user.
+        """
+        if name not in known or in_crowds.begin(name, address):
+            return
+        user = _plain(users, name, password)
+        if user or not (name in hashed or (slow and _is_token(users, name))):
+            found(digest, name, address, user, in_crowds)
+        else:
+            aside.put(partial(look_aside, digest, name, password, address))
+
+    def look_aside(digest: bytes, name: str, password: str, address: str) -> None:
+        with turns.checks:
+            found(digest, name, address, _hashed(users, slow, name, password), in_crowds)
+
+    def found(digest: bytes, name: str, address: str, user: str | None, counted: Attempts) -> bool:
+        if user is None:
+            failures.tell(name, address, wrong=1)
+        else:
+            with remembering:
                 _remember(right, digest, user)
-                attempts.succeeded(name, address)
+            counted.succeeded(name, address)
+        return user is not None
 
     return check
 
@@ -118,8 +156,8 @@ def _hour() -> int:
 
 def _remember(table: "dict[bytes, _Found]", digest: bytes, value: "_Found") -> None:
     """The oldest makes room. What is right and what is wrong are apart, so strangers forget nobody for us."""
-    while len(table) >= REMEMBERED:
-        table.pop(next(iter(table), b""), None)
+    if len(table) >= REMEMBERED:
+        del table[next(iter(table))]
     table[digest] = value
 
 
@@ -136,11 +174,10 @@ def _plain(users: Mapping[str, str], name: str, password: str) -> str | None:
 
 
 def _one_of_each_method(users: Mapping[str, str]) -> dict[str, str]:
-    """The first user of each kind of hash, which is nearly always one: what makes two of them equally slow."""
+    """Users with hashes → the first user of each method and its cost, of which there is nearly always one."""
     first: dict[str, str] = {}
     for user, known in users.items():
-        if HASH.fullmatch(known):
-            first.setdefault(_method(known), user)
+        first.setdefault(_method(known), user)
     return first
 
 

@@ -77,6 +77,11 @@ class Front:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         get = environ.get
+        try:  # before anything that others may wait for, since a check can take a second
+            self._check(get("HTTP_AUTHORIZATION", ""), address_of(environ))
+        except Refusal as error:  # the application says it as it should be said
+            environ["elasticpypi.refusal"] = error.with_traceback(None)
+            return self._app(environ, start_response)
         known = get("HTTP_IF_NONE_MATCH", "")
         if (
             environ["REQUEST_METHOD"] != "GET"
@@ -88,11 +93,6 @@ class Front:
             with self._turn(environ["PATH_INFO"]):
                 return self._app(environ, start_response)
         asked = environ["PATH_INFO"], get("HTTP_ACCEPT"), get("HTTP_ACCEPT_ENCODING")
-        try:
-            self._check(get("HTTP_AUTHORIZATION", ""), address_of(environ))
-        except Refusal as error:  # the application says it as it should be said
-            environ["elasticpypi.refusal"] = error.with_traceback(None)
-            return self._app(environ, start_response)
         try:
             answer = self._known(asked, known)
             if answer is None:

@@ -14,6 +14,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 PATIENCE = 30.0  # seconds that a stop waits for requests under way
+REQUEST = 0.1  # seconds for the request of a connection that was taken just before a worker ends
 AGAIN = 1.0  # seconds after a stop from which on another Ctrl-C is not the first one that came twice
 LONG = 60.0  # seconds of life after which an end is no series of them
 LONGEST = 30.0  # seconds until the next start, within a series of ends
@@ -245,10 +247,11 @@ def end_with(parent: int) -> None:
         os._exit(0)
 
 
-def stop_once() -> Any:
+def stop_once(listener: int) -> Any:
     """Instead of granian's own handler, which the main thread of a worker runs too late, or twice at once.
 
     A signal that comes just before that thread begins to wait does not wake it. So another one is told, by the kernel.
+    ``listener`` is the descriptor of the socket that all workers share.
     """
     from granian._granian import WorkerSignal
 
@@ -260,6 +263,11 @@ def stop_once() -> Any:
 
     def stop() -> None:
         os.read(told, 1)
+        # Granian closes connections without a request. So it takes no more of them, and the last ones have time for it.
+        with socket.create_server(("127.0.0.1", 0)) as nobody:
+            nobody.setblocking(False)
+            os.dup2(nobody.fileno(), listener, inheritable=False)
+        time.sleep(REQUEST)
         event.set()
 
     threading.Thread(target=stop, daemon=True).start()

@@ -85,7 +85,7 @@ def serve(config: Config) -> None:
         return True
 
     def worker(number: int) -> Any:
-        load = partial(_load, os.getpid(), room, made)
+        load = partial(_load, os.getpid(), listener.fileno(), room, made)
         return granian._spawn_worker(number, granian._spawn_wsgi_worker, load).inner
 
     with processes.Keeper() as keeper, listener:  # closed first: a stop takes no more connections
@@ -206,14 +206,14 @@ def _application(services: wiring.Services) -> "Front":
     return Front(app, services.index, app.extensions["gatekeeper"])
 
 
-def _load(parent: int, room: int, made: "tuple[wiring.Services, Front] | None") -> Any:
+def _load(parent: int, listener: int, room: int, made: "tuple[wiring.Services, Front] | None") -> Any:
     """The application, in a worker of the process ``parent``, which has ``made`` it already if it was forked."""
     from granian import _signals
 
     from elasticpypi.access_log import logged
 
     processes.end_with(parent)
-    _signals.set_sync_signals = processes.stop_once
+    _signals.set_sync_signals = partial(processes.stop_once, listener)
     if made:
         services, front = made
     else:

@@ -222,8 +222,25 @@ def test_many_users_or_addresses_are_kept_from_more_than_one_check_a_second(
         clock.now += 1
         assert [tried(number), tried(number + 20)] == [401, 1]
     assert check(basic("alice:pa:ss"), "192.0.2.1") == "alice"
-    clock.now += 1
     assert check(basic("alice:pa:ss").replace(" ", "  "), guess(199)[1]) == "alice"
+
+
+def test_who_is_in_a_crowd_of_strangers_comes_in_at_the_next_try(checked: list[Any], clock: Clock) -> None:
+    """Until then all are told the same at once: whether they are users does not show."""
+    check = gatekeeper({"alice": "pa:ss", "bob": USERS["carol"], "carol": USERS["carol"], "dora": USERS["carol"]})
+    for number in range(attempts.ADDRESS.free):
+        assert refused(check, f"n{number}:x") == 401
+    checked.clear()
+    names = ("alice", "bob", "__token__", "nobody")
+    assert {refused(check, f"{name}:{number}") for number in range(20) for name in names} == {1}
+    assert check(basic("carol:secret"), "192.0.2.2") == "carol"  # elsewhere
+    assert refused(check, "dora:secret") == 1
+    until(lambda: said(check, "dora:secret", "192.0.2.1") == "dora", "dora")
+    assert refused(check, "alice:pa:ss") == 1  # guessed at too often
+    clock.now += 1
+    assert [refused(check, f"{name}:0") for name in ("bob", "nobody")] == [401, 1]
+    # Bob and the token are looked at five times, whoever comes; carol, dora and then bob once.
+    assert len(checked) <= 2 * attempts.PAIR.free + 3
 
 
 class Gate:

@@ -56,7 +56,9 @@ def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     for name, value in ON_LAMBDA.items():
         monkeypatch.setenv(name, value)
     direct._tls.cache_clear()
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # one that has these credentials
+    session = boto3.Session()
+    session.get_credentials()  # these, whatever a test takes away later
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     yield monkeypatch
     direct._tls.cache_clear()
     for manager in managers:

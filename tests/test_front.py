@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,28 @@ def test_a_failure_counts_once_though_the_application_tells_it(
     assert worker.open("/simple/demo/").status_code == 200
     [line] = [record.getMessage() for record in caplog.records if record.name == attempts.__name__]
     assert line == f"Failed logins of user {USER!r} from an unknown address: 1 wrong, 0 refused unchecked."
+
+
+@pytest.mark.parametrize(("method", "query"), [("GET", ""), ("GET", "?x=1"), ("HEAD", "")])
+def test_a_password_is_checked_before_others_wait_for_the_page(
+    services: Services, monkeypatch: pytest.MonkeyPatch, method: str, query: str
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(known: str, password: str) -> bool:
+        begun.set()
+        return not go.wait(20)
+
+    monkeypatch.setattr("werkzeug.security.check_password_hash", slow)
+    users = {**services.config.users, "bob": "scrypt:32768:8:1$salt$00"}
+    worker = Worker(replace(services, config=replace(services.config, users=users)))
+    with ThreadPoolExecutor(1) as pool:
+        stranger = pool.submit(worker.open, f"/simple/{query}", method, Authorization=basic("bob:wrong"))
+        assert begun.wait(20)
+        assert worker.front._turns == {}
+        assert worker.open(f"/simple/{query}", method).status_code == 200
+        go.set()
+        assert stranger.result().status_code == 401
 
 
 def test_large_files_are_not_kept(worker: Worker, services: Services, tmp_path: Path) -> None:
