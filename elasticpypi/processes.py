@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATIENCE = 30.0  # seconds that a stop waits for requests under way
 REQUEST = 0.1  # seconds for the request of a connection that was taken just before a worker ends
@@ -39,6 +41,7 @@ OURS = {*STOPS, signal.SIGHUP}
 
 log = logging.getLogger(__name__)
 _terminal = False  # whether there was one at the start
+_leaves = False  # whether this worker shall end
 
 
 def end_at_once() -> None:
@@ -247,6 +250,21 @@ def end_with(parent: int) -> None:
         os._exit(0)
 
 
+def closing(app: "WSGIApplication") -> "WSGIApplication":
+    """``app``, which has each connection closed behind its answer, as soon as this worker shall end."""
+
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if not _leaves:
+            return app(environ, start_response)
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, ("Connection", "close")], *rest)
+
+        return app(environ, start)
+
+    return application
+
+
 def stop_once(listener: int) -> Any:
     """Instead of granian's own handler, which the main thread of a worker runs too late, or twice at once.
 
@@ -262,7 +280,9 @@ def stop_once(listener: int) -> Any:
     signal.signal(signal.SIGTERM, lambda *_: None)
 
     def stop() -> None:
+        global _leaves
         os.read(told, 1)
+        _leaves = True
         # Granian closes connections without a request. So it takes no more of them, and the last ones have time for it.
         with socket.create_server(("127.0.0.1", 0)) as nobody:
             nobody.setblocking(False)

@@ -226,7 +226,7 @@ def _load(parent: int, listener: int, room: int, made: "tuple[wiring.Services, F
         front.mark = services.index.changes().mark
     bodies = connections.Bodies(connections.BODIES)
     connections.watch(bodies, room)
-    return logged(connections.bounded(front, bodies))
+    return processes.closing(logged(connections.bounded(front, bodies)))
 
 
 def _listener(host: str, port: int) -> socket.socket:
