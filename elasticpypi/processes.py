@@ -58,6 +58,7 @@ class _Place:
 
     what: str
     make: "Callable[[], BaseProcess]"
+    rest: Callable[[], None]
     process: "BaseProcess" = field(init=False)
     since: float = 0
     pause: float = 0  # before its next start, if it ends now
@@ -110,9 +111,14 @@ class Keeper:
         elif number == signal.SIGINT and time.monotonic() - self._stopped >= AGAIN:
             self._hurry = True
 
-    def keep(self, what: str, make: "Callable[[], BaseProcess]") -> "BaseProcess":
-        """Start what ``make`` returns, and another one when it ends: at once, then after 1, 2, 4 ... 30 s."""
-        place = _Place(what, make)
+    def keep(
+        self, what: str, make: "Callable[[], BaseProcess]", rest: Callable[[], None] = lambda: None
+    ) -> "BaseProcess":
+        """Start what ``make`` returns, and another one when it ends: at once, then after 1, 2, 4 ... 30 s.
+
+        ``rest`` is called at the beginning of such a pause.
+        """
+        place = _Place(what, make, rest)
         place.start()
         self._places.append(place)
         return place.process
@@ -157,6 +163,8 @@ class Keeper:
             if place.pause or code not in (0, -signal.SIGTERM):
                 when = f" in {place.pause:.0f} s" if place.pause else ""
                 log.error("The process that %s has ended (%s): another one does%s.", place.what, code, when)
+            if place.pause:
+                place.rest()
             place.pause = min(place.pause * 2 or 1, LONGEST)
         if place.due is not None and now >= place.due:
             self._start_again(place, now)
@@ -172,6 +180,7 @@ class Keeper:
         try:
             place.start()
         except OSError as error:  # too many processes, or no memory: what is there goes on
+            place.rest()
             place.due = now + LONGEST
             log.error("No process that %s can be started: %s. Trying again in %d s.", place.what, error, LONGEST)
 
@@ -269,7 +278,7 @@ def stop_once(listener: int) -> Any:
     """Instead of granian's own handler, which the main thread of a worker runs too late, or twice at once.
 
     A signal that comes just before that thread begins to wait does not wake it. So another one is told, by the kernel.
-    ``listener`` is the descriptor of the socket that all workers share.
+    ``listener`` is the descriptor of the socket that has its connections.
     """
     from granian._granian import WorkerSignal
 
