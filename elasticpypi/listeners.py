@@ -52,7 +52,7 @@ class Listeners:
     def close(self, but: int | None = None) -> None:
         """All of them, in this process; in a worker all others, which would wait for it in vain."""
         for worker, listener in self._held.items():
-            if worker != but:
+            if but is None or worker != (but if EACH else 0):
                 listener.close()
 
 
