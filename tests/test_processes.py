@@ -5,7 +5,6 @@ import os
 import pty
 import random
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -19,8 +18,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from elasticpypi.errors import ConfigurationError
-from elasticpypi.listeners import Listeners
 from tests.builders import make_wheel
 from tests.clients.live import heeds_signals
 from tests.test_server import STARTED, Server
@@ -367,33 +364,6 @@ def test_without_any_worker_connections_wait(tmp_path: Path, servers: list[Serve
         # Nobody is there to take it: the second time for a second.
         assert server.open("/simple/", "alice:x").status == 200
     assert server.stop() == 0
-
-
-def test_connections_of_a_worker_that_is_away_go_to_others_or_wait() -> None:
-    def connected(number: int) -> list[socket.socket]:
-        return [socket.create_connection(listeners.address) for _ in range(number)]
-
-    def taken(listener: socket.socket, number: int) -> None:
-        for _ in range(number):
-            assert select.select([listener], [], [], 20)[0]
-            listener.accept()[0].close()
-
-    with contextlib.closing(Listeners("127.0.0.1", 0)) as listeners, contextlib.ExitStack() as clients:
-        first, second = listeners.of(0), listeners.of(1)
-        assert first is not second
-        listeners.withdraw(1)
-        for each in connected(20):
-            clients.enter_context(each)
-        taken(first, 20)
-        listeners.withdraw(0)  # nobody is left
-        listeners.withdraw(0)
-        for each in connected(20):
-            clients.enter_context(each)
-        taken(listeners.of(1), 20)
-        with listeners.of(0) as third:
-            assert third is not listeners.of(1)
-        with pytest.raises(ConfigurationError, match="already in use"):
-            Listeners("127.0.0.1", listeners.address[1])
 
 
 def test_a_stop_does_not_wait_for_a_pause(tmp_path: Path, servers: list[Server]) -> None:
