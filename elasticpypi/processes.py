@@ -14,10 +14,11 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +28,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 PATIENCE = 30.0  # seconds that a stop waits for requests under way
+REQUEST = 0.1  # seconds for the request of a connection that was taken just before a worker ends
 AGAIN = 1.0  # seconds after a stop from which on another Ctrl-C is not the first one that came twice
 LONG = 60.0  # seconds of life after which an end is no series of them
 LONGEST = 30.0  # seconds until the next start, within a series of ends
@@ -37,6 +41,7 @@ OURS = {*STOPS, signal.SIGHUP}
 
 log = logging.getLogger(__name__)
 _terminal = False  # whether there was one at the start
+_leaves = False  # whether this worker shall end
 
 
 def end_at_once() -> None:
@@ -53,16 +58,17 @@ class _Place:
 
     what: str
     make: "Callable[[], BaseProcess]"
+    rest: Callable[[], None]
     process: "BaseProcess" = field(init=False)
     since: float = 0
     pause: float = 0  # before its next start, if it ends now
     due: float | None = None  # when it starts again, if it has ended
 
     def start(self) -> None:
-        self.due = None
-        self.since = time.monotonic()
-        self.process = self.make()
-        self.process.start()
+        """:class:`OSError` if it cannot be, as when there are too many; then all is as before."""
+        process = self.make()
+        process.start()
+        self.process, self.since, self.due = process, time.monotonic(), None
 
 
 class Keeper:
@@ -105,11 +111,16 @@ class Keeper:
         elif number == signal.SIGINT and time.monotonic() - self._stopped >= AGAIN:
             self._hurry = True
 
-    def keep(self, what: str, make: "Callable[[], BaseProcess]") -> "BaseProcess":
-        """Start what ``make`` returns, and another one when it ends: at once, then after 1, 2, 4 ... 30 s."""
-        place = _Place(what, make)
-        self._places.append(place)
+    def keep(
+        self, what: str, make: "Callable[[], BaseProcess]", rest: Callable[[], None] = lambda: None
+    ) -> "BaseProcess":
+        """Start what ``make`` returns, and another one when it ends: at once, then after 1, 2, 4 ... 30 s.
+
+        ``rest`` is called at the beginning of such a pause.
+        """
+        place = _Place(what, make, rest)
         place.start()
+        self._places.append(place)
         return place.process
 
     def wait(self, seconds: float | None = None, *readers: Any) -> bool:
@@ -152,6 +163,8 @@ class Keeper:
             if place.pause or code not in (0, -signal.SIGTERM):
                 when = f" in {place.pause:.0f} s" if place.pause else ""
                 log.error("The process that %s has ended (%s): another one does%s.", place.what, code, when)
+            if place.pause:
+                place.rest()
             place.pause = min(place.pause * 2 or 1, LONGEST)
         if place.due is not None and now >= place.due:
             self._start_again(place, now)
@@ -167,6 +180,7 @@ class Keeper:
         try:
             place.start()
         except OSError as error:  # too many processes, or no memory: what is there goes on
+            place.rest()
             place.due = now + LONGEST
             log.error("No process that %s can be started: %s. Trying again in %d s.", place.what, error, LONGEST)
 
@@ -245,10 +259,26 @@ def end_with(parent: int) -> None:
         os._exit(0)
 
 
-def stop_once() -> Any:
+def closing(app: "WSGIApplication") -> "WSGIApplication":
+    """``app``, which has each connection closed behind its answer, as soon as this worker shall end."""
+
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if not _leaves:
+            return app(environ, start_response)
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, ("Connection", "close")], *rest)
+
+        return app(environ, start)
+
+    return application
+
+
+def stop_once(listener: int) -> Any:
     """Instead of granian's own handler, which the main thread of a worker runs too late, or twice at once.
 
     A signal that comes just before that thread begins to wait does not wake it. So another one is told, by the kernel.
+    ``listener`` is the descriptor of the socket that has its connections.
     """
     from granian._granian import WorkerSignal
 
@@ -259,7 +289,14 @@ def stop_once() -> Any:
     signal.signal(signal.SIGTERM, lambda *_: None)
 
     def stop() -> None:
+        global _leaves
         os.read(told, 1)
+        _leaves = True
+        # Granian closes connections without a request. So it takes no more of them, and the last ones have time for it.
+        with socket.create_server(("127.0.0.1", 0)) as nobody:
+            nobody.setblocking(False)
+            os.dup2(nobody.fileno(), listener, inheritable=False)
+        time.sleep(REQUEST)
         event.set()
 
     threading.Thread(target=stop, daemon=True).start()

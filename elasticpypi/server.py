@@ -11,6 +11,8 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -22,6 +24,7 @@ import click
 from elasticpypi import __version__, connections, first_user, processes, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError, Refusal, Unavailable
+from elasticpypi.listeners import Listeners
 
 if TYPE_CHECKING:
     from elasticpypi.front import Front
@@ -50,8 +53,8 @@ def serve(config: Config) -> None:
     :class:`ConfigurationError` if the address cannot be used or a setting does not fit, :class:`Unavailable` if the
     folder or bucket cannot be read.
     """
-    listener = _listener(config.listen, config.port)
-    host, port = listener.getsockname()[:2]
+    listeners = Listeners(config.listen, config.port)
+    host, port = listeners.address[:2]
     url = f"http://{_shown_host(host)}:{port}"
     if config.on_aws and not config.users:
         raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
@@ -85,21 +88,25 @@ def serve(config: Config) -> None:
         return True
 
     def worker(number: int) -> Any:
-        load = partial(_load, os.getpid(), room, made)
+        listener = listeners.of(number)
+        _listen(granian, listener)
+        only = partial(listeners.close, number) if forking else None
+        load = partial(_load, os.getpid(), listener.fileno(), only, room, made)
         return granian._spawn_worker(number, granian._spawn_wsgi_worker, load).inner
 
-    with processes.Keeper() as keeper, listener:  # closed first: a stop takes no more connections
+    with processes.Keeper() as keeper, closing(listeners):  # closed first: a stop takes no more connections
         if not config.on_aws:
-            _follow_folder(config, services, keeper)
+            _follow_folder(config, services, keeper, listeners.close if forking else None)
         make()
-        _share(granian, listener)
         for number in range(config.workers):
-            keeper.keep("answers requests", partial(worker, number))
+            keeper.keep("answers requests", partial(worker, number), partial(listeners.withdraw, number))
         keeper.run(renew)
 
 
-def _follow_folder(config: Config, services: wiring.Services, keeper: processes.Keeper) -> None:
-    """Have a process follow the folder; :class:`Unavailable` if it cannot be read.
+def _follow_folder(
+    config: Config, services: wiring.Services, keeper: processes.Keeper, begin: Callable[[], None] | None
+) -> None:
+    """Have a process follow the folder, which calls ``begin`` first; :class:`Unavailable` if it cannot be read.
 
     An index that was whole before is served at once, and what has changed since comes in as it does at any other
     time. A new one is made whole first: what is not in it yet would be a 404, and installers would look elsewhere.
@@ -117,7 +124,8 @@ def _follow_folder(config: Config, services: wiring.Services, keeper: processes.
     tells = [] if whole else [tell]
 
     def make() -> Any:
-        return multiprocessing.Process(target=_follow, args=(config, os.getpid(), tells.pop() if tells else None))
+        arguments = config, os.getpid(), begin, tells.pop() if tells else None
+        return multiprocessing.Process(target=_follow, args=arguments)
 
     follower = keeper.keep("follows the folder", make)
     import_module("elasticpypi.app")  # for the workers, while the folder is looked at
@@ -128,7 +136,7 @@ def _follow_folder(config: Config, services: wiring.Services, keeper: processes.
             whole = True
 
 
-def _follow(config: Config, parent: int, tell: Connection | None) -> None:
+def _follow(config: Config, parent: int, begin: Callable[[], None] | None, tell: Connection | None) -> None:
     """Bring the index up to date with the folder, ``tell`` "" or why not, and keep it so; in a process of its own."""
     from elasticpypi import audit, catalog, sync
     from elasticpypi.local.directory import DirectoryFiles
@@ -136,6 +144,8 @@ def _follow(config: Config, parent: int, tell: Connection | None) -> None:
     from elasticpypi.local.watcher import watch
 
     processes.end_with(parent)
+    if begin:
+        begin()
     if tell is None:
         os.nice(NICENESS)
     logging.config.dictConfig(LOGGING)
@@ -188,8 +198,8 @@ def _granian(host: str, port: int, workers: int, room: int) -> Any:
     )
 
 
-def _share(granian: Any, listener: socket.socket) -> None:
-    """Have all workers of ``granian`` take their connections from one socket, which outlives each of them."""
+def _listen(granian: Any, listener: socket.socket) -> None:
+    """Have the next worker of ``granian`` take its connections from ``listener``, which outlives it."""
     from granian import net
 
     listener.listen(granian.backlog)
@@ -206,14 +216,25 @@ def _application(services: wiring.Services) -> "Front":
     return Front(app, services.index, app.extensions["gatekeeper"])
 
 
-def _load(parent: int, room: int, made: "tuple[wiring.Services, Front] | None") -> Any:
-    """The application, in a worker of the process ``parent``, which has ``made`` it already if it was forked."""
+def _load(
+    parent: int,
+    listener: int,
+    begin: Callable[[], None] | None,
+    room: int,
+    made: "tuple[wiring.Services, Front] | None",
+) -> Any:
+    """The application, in a worker of the process ``parent``, which has ``made`` it already if it was forked.
+
+    It takes connections from the descriptor ``listener``, and calls ``begin`` first.
+    """
     from granian import _signals
 
     from elasticpypi.access_log import logged
 
     processes.end_with(parent)
-    _signals.set_sync_signals = processes.stop_once
+    if begin:
+        begin()
+    _signals.set_sync_signals = partial(processes.stop_once, listener)
     if made:
         services, front = made
     else:
@@ -226,25 +247,7 @@ def _load(parent: int, room: int, made: "tuple[wiring.Services, Front] | None") 
         front.mark = services.index.changes().mark
     bodies = connections.Bodies(connections.BODIES)
     connections.watch(bodies, room)
-    return logged(connections.bounded(front, bodies))
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    """A socket that listens, for all workers; nobody can share its port. 0 finds a port."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections inherit it
-        listener.bind(address)
-        listener.listen()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ConfigurationError(
-            f"Cannot listen on {host}:{port} ({reason}): choose another --port or --host."
-        ) from None
-    listener.setblocking(False)
-    return listener
+    return processes.closing(logged(connections.bounded(front, bodies)))
 
 
 def _shown_host(host: str) -> str:
