@@ -148,7 +148,7 @@ def pages(meter: Meter, client: Any, index: DynamoIndex) -> list[list[str]]:
 
         def upload(project: NormalizedName = project, file: File = file) -> None:
             index.project(project)  # what there is already, before the bytes are stored
-            index.put(file, metadata, check=lambda _: None, about=about.dump(about.of(metadata)))
+            index.put(file, metadata, check=lambda _: None, about=about.dump(about.parse(metadata)))
 
         rows.append([title, *meter.of(upload)])
 

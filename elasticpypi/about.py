@@ -101,12 +101,16 @@ class About(TypedDict):
     info: dict[str, Any]
 
 
-def of(core: bytes | None) -> About:
+def parse(core: bytes | None) -> About:
     """The bytes of METADATA or PKG-INFO, whatever they are; nothing is said by None."""
     try:
-        raw = metadata.read(core)[0] if core else RawMetadata()
+        return of(metadata.read(core)[0] if core else RawMetadata())
     except BadUpload:
-        raw = RawMetadata()
+        return of(RawMetadata())
+
+
+def of(raw: RawMetadata) -> About:
+    """Core metadata that were read (``metadata.read``), whatever they say."""
     said = {name: _one(make, raw) for name, make in PROPERTIES.items()}
     needs = _one(_needs, raw)
     names = sorted({need["name"] for need in needs if len(need["name"]) <= LONGEST})
@@ -132,14 +136,14 @@ def read(index: Index, name: NormalizedName, filename: str, *, text: bool = Fals
     """
     found = index.about(name, filename, metadata=text)
     if found is None:
-        return of(None), ""
+        return parse(None), ""
     file, kept, core = found
     description = metadata.description(core).strip("\n") if core else ""
     if file.form != FORM:
         if not text and (beside := index.metadata(name, filename)):
             core = beside[1]
-        return of(core), description
-    return json.loads(kept) if kept else of(None), description
+        return parse(core), description
+    return json.loads(kept) if kept else parse(None), description
 
 
 def _name(raw: RawMetadata) -> str:

@@ -9,9 +9,12 @@ import sys
 from typing import IO, Any
 
 from flask import Flask, Request, Response, current_app, g, request
+from werkzeug import formparser
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestHeaderFieldsTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.sansio.multipart import MultipartDecoder
 
 from elasticpypi.auth import CHALLENGE, address_of, gatekeeper
 from elasticpypi.config import MEGABYTE
@@ -30,8 +33,21 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 log = logging.getLogger(__name__)
 
 
+class _Parts(MultipartDecoder):
+    """Werkzeug reads the headers of a part in time that grows with their length: a second for each megabyte."""
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        if len(data) > LARGEST_HEADERS:
+            raise RequestEntityTooLarge
+        return super()._parse_headers(data)
+
+
 class _Forms(FormDataParser):
     """Werkzeug bounds the forms of multipart/form-data; urlencoded ones cost forty times their size."""
+
+    def _parse_multipart(self, *args: Any, **kwargs: Any) -> Any:
+        formparser.MultipartDecoder = _Parts  # type: ignore[attr-defined]  # which it looks up by this name
+        return super()._parse_multipart(*args, **kwargs)
 
     def _parse_urlencoded(self, stream: IO[bytes], *args: Any, **kwargs: Any) -> Any:
         data = stream.read(LARGEST_FORM + 1)

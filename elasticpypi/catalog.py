@@ -137,7 +137,7 @@ def refresh_project(index: Index, catalog: Catalog, name: NormalizedName) -> Non
         catalog.replace(name, project.serial, None)
         return
     described = json_api.described(project, json_api.latest(project))
-    said = about.read(index, name, described.filename)[0] if described else about.of(None)
+    said = about.read(index, name, described.filename)[0] if described else about.parse(None)
     catalog.replace(name, project.serial, describe(project, said))
 
 

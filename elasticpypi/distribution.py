@@ -9,8 +9,11 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
+
+from packaging.metadata import RawMetadata
 
 from elasticpypi import archive, filename, metadata
 from elasticpypi.errors import BadUpload, Damaged
@@ -32,7 +35,8 @@ SINGLE = (
 class Distribution:
     """A file that was read: ``size`` in bytes, ``sha256`` lower-case hex, ``metadata`` the exact bytes
     of METADATA or PKG-INFO, None where they could not be read (possible only in a file that was put
-    into the store directly). ``static`` tells whether installers may trust it without building (PEP 643)."""
+    into the store directly), ``said`` what they say. ``static`` tells whether installers may trust it without
+    building (PEP 643)."""
 
     name: filename.Name
     size: int
@@ -40,6 +44,7 @@ class Distribution:
     metadata: bytes | None
     requires_python: str | None
     static: bool
+    said: RawMetadata | None = None
 
 
 Form = Mapping[str, Sequence[str]]
@@ -56,7 +61,7 @@ def check_upload(form: Form, file_name: str, content: BinaryIO) -> Distribution:
         raise BadUpload(f"{file_name!r} is empty.")
     _check_digests(fields, digests)
     data = archive.core_metadata(content, name)
-    return Distribution(name, size, digests["sha256"].hex(), data, *metadata.check(data, name))
+    return _read(name, size, digests["sha256"].hex(), data)
 
 
 def announced(form: Form, file_name: str, size: int) -> Distribution:
@@ -74,7 +79,7 @@ def warnings(form: Form, dist: Distribution) -> list[str]:
     said = []
     if form.get("attestations"):  # PEP 740: an index that cannot verify them must not claim to have them
         said.append("The attestations were not kept: this index does not support them.")
-    if dist.metadata is not None and (newer := metadata.newer_version(dist.metadata)):
+    if dist.said is not None and (newer := metadata.newer_version(dist.said)):
         said.append(f"Metadata-Version {newer[:20]} is newer than this index knows.")
     return said
 
@@ -85,20 +90,27 @@ def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -
     What an upload would refuse is taken as it is here, without its metadata; :class:`Damaged` if it is
     half a file, such as a copy that is still under way.
     """
-    data: bytes | None = None
-    requires_python, static = None, False
+    core: bytes | None = None
     if not name.filename.endswith(filename.OLD_SDISTS):
         try:
-            found = archive.core_metadata(content, name, thorough=False)
-            requires_python, static = metadata.check(found, name)
-            data = found
+            core = archive.core_metadata(content, name, thorough=False)
         except Damaged:
             raise
         except BadUpload:
             pass
     if sha256 is None:
         sha256 = sha256_of(content)
-    return Distribution(name, content.seek(0, os.SEEK_END), sha256, data, requires_python, static)
+    size = content.seek(0, os.SEEK_END)
+    if core is not None:
+        with suppress(BadUpload):
+            return _read(name, size, sha256, core)
+    return Distribution(name, size, sha256, None, None, False)
+
+
+def _read(name: filename.Name, size: int, sha256: str, core: bytes) -> Distribution:
+    """A file with its core metadata; :class:`BadUpload` if they do not fit."""
+    said = metadata.check(core, name)
+    return Distribution(name, size, sha256, core, metadata.requires_python(said), metadata.is_static(said, name), said)
 
 
 def sha256(data: bytes) -> str:

@@ -15,7 +15,7 @@ from packaging.utils import NormalizedName, is_normalized_name
 from werkzeug.http import remove_entity_headers
 
 from elasticpypi.auth import Check, address_of
-from elasticpypi.errors import Refusal
+from elasticpypi.errors import Refusal, Unavailable
 from elasticpypi.filename import parse_stored
 from elasticpypi.simple import LAST_SERIAL
 from elasticpypi.stores import Index
@@ -31,6 +31,7 @@ LARGEST_FILE = 256 * 1024
 ADDED = 2_000  # bytes that an answer takes beside its body and what it is kept under, about
 MADE_WHOLE = ("simple", "project", "pypi")  # below these, pages are in memory as a whole while they are made
 LONGEST_TURN = 60  # seconds that one waits for another who has the same page made
+MOST_WAITING = 128  # that do so in a process: each holds a thread, of which everybody else needs some
 # Whoever sends one of these may want something else than the whole answer.
 CONDITIONS = "HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"
 
@@ -79,9 +80,8 @@ class Front:
         get = environ.get
         try:  # before anything that others may wait for, since a check can take a second
             self._check(get("HTTP_AUTHORIZATION", ""), address_of(environ))
-        except Refusal as error:  # the application says it as it should be said
-            environ["elasticpypi.refusal"] = error.with_traceback(None)
-            return self._app(environ, start_response)
+        except Refusal as error:
+            return self._refuse(environ, start_response, error)
         known = get("HTTP_IF_NONE_MATCH", "")
         if (
             environ["REQUEST_METHOD"] != "GET"
@@ -90,8 +90,11 @@ class Front:
             or known == "*"
             or any(name in environ for name in CONDITIONS)
         ):
-            with self._turn(environ["PATH_INFO"]):
-                return self._app(environ, start_response)
+            try:
+                with self._turn(environ["PATH_INFO"]):
+                    return self._app(environ, start_response)
+            except Unavailable as error:
+                return self._refuse(environ, start_response, error)
         asked = environ["PATH_INFO"], get("HTTP_ACCEPT"), get("HTTP_ACCEPT_ENCODING")
         try:
             answer = self._known(asked, known)
@@ -100,13 +103,18 @@ class Front:
                     answer = self._known(asked, known) if waited else None
                     if answer is None:
                         return self._ask(environ, start_response, asked)
-        except Refusal:  # here too
-            return self._app(environ, start_response)
+        except Refusal as error:
+            return self._refuse(environ, start_response, error)
         if answer.body is None or known.removeprefix("W/") == answer.etag:
             start_response("304 NOT MODIFIED", list(answer.unchanged))
             return []
         start_response("200 OK", list(answer.headers))
         return [answer.body]
+
+    def _refuse(self, environ: "WSGIEnvironment", start_response: "StartResponse", error: Refusal) -> Iterable[bytes]:
+        """The application says it as it should be said."""
+        environ["elasticpypi.refusal"] = error.with_traceback(None)
+        return self._app(environ, start_response)
 
     def _known(self, asked: _Asked, known: str) -> _Answer | None:
         """What is kept for a client that has the ETag ``known``, if it is still true."""
@@ -125,7 +133,8 @@ class Front:
     def _turn(self, path: str) -> Iterator[bool]:
         """One at a time for each page that is made whole; whether somebody else had a turn meanwhile.
 
-        Else forty who ask for a page of 20,000 files at once are forty such pages in memory.
+        Else forty who ask for a page of 20,000 files at once are forty such pages in memory. :class:`Unavailable` if
+        too many wait already.
         """
         kind, _, rest = path[1:].partition("/")
         if kind not in MADE_WHOLE:
@@ -133,6 +142,8 @@ class Front:
             return
         page = f"{kind}/{rest.partition('/')[0]}"
         with self._lock:
+            if page in self._turns and sum(turn.wanted - 1 for turn in self._turns.values()) >= MOST_WAITING:
+                raise Unavailable("Too many wait for pages that are being made: try again in a few seconds.")
             turn = self._turns.setdefault(page, _Turn())
             turn.wanted += 1
         at_once = turn.lock.acquire(blocking=False)

@@ -29,12 +29,15 @@ TEXTS = (b"description", b"license")  # of any length, and never parsed
 # The rules of Python's parser of e-mail, which installers use: where a field begins, and where it does not go on.
 BEGIN = re.compile(rb"([!-9;-~]*):|[ \t]")
 END = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?![ \t])")
+# With a field Content-Type, that parser reads the description as messages in messages, until it has no stack left.
+NESTED = re.compile(rb"(?:^|[\r\n])content-type:\s*(?:multipart|message)/", re.IGNORECASE)
+DEEPEST = 50
 LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 KNOWN_VERSIONS = ("1.0", "1.1", "1.2", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6")
 
 
-def check(data: bytes, name: filename.Name) -> tuple[str | None, bool]:
-    """The bytes of the file → Requires-Python, in one line, and whether installers may trust all of it.
+def check(data: bytes, name: filename.Name) -> RawMetadata:
+    """The bytes of the file → what they say, read once for whatever is asked of them.
 
     :class:`BadUpload` with one sentence if it cannot be read or belongs to another file.
     """
@@ -42,7 +45,7 @@ def check(data: bytes, name: filename.Name) -> tuple[str | None, bool]:
     raw = _parse(data, file)
     for each in CHECKS:
         each(raw, name, file)
-    return requires_python(raw), name.kind == "bdist_wheel" or _is_static(raw)
+    return raw
 
 
 def requires_python(raw: RawMetadata) -> str | None:
@@ -50,9 +53,9 @@ def requires_python(raw: RawMetadata) -> str | None:
     return " ".join(raw.get("requires_python", "").split()) or None
 
 
-def newer_version(data: bytes) -> str | None:
+def newer_version(raw: RawMetadata) -> str | None:
     """The Metadata-Version of a file that passed :func:`check`, if the standards of today do not know it."""
-    version = read(data)[0].get("metadata_version", "").strip()
+    version = raw.get("metadata_version", "").strip()
     return None if version in KNOWN_VERSIONS else version
 
 
@@ -118,6 +121,8 @@ def _parse(data: bytes, file: str) -> RawMetadata:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadUpload(f"{file} is not UTF-8: byte {error.start} cannot be read.") from None
+    if len(NESTED.findall(data)) > DEEPEST and any(name == b"content-type" for name, _ in _fields(data, file)):
+        raise BadUpload(f"{file} is nested too deep: leave its field Content-Type out.")
     raw, unreadable = read(data, file)
     for field in ("name", "version", "metadata-version", "requires-python"):
         if len(unreadable.get(field, ())) > 1:
@@ -182,8 +187,10 @@ CHECKS = (
 )
 
 
-def _is_static(raw: RawMetadata) -> bool:
-    """PEP 643: the PKG-INFO of an sdist is what a build will say from 2.2 on, but for its Dynamic fields."""
+def is_static(raw: RawMetadata, name: filename.Name) -> bool:
+    """Whether installers may trust all of it: METADATA, a PKG-INFO from 2.2 on, but for Dynamic fields (PEP 643)."""
+    if name.kind == "bdist_wheel":
+        return True
     if raw["metadata_version"] in ("1.0", "1.1", "1.2", "2.0", "2.1"):
         return False
     dynamic = {field.lower() for field in raw.get("dynamic", [])}

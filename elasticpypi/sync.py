@@ -105,7 +105,7 @@ def saved(files: Files, index: Index, stat: Stat, dist: Distribution, check: Che
     """
     try:
         record, metadata = _file_record(stat, dist, stat.modified.strftime(TIME))
-        index.put(record, metadata, check, partial(_look, files, stat.key, stat), _said(dist.metadata))
+        index.put(record, metadata, check, partial(_look, files, stat.key, stat), _said(dist))
     except Changed:
         sync(files, index, stat.key)
         if files.stat(stat.key) is None:
@@ -124,12 +124,12 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
     if dry and known:
         return Outcome(key, "written", found=found)
     try:
-        record, metadata, core = _read(files, means, stat, known, hashed=not dry)
+        record, metadata, said = _read(files, means, stat, known, hashed=not dry)
     except Damaged as error:
         if known:
             index.remove(means.project, key, look)
         return Outcome(key, "ignored", str(error), found if known else "")
-    if record == known or not (dry or index.put(record, metadata, look=look, about=_said(core))):
+    if record == known or not (dry or index.put(record, metadata, look=look, about=said)):
         return Outcome(key, "unchanged")
     return Outcome(key, "written", found=found)
 
@@ -144,7 +144,7 @@ def _look(files: Files, key: str, before: Stat | None) -> None:
 def _read(
     files: Files, means: Meaning, stat: Stat, known: Record | None, *, hashed: bool
 ) -> tuple[Record, bytes | None, bytes | None]:
-    """The record of a key, the metadata to keep beside it, and all of them; :class:`Damaged` if it is half a file."""
+    """The record of a key, and what :meth:`Index.put` keeps beside it; :class:`Damaged` if it is half a file."""
     with files.open(stat) as content:
         if means.name is None:
             return _decision(means, stat, content), None, None
@@ -152,7 +152,7 @@ def _read(
     time = stat.modified.strftime(TIME)
     if isinstance(known, File) and known.sha256 == dist.sha256:
         time = known.upload_time  # REQ-38: it never changes for the same bytes
-    return *_file_record(stat, dist, time), dist.metadata
+    return *_file_record(stat, dist, time), _said(dist)
 
 
 def is_current(record: Record) -> bool:
@@ -180,8 +180,8 @@ def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File
     return record, metadata
 
 
-def _said(core: bytes | None) -> bytes | None:
-    return None if core is None else about.dump(about.of(core))
+def _said(dist: Distribution) -> bytes | None:
+    return None if dist.said is None else about.dump(about.of(dist.said))
 
 
 def _decision(means: Meaning, stat: Stat, content: BinaryIO) -> Decision:

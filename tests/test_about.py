@@ -14,7 +14,7 @@ from packaging.utils import NormalizedName
 from elasticpypi import about as abouts
 from elasticpypi import audit, catalog, filename
 from elasticpypi import metadata as core_metadata
-from elasticpypi.about import About, Link, Person, dump, of
+from elasticpypi.about import About, Link, Person, dump, parse
 from elasticpypi.model import File
 from elasticpypi.sync import sync
 from tests.builders import make_wheel, metadata, upload_form
@@ -26,7 +26,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 
 
 def about(**fields: str | list[str]) -> About:
-    return of(metadata("demo", "1.0", **fields))
+    return parse(metadata("demo", "1.0", **fields))
 
 
 def person(name: str, address: str) -> Person:
@@ -38,8 +38,8 @@ def link(label: str, url: str) -> Link:
 
 
 def test_nothing_is_said_by_no_metadata() -> None:
-    nothing = of(None)
-    assert nothing == of(b"")
+    nothing = parse(None)
+    assert nothing == parse(b"")
     assert set(map(str, nothing.values())) == {"", "{}", "{'shown': [], 'more': 0}"}
 
 
@@ -241,7 +241,7 @@ TOO_MUCH = {
 def test_whatever_they_say_it_is_bounded(case: str) -> None:
     name = filename.parse("demo-1.0-py3-none-any.whl")
     core_metadata.check(FITTING[case], name)
-    said = of(FITTING[case])
+    said = parse(FITTING[case])
     assert len(dump(said)) < LARGEST
     assert json.loads(dump(said)) == said
     assert said["name"] == "demo"
@@ -249,7 +249,7 @@ def test_whatever_they_say_it_is_bounded(case: str) -> None:
 
 def test_lists_say_how_many_more_there_are() -> None:
     def count(case: str, field: str) -> tuple[int, int]:
-        some: Any = of(FITTING[case])[field]  # type: ignore[literal-required]
+        some: Any = parse(FITTING[case])[field]  # type: ignore[literal-required]
         return len(some["shown"]), len(some["shown"]) + some["more"]
 
     shown, total = count("many requirements", "needs")
@@ -267,14 +267,14 @@ def test_what_cannot_be_read_is_left_out_alone() -> None:
     said = about(Author="Anna", Author_Email="(" * 3000, Summary="It is there", Keywords="a,b")
     assert said["authors"]["shown"] == [person("Anna", "")]
     assert (said["summary"], said["keywords"]["shown"]) == ("It is there", ["a", "b"])
-    assert of(FITTING["a long name"])["requires"] == {"shown": ["other"], "more": 0}
-    long = of(FITTING["long lines"])
+    assert parse(FITTING["a long name"])["requires"] == {"shown": ["other"], "more": 0}
+    long = parse(FITTING["long lines"])
     assert (len(long["summary"]), long["summary"][-1]) == (512, "\u2026")
     assert long["links"]["shown"][0]["url"] == ""
 
 
 def test_half_of_a_list_is_not_given_to_programs() -> None:
-    assert len(of(FITTING["requirements of many extras"])["info"]["requires_dist"]) == 6_000
+    assert len(parse(FITTING["requirements of many extras"])["info"]["requires_dist"]) == 6_000
     long = [f"{'a' * 4000}-{number}" for number in range(40)]
     assert "requires_dist" not in about(Requires_Dist=long, Summary="x")["info"]
     assert about(Requires_Dist=long, Summary="x")["info"]["summary"] == "x"
@@ -282,14 +282,14 @@ def test_half_of_a_list_is_not_given_to_programs() -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
-    assert len(dump(of(data))) < LARGEST
-    assert len(dump(of(HEAD + data))) < LARGEST
+    assert len(dump(parse(data))) < LARGEST
+    assert len(dump(parse(HEAD + data))) < LARGEST
 
 
 @given(LINES)
 def test_any_fields(lines: list[tuple[str, str, str]]) -> None:
     data = "".join(f"{field}: {value}{ended}" for field, value, ended in lines).encode()
-    said = of(data)
+    said = parse(data)
     assert json.loads(dump(said)) == said
 
 
@@ -347,7 +347,7 @@ def test_no_page_is_ever_an_error(client: Client, lines: list[tuple[str, str, st
     core = HEAD + said.encode()
     services = client.services
     file = File("demo-1.0-py3-none-any.whl", DEMO, "1.0", 1, "ab" * 32, "2026-01-31T12:00:00.000000Z", str(hash(core)))
-    services.index.put(replace(file, form=abouts.FORM), core, about=dump(of(core)))
+    services.index.put(replace(file, form=abouts.FORM), core, about=dump(parse(core)))
     catalog.refresh_project(services.index, services.catalog, DEMO)
     for path in PAGES:
         assert client.get(path, headers=BROWSER).status_code == 200, path

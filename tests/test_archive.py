@@ -219,7 +219,9 @@ def test_wheel_versions_that_no_installer_takes(wheel: bytes) -> None:
 def test_a_member_that_claims_more_than_there_is_ends_soon(size: int, form: int) -> None:
     header = tarfile.TarInfo("demo-1.0/x")
     header.size = size
-    assert re.search("damaged|two names or sizes", refused(gzip.compress(header.tobuf(form) + bytes(2048)), SDIST))
+    # What does not fit the octal digits of a header is a record before it, and then 0 there.
+    told = "two names or sizes" if (size, form) == (2**62, tarfile.PAX_FORMAT) else "damaged"
+    assert told in refused(gzip.compress(header.tobuf(form) + bytes(2048)), SDIST)
 
 
 def test_long_names_and_attributes_are_bounded() -> None:

@@ -213,7 +213,7 @@ def test_the_newest_release_is_the_one_that_appeared_last() -> None:
     appeared = {"2.0": "2026-01-01", "1.0": "2026-03-01", "1.1": "2026-02-01"}
     files = [File(f"demo-{version}.tar.gz", demo, version, 1, "", time, "r") for version, time in appeared.items()]
     files.append(File("demo-1.1-py3-none-any.whl", demo, "1.1", 1, "", "2026-04-01", "r"))  # a wheel of an old release
-    made = catalog.describe(Project(demo, 1, tuple(files)), about.of(None))
+    made = catalog.describe(Project(demo, 1, tuple(files)), about.parse(None))
     assert (made.version, made.released, made.time) == ("2.0", "1.0", "2026-03-01")
 
 

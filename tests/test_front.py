@@ -334,3 +334,35 @@ def test_one_page_is_made_by_one_thread_at_a_time(services: Services, worker: Wo
     assert not worker.front._turns
     if len(ways) == 1:
         assert worker.asked.count(ways[0]) == 1
+
+
+def test_those_who_wait_for_a_page_leave_threads_to_others(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    inner = worker.front._app
+
+    def slow(environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/simple/demo/" and "elasticpypi.refusal" not in environ:
+            begun.set()
+            assert go_on.wait(30)
+        return inner(environ, start_response)
+
+    worker.front._app = slow
+    monkeypatch.setattr(front, "MOST_WAITING", 2)
+    answers: list[TestResponse] = []
+    ways = "/simple/demo/", "/simple/demo/?x=1", "/simple/demo/"
+    threads = [threading.Thread(target=lambda way=way: answers.append(worker.open(way))) for way in ways]
+    threads[0].start()
+    assert begun.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    until(lambda: sum(turn.wanted for turn in worker.front._turns.values()) == 3, "two to wait")
+    for way in ("/simple/demo/", "/simple/demo/?x=2"):
+        refused = worker.open(way)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        assert refused.text == "Too many wait for pages that are being made: try again in a few seconds.\n"
+    assert worker.open("/simple/other/").status_code == 200  # its turn is free
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert worker.open("/simple/demo/").status_code == 200

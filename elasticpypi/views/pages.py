@@ -137,7 +137,7 @@ def blueprint(services: Services) -> Blueprint:
         release = page.find(releases, project, version) if releases else None
         if release is None and (releases or version):
             raise NotFound(f"There is no release {version[:80]!r} of {name!r} in this index.", [name])
-        said, description = about.of(None), ""
+        said, description = about.parse(None), ""
         if release and (file := json_api.described(project, Version(release.version))):
             said, description = about.read(services.index, name, file.filename, text=True)
         needed = list(dict.fromkeys(need["name"] for need in said["needs"]["shown"]))

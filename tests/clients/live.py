@@ -155,7 +155,7 @@ def make_stores(environment: Mapping[str, str]) -> None:
     )
 
 
-def until(found: Callable[[], T], what: str, seconds: float = 180) -> T:
+def until(found: Callable[[], T], what: str, seconds: float = 60) -> T:
     """What ``found`` gives as soon as it is true; AssertionError after a while."""
     end = time.monotonic() + seconds
     while not (result := found()):
