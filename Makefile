@@ -9,15 +9,17 @@ PROCESSES = 4
 
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
+# Tests start Python hundreds of times, and each worker of pytest reads all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: serve check test soak test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-aws-scale bench-reindex bench-connections cost clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
 
-# Whether the code is in order, in less than a minute: all but what needs an AWS, a browser or real clients.
+# Whether the code is in order, in less than a minute: all but what needs an AWS, a browser, real clients, a server or seconds.
 check: lint
-	$(BIN)/python -m pytest -n auto -q -m "not (aws or browser or clients or slow)" $(ARGS)
+	$(BIN)/python -m pytest -n 3 -q -m "not (aws or moto or browser or clients or network or slow or soak)" $(ARGS)
 
 # Everything; one test with ARGS="-n 0 tests/test_auth.py -k token".
 test: .venv/test
@@ -25,7 +27,7 @@ test: .venv/test
 
 # What takes long: properties with all their examples, files of gigabytes, 100,000 files, hundreds of stops.
 soak: .venv/test
-	SOAK=1 $(BIN)/python -m pytest -n 2 -m "slow or sampled" $(ARGS)
+	SOAK=1 $(BIN)/python -m pytest -n 2 -m "soak or sampled" $(ARGS)
 
 # What needs an AWS on this machine: the deployment, the roles, the contracts on DynamoDB Local and SeaweedFS.
 test-aws: .venv/test

@@ -95,7 +95,7 @@ def bill(cloudfront: bool) -> list[Item]:
         Item("Lambda", calls, LAMBDA_CALL, LAMBDA_CALLS_FREE),
         Item("Lambda", compute, LAMBDA_GB_S, LAMBDA_GB_S_FREE),
         Item("DynamoDB", unchanged + pages * PAGE_READS + small + large + 20 * UPLOADS, DYNAMODB_READ),
-        Item("DynamoDB", 14 * UPLOADS, DYNAMODB_WRITE),
+        Item("DynamoDB", 16 * UPLOADS, DYNAMODB_WRITE),
         Item("S3", STORED_GB, S3_GB),
         Item("S3", small + large, S3_GET),
         Item("S3", UPLOADS, S3_PUT),

@@ -238,6 +238,7 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("case", FITTING)
+@pytest.mark.slow
 def test_whatever_they_say_it_is_bounded(case: str) -> None:
     name = filename.parse("demo-1.0-py3-none-any.whl")
     core_metadata.check(FITTING[case], name)

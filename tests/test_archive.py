@@ -148,6 +148,7 @@ def test_a_bomb_that_lies_about_its_size() -> None:
 
 
 @pytest.mark.req("REQ-132")
+@pytest.mark.slow
 def test_a_million_members_are_not_read() -> None:
     data = bytearray(zip_bytes(MEMBERS))
     data[-12:-8] = struct.pack("<HH", 0xFFFE, 0xFFFE)[:4]
@@ -161,6 +162,7 @@ def test_a_million_members_are_not_read() -> None:
 
 @pytest.mark.req("REQ-132")
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+@pytest.mark.slow
 def test_a_gzip_bomb_costs_little(kind: bytes) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     header = member("demo-1.0/data", kind)

@@ -201,7 +201,7 @@ class Many:
                 yield File(f"demo-{number}.tar.gz", DEMO, "1", 1, "", "", revision)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_memory_is_bounded() -> None:
     many: Any = Many(100_000)
     tracemalloc.start()

@@ -18,6 +18,7 @@ from elasticpypi.wiring import Services, services
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import BUCKET, TABLE
 
+FAMILIES = "one machine", pytest.param("aws", marks=pytest.mark.moto)
 DEMO = NormalizedName("demo")
 
 
@@ -42,7 +43,7 @@ def opened(tmp_path: Path, runner: CliRunner) -> Services:
     )
 
 
-@pytest.mark.parametrize("runner", ["one machine", "aws"], indirect=True)
+@pytest.mark.parametrize("runner", FAMILIES, indirect=True)
 def test_reindex_takes_over_what_is_there_and_reports(runner: CliRunner, tmp_path: Path) -> None:
     stores = opened(tmp_path, runner)
     contents = {
@@ -75,7 +76,7 @@ def test_reindex_takes_over_what_is_there_and_reports(runner: CliRunner, tmp_pat
     assert [file.key for file in after.files] == ["demo-0.2.tar.bz2", "Demo-0.3.tar.bz2", f"team/{wheel.name}"]
 
 
-@pytest.mark.parametrize("runner", ["one machine", "aws"], indirect=True)
+@pytest.mark.parametrize("runner", FAMILIES, indirect=True)
 def test_decisions(runner: CliRunner, tmp_path: Path) -> None:
     stores = opened(tmp_path, runner)
     names = []

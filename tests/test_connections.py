@@ -23,6 +23,8 @@ from tests.builders import make_sparse_wheel, make_wheel, upload_form
 from tests.conftest import basic
 from tests.test_server import Server
 
+pytestmark = pytest.mark.network
+
 USER = "alice:secret"
 LARGE = 30_000_000
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the counters of connections are those of Linux")
@@ -147,6 +149,7 @@ def test_a_client_that_sends_nothing_is_ended(start: Callable[..., Server]) -> N
 
 
 @LINUX
+@pytest.mark.slow
 def test_a_client_that_asks_and_asks_and_takes_nothing_is_ended(start: Callable[..., Server]) -> None:
     server = start(PATIENCE=1, LOOK=0.1)
     client = Client(server)

@@ -65,7 +65,10 @@ def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         manager.clear()
 
 
-@pytest.fixture(params=["moto", pytest.param("seaweedfs", marks=pytest.mark.aws)])
+MOTO = pytest.param("moto", marks=pytest.mark.moto)
+
+
+@pytest.fixture(params=[MOTO, pytest.param("seaweedfs", marks=pytest.mark.aws)])
 def files(request: pytest.FixtureRequest) -> S3Files:
     bucket = BUCKET if request.param == "moto" else f"bucket-{uuid4()}"
     be_on_lambda(request)
@@ -76,7 +79,9 @@ def files(request: pytest.FixtureRequest) -> S3Files:
     return files
 
 
-@pytest.fixture(params=["moto", pytest.param("dynamodb_local", marks=pytest.mark.aws)])
+@pytest.fixture(
+    params=[pytest.param("moto", marks=pytest.mark.moto), pytest.param("dynamodb_local", marks=pytest.mark.aws)]
+)
 def index(request: pytest.FixtureRequest) -> DynamoIndex:
     table = TABLE if request.param == "moto" else f"table-{uuid4()}"
     be_on_lambda(request)

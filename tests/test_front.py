@@ -19,7 +19,7 @@ from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.wiring import Services
 from tests.builders import make_wheel
 from tests.clients.live import until
-from tests.conftest import PASSWORD, USER, Client, basic
+from tests.conftest import PASSWORD, USER, Client, basic, staged
 
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -53,12 +53,15 @@ class Worker:
 
 
 @pytest.fixture
-def worker(services: Services, tmp_path: Path) -> Worker:
-    client = Client(services)
-    for name, version in (("demo", "1.0"), ("demo", "1.1"), ("other", "1.0")):
-        wheel = make_wheel(tmp_path, name, version, description="What it is for. " * 100)
-        assert client.upload(wheel).status_code == 200
+def worker(services: Services) -> Worker:
+    staged(Client(services), three_wheels)
     return Worker(services)
+
+
+def three_wheels(client: Client, folder: Path) -> None:
+    for name, version in (("demo", "1.0"), ("demo", "1.1"), ("other", "1.0")):
+        wheel = make_wheel(folder, name, version, description="What it is for. " * 100)
+        assert client.upload(wheel).status_code == 200
 
 
 def said(response: TestResponse) -> tuple[int, dict[str, str], bytes]:

@@ -653,6 +653,7 @@ class Sparse(io.FileIO):
         return super().write(data)
 
 
+@pytest.mark.slow
 def test_two_gigabytes_are_checked_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / WHEEL.filename
     with Sparse(path, "w") as file, zipfile.ZipFile(file, "w") as zipped:

@@ -23,7 +23,7 @@ from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.model import File
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel
-from tests.conftest import PASSWORD, USER, Client
+from tests.conftest import PASSWORD, USER, Client, staged
 from tests.showcase import ATTACKS, HOSTILE_MARKDOWN, HOSTILE_RST_RENDERED, MARKDOWN, described, hostile
 from tests.tags import Tags, harmless
 
@@ -62,9 +62,13 @@ RENDERED = cache(readme._render)  # the same README in each test, which a proces
 
 
 @pytest.fixture
-def shown(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+def shown(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
     """An index with three projects."""
     monkeypatch.setattr(readme, "_render", RENDERED)
+    return staged(client, three_projects)
+
+
+def three_projects(client: Client, folder: Path) -> None:
     fields = described(
         MARKDOWN,
         "text/markdown",
@@ -80,14 +84,13 @@ def shown(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cl
     )
     add(
         client,
-        make_wheel(tmp_path, "base", "1.0", Summary="The base of all"),
-        make_wheel(tmp_path, "Acme-Client", "1.0", **fields),
-        make_wheel(tmp_path, "Acme-Client", "1.1+local", **fields),
-        make_sdist(tmp_path, "Acme-Client", "1.1+local", **fields),
-        make_wheel(tmp_path, "Acme-Client", "2.0rc1"),
-        make_wheel(tmp_path, "acme-tools", "1.0", Summary="Tools for orders"),
+        make_wheel(folder, "base", "1.0", Summary="The base of all"),
+        make_wheel(folder, "Acme-Client", "1.0", **fields),
+        make_wheel(folder, "Acme-Client", "1.1+local", **fields),
+        make_sdist(folder, "Acme-Client", "1.1+local", **fields),
+        make_wheel(folder, "Acme-Client", "2.0rc1"),
+        make_wheel(folder, "acme-tools", "1.0", Summary="Tools for orders"),
     )
-    return client
 
 
 # ---- home

@@ -22,7 +22,7 @@ from tests.builders import make_wheel
 from tests.clients.live import heeds_signals
 from tests.test_server import STARTED, Server
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [pytest.mark.network, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 USERS = {"USERS": "alice:x"}
 BATCHES, STOPS = 4, 5  # in the suite; 100 batches in `make soak`
@@ -156,12 +156,13 @@ def stops(folder: Path, seed: int) -> None:
             server.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(BATCHES))
 def test_a_stop_at_any_moment(tmp_path: Path, seed: int) -> None:
     stops(tmp_path, seed)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(BATCHES, BATCHES + 100))
 def test_500_stops(tmp_path: Path, seed: int) -> None:
     stops(tmp_path, seed)
@@ -204,7 +205,7 @@ def test_a_second_ctrl_c_does_not_wait_for_requests(tmp_path: Path, large: Path,
         server.ends_well(10)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_request_that_never_ends_is_ended(tmp_path: Path, large: Path, servers: list[Server]) -> None:
     server = Index(tmp_path / "data", **USERS)
     servers.append(server)
@@ -272,6 +273,7 @@ def test_without_its_main_process_nobody_goes_on(tmp_path: Path, servers: list[S
 # ---- SIGHUP
 
 
+@pytest.mark.slow
 def test_sighup_replaces_all_and_cuts_nobody_off(tmp_path: Path, large: Path, servers: list[Server]) -> None:
     server = Index(tmp_path / "data", **USERS)
     servers.append(server)
@@ -345,7 +347,7 @@ def test_a_worker_that_dies_again_and_again(tmp_path: Path, servers: list[Server
     assert server.stop() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_ten_ends_in_a_row(tmp_path: Path, servers: list[Server]) -> None:
     server = Index(tmp_path, **USERS)
     servers.append(server)

@@ -29,6 +29,8 @@ from tests.clients.live import Server, heeds_signals, running, until
 from tests.conftest import PASSWORD, USER
 from tests.parts_server import PartsServer, parts_server
 
+pytestmark = pytest.mark.network
+
 Upload = Callable[..., Result]
 
 
@@ -312,6 +314,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(wheel: Path, tmp_path: Path) -> None:
     sparse = make_sparse_wheel(tmp_path, "sparse", "1.0", 1024**3)
     peaks = []
@@ -397,6 +400,7 @@ def test_settings_come_from_where_twine_has_them(live: Server, tmp_path: Path, m
     assert said in CliRunner().invoke(main, ["upload", str(wheel)]).output
 
 
+@pytest.mark.slow
 def test_a_keyring_is_asked(live: Server, tmp_path: Path) -> None:
     (tmp_path / "ring_of_the_tests.py").write_text(
         "from keyring.backend import KeyringBackend\n"

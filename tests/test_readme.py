@@ -154,7 +154,7 @@ LAUGHS = "".join(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("text", "content_type"),
     [

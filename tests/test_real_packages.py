@@ -22,7 +22,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_real_packages_are_taken() -> None:
     root = Path(__file__).parents[1]
     fetched = subprocess.run([sys.executable, "-m", "tests.real_packages"], cwd=root, capture_output=True, text=True)

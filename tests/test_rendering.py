@@ -101,7 +101,7 @@ PIECES = (
 ELEMENTS = ALLOWED_TAGS - {"img", "input", "picture", "aside", "figure", "nav", "section"}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(10))
 def test_whatever_pieces_a_text_is_made_of(seed: int) -> None:
     chosen = random.Random(seed)

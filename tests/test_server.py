@@ -30,6 +30,8 @@ from tests.clients.live import heeds_signals, until
 from tests.processes import rendering_below
 from tests.showcase import SLOW, described
 
+pytestmark = pytest.mark.network
+
 STARTED = re.compile(r"at http://127\.0\.0\.1:(\d+)/simple/")
 
 
@@ -396,6 +398,7 @@ def test_a_readme_holds_up_nobody(data: Path, tmp_path: Path, servers: list[Serv
             before = child
 
 
+@pytest.mark.slow
 def test_strangers_who_guess_slow_nobody_else(data: Path, servers: list[Server]) -> None:
     """The real server: 64 strangers at one hash, while alice goes on and bob logs in for the first time."""
     hashes = ",".join(f"{name}:{generate_password_hash(name[::-1])}" for name in ("alice", "bob", "carol"))

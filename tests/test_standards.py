@@ -29,7 +29,7 @@ from elasticpypi.model import File, Project
 from elasticpypi.simple import HTML, JSON, PLAIN_HTML
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel, metadata, tar_bytes, upload_form, zip_bytes
-from tests.conftest import BUCKET, PASSWORD, USER, Client, basic
+from tests.conftest import BUCKET, PASSWORD, USER, Client, basic, staged
 from tests.test_manage import rebuild
 from tests.test_simple import BROWSER, VECTORS
 from tests.test_upload import stored
@@ -41,16 +41,26 @@ PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
 
 @pytest.fixture
 def filled(client: Client, tmp_path: Path) -> Client:
-    """Two projects; ``demo-b`` has files with every sign in their names, the first one yanked."""
-    for path in (
-        make_sdist(tmp_path, "Demo.B", "0.9"),
-        make_wheel(tmp_path, "Demo.B", "1.0+local.1", requires_python=">=3.8,<4"),
-        make_wheel(tmp_path, "Demo.B", "1!0.1", tag="cp313-cp313-linux_x86_64", build="7"),
-        make_wheel(tmp_path, "other", "1.0"),
-    ):
+    """Two projects, whose files are in ``tmp_path`` too."""
+    distributions(tmp_path)
+    return staged(client, two_projects)
+
+
+def distributions(folder: Path) -> list[Path]:
+    """``demo-b`` has files with every sign in their names."""
+    return [
+        make_sdist(folder, "Demo.B", "0.9"),
+        make_wheel(folder, "Demo.B", "1.0+local.1", requires_python=">=3.8,<4"),
+        make_wheel(folder, "Demo.B", "1!0.1", tag="cp313-cp313-linux_x86_64", build="7"),
+        make_wheel(folder, "other", "1.0"),
+    ]
+
+
+def two_projects(client: Client, folder: Path) -> None:
+    """The first file is yanked."""
+    for path in distributions(folder):
         assert client.upload(path).status_code == 200
     yank(client, "demo_b-0.9.tar.gz", REASON)
-    return client
 
 
 def yank(client: Client, filename: str, reason: str = "") -> None:

@@ -294,6 +294,7 @@ def test_ten_thousand() -> None:
     assert sum(PLAYS.values()) > 10_000
 
 
+@pytest.mark.slow
 def test_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     family = OneMachine(tmp_path)

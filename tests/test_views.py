@@ -15,16 +15,23 @@ from elasticpypi.aws.s3 import INLINE
 from elasticpypi.errors import Unavailable
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel, metadata
-from tests.conftest import Client
+from tests.conftest import Client, staged
 
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 
 
 @pytest.fixture
 def wheel(client: Client, tmp_path: Path) -> Path:
-    path = make_wheel(tmp_path, "Demo-B", "1.0+local.1", requires_python=">=3.8,<4")
-    assert client.upload(path).status_code == 200
-    return path
+    staged(client, one_wheel)
+    return demo(tmp_path)
+
+
+def demo(folder: Path) -> Path:
+    return make_wheel(folder, "Demo-B", "1.0+local.1", requires_python=">=3.8,<4")
+
+
+def one_wheel(client: Client, folder: Path) -> None:
+    assert client.upload(demo(folder)).status_code == 200
 
 
 # ---- pages
