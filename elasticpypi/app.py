@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import IO, Any
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -19,7 +21,7 @@ from werkzeug.sansio.multipart import MultipartDecoder
 
 from elasticpypi.auth import CHALLENGE, address_of, gatekeeper
 from elasticpypi.config import MEGABYTE
-from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal, TooManyAttempts
+from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal, TooManyAttempts, Unavailable
 from elasticpypi.views import download, forms, health, index, json_api, manage, pages, sessions, upload
 from elasticpypi.wiring import Services
 
@@ -79,6 +81,12 @@ class _Request(Request):
         super().__init__(environ, *args, **kwargs)
 
     def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        try:  # where a large one waits, if somebody cleaned that away
+            Path(tempfile.gettempdir()).mkdir(0o700)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise Unavailable("The folder of packages is not there: nothing can be stored.") from None
         stream = super()._get_file_stream(*args, **kwargs)
         self.environ.setdefault("elasticpypi.streams", []).append(stream)
         return stream

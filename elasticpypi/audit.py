@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from elasticpypi import sync
+from elasticpypi.errors import Unavailable
 from elasticpypi.model import Record
 from elasticpypi.stores import Files, Index
 from elasticpypi.sync import Outcome
@@ -61,7 +62,7 @@ def audit(services: Services, report: Report, in_time: Callable[[], bool] = lamb
     files, index, dry = services.files, services.index, not report.repair
 
     def keys() -> Iterator[str]:
-        for key, agrees in compare(files, index):
+        for key, _, agrees in compare(files, index):
             if agrees:
                 report.agree += 1
             elif in_time():
@@ -79,33 +80,47 @@ def audit(services: Services, report: Report, in_time: Callable[[], bool] = lamb
 def line(outcome: Outcome) -> str:
     """An outcome for people: what was found about a key, or why it is left out."""
     what = {"ignored": "left out", "failed": "failed"}.get(outcome.action, outcome.found or outcome.action)
-    return ": ".join(filter(None, (what, outcome.key, outcome.reason)))
+    shown = ": ".join(filter(None, (what, outcome.key, outcome.reason)))
+    return shown.encode(errors="backslashreplace").decode()  # a name that is no text cannot be printed
 
 
 def every_key(files: Files, index: Index) -> Iterator[str]:
     """The keys of the store, then those that only the index has: what a rebuild has to look at."""
-    return (key for key, _ in compare(files, index))
+    return (key for key, _, _ in compare(files, index))
+
+
+def changed(files: Files, index: Index) -> Iterator[tuple[str, str]]:
+    """The keys on which store and index differ, without looking into any file, with the revision in the store or ""."""
+    differing = ((key, revision) for key, revision, agrees in compare(files, index) if not agrees)
+    return ((key, revision) for key, revision in differing if not isinstance(sync.meaning(key), str))
 
 
 def changed_keys(files: Files, index: Index) -> Iterator[str]:
-    """The keys on which store and index differ, without looking into any file."""
-    differing = (key for key, agrees in compare(files, index) if not agrees)
-    return (key for key in differing if not isinstance(sync.meaning(key), str))
+    """The keys of :func:`changed`."""
+    return (key for key, _ in changed(files, index))
 
 
-def compare(files: Files, index: Index) -> Iterator[tuple[str, bool]]:
-    """Every key of the store, and whether its record is of its revision; then the keys that only the index has.
+def compare(files: Files, index: Index) -> Iterator[tuple[str, str, bool]]:
+    """Every key of the store, its revision, whether its record is of it; then the keys that only the index has.
 
     The index is read first, into 9 bytes a record, and once more only if it has records that the store
     did not ask for. What changes meanwhile may be told either way.
     """
     known = _Known(index.records())
     for stat in files.list():
-        yield stat.key, known.has(stat.key, stat.revision)
+        yield stat.key, stat.revision, known.has(stat.key, stat.revision)
     if known.unseen:
         for record in index.records():
-            if known.is_unseen(record.key, record.revision) and files.stat(record.key) is None:
-                yield record.key, False
+            if known.is_unseen(record.key, record.revision) and not _is_there(files, record.key):
+                yield record.key, "", False
+
+
+def _is_there(files: Files, key: str) -> bool:
+    """Whether there is a key for sure; what cannot be looked at fails when it is, by itself."""
+    try:
+        return files.stat(key) is not None
+    except Unavailable:
+        return False
 
 
 class _Known:

@@ -108,21 +108,24 @@ def projects_of(keys: Iterable[str]) -> set[NormalizedName]:
     return {means.project for means in meanings if not isinstance(means, str)}
 
 
-def refresh(index: Index, catalog: Catalog, keys: Iterable[str]) -> None:
-    """Bring the entries of all projects that these keys of the store belong to up to date."""
-    refresh_projects(index, catalog, projects_of(keys))
+def refresh(index: Index, catalog: Catalog, keys: Iterable[str]) -> list[NormalizedName]:
+    """Bring the entries of all projects that these keys of the store belong to up to date; those that failed."""
+    return refresh_projects(index, catalog, projects_of(keys))
 
 
-def refresh_projects(index: Index, catalog: Catalog, projects: Iterable[NormalizedName]) -> None:
-    """Bring the entries of these projects up to date.
+def refresh_projects(index: Index, catalog: Catalog, projects: Iterable[NormalizedName]) -> list[NormalizedName]:
+    """Bring the entries of these projects up to date; the projects for which that failed.
 
-    It never fails: what people browse must not hold up what installers need.
+    Nothing is raised: what people browse must not hold up what installers need.
     """
+    failed = []
     for name in projects:
         try:
             refresh_project(index, catalog, name)
         except Exception:
             log.exception("the entry of %r could not be brought up to date", name)
+            failed.append(name)
+    return failed
 
 
 def refresh_project(index: Index, catalog: Catalog, name: NormalizedName) -> None:

@@ -130,8 +130,8 @@ def compare(repair: bool, data: Path | None) -> None:
     opened, report = _opened(data), audit.Report(repair=repair)
     for outcome in audit.audit(opened, report):
         click.echo(audit.line(outcome))
-        if repair:
-            catalog.refresh(opened.index, opened.catalog, [outcome.key])
+    if repair:
+        catalog.refresh_projects(opened.index, opened.catalog, opened.catalog.stale())
     click.echo(report)
     if report.failed:
         raise click.ClickException("Some keys failed: run it again.")

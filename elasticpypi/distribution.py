@@ -84,11 +84,14 @@ def warnings(form: Form, dist: Distribution) -> list[str]:
     return said
 
 
-def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -> Distribution:
+def inspect(
+    name: filename.Name, content: BinaryIO, sha256: str | None = None, *, outside: bool = False
+) -> Distribution:
     """A file that is in the store already; ``sha256`` saves reading it whole.
 
-    What an upload would refuse is taken as it is here, without its metadata; :class:`Damaged` if it is
-    half a file, such as a copy that is still under way.
+    What an upload would refuse is taken as it is here, without its metadata. :class:`Damaged` if it is half a file,
+    such as a copy that is still under way, or an archive that nothing could be built from. What a link leads to
+    that goes ``outside`` of the store may be anything: then it must be a package that can be read.
     """
     core: bytes | None = None
     if not name.filename.endswith(filename.OLD_SDISTS):
@@ -97,7 +100,10 @@ def inspect(name: filename.Name, content: BinaryIO, sha256: str | None = None) -
         except Damaged:
             raise
         except BadUpload:
-            pass
+            if outside and name.kind == "bdist_wheel":
+                raise Damaged("It is a link that leads out of the folder, and to no wheel.") from None
+    if core is None and name.kind == "sdist":
+        archive.check_source(content, name)
     if sha256 is None:
         sha256 = sha256_of(content)
     size = content.seek(0, os.SEEK_END)

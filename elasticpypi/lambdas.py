@@ -4,6 +4,7 @@ import logging
 import os
 from dataclasses import replace
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,12 +96,14 @@ def sync(event: dict[str, Any], context: object) -> None:
         from elasticpypi import sessions
 
         outcomes += sessions.finish_all(_services(), filter(sessions.is_staged, staged))
-    catalog.refresh(_services().index, _services().catalog, keys)
+    stale = catalog.refresh(_services().index, _services().catalog, keys)
     _refresh_root(keys)
     for outcome in outcomes:
         log.info("%s: %s %s", outcome.action, outcome.key, outcome.reason)
     if failed := [outcome for outcome in outcomes if outcome.action == "failed"]:
         raise RuntimeError(f"{len(failed)} of {len(outcomes)} keys failed, {failed[0].key!r} first: {failed[0].reason}")
+    if stale:
+        raise RuntimeError(f"The entries of {len(stale)} projects are behind, that of {stale[0]!r} first.")
 
 
 def _refresh_root(keys: list[str]) -> None:
@@ -119,11 +122,15 @@ def audit(event: dict[str, Any], context: Any) -> None:
     from elasticpypi import catalog
     from elasticpypi.sync import meaning
 
+    def in_time() -> bool:
+        return bool(context.get_remaining_time_in_millis() > RESERVE)
+
     report = audits.Report(repair=True)
-    for outcome in audits.audit(_services(), report, lambda: context.get_remaining_time_in_millis() > RESERVE):
-        catalog.refresh(_services().index, _services().catalog, [outcome.key])
+    for outcome in audits.audit(_services(), report, in_time):
         if not isinstance(meaning(outcome.key), str):  # of what is no package the number is enough
             log.info("%s", audits.line(outcome))
+    behind = takewhile(lambda _: in_time(), _services().catalog.stale()) if report.finished else ()
+    report.failed += len(catalog.refresh_projects(_services().index, _services().catalog, behind))
     log.info("%s", report)
     if report.failed or not report.finished:
         raise RuntimeError(str(report))

@@ -1,5 +1,6 @@
 """What people decide: yank, delete, project status. Written to the store first, then synced (PEP 592, 792)."""
 
+import errno
 import io
 from typing import get_args
 
@@ -26,9 +27,18 @@ def unyank(services: Services, file_name: str) -> None:
 
 def delete(services: Services, file_name: str) -> None:
     """Remove a file for good. A tombstone keeps its name from coming back with other bytes (REQ-117)."""
-    file: File | None = _file(services, file_name)
+    file = _find(services, file_name)
+    if file is None and services.files.stat(file_name) and services.files.stat(f"{file_name}.deleted"):
+        return _withdraw(services, file_name)  # a deletion was broken off
+    file = file or _file(services, file_name)
     while file is not None:  # the same file name may exist below several prefixes
-        _decide(services, f"{file.key}.deleted", file.sha256)
+        try:
+            _decide(services, f"{file.key}.deleted", file.sha256)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            services.files.empty(file.key)  # its name is still taken if this is broken off
+            _decide(services, f"{file.key}.deleted", file.sha256)
         services.index.remove(file.project, file.key)  # REQ-125: nothing is listed that cannot be had
         _withdraw(services, file.key)
         _withdraw(services, f"{file.key}.yanked")

@@ -13,12 +13,14 @@ implementations alike.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_version
 from packaging.version import Version
+
+from elasticpypi.filename import parse_stored
 
 DecisionKind = Literal["yanked", "deleted", "status"]
 Status = Literal["active", "archived", "quarantined", "deprecated"]
@@ -32,7 +34,8 @@ class File:
     UTC as ``2026-01-31T12:00:00.000000Z`` (PEP 700), ``revision`` the store's mark of these very
     bytes, ``metadata_sha256`` the digest of the core metadata file if one can be served (PEP 658),
     ``uploader`` the user who uploaded it if the store knows, ``form`` that of what is kept of its core metadata for
-    pages (``about.py``), ``yanked`` the reason (may be empty) or None (PEP 592).
+    pages (``about.py``), ``checked`` 1 if an upload was held against the other files of the project, ``yanked`` the
+    reason (may be empty) or None (PEP 592).
     """
 
     key: str
@@ -46,6 +49,7 @@ class File:
     metadata_sha256: str | None = None
     uploader: str | None = None
     form: int | None = None
+    checked: int | None = None
     yanked: str | None = None
 
     @property
@@ -128,12 +132,47 @@ def assemble(name: NormalizedName, serial: int, records: Iterable[Record]) -> Pr
             deleted[record.subject.rpartition("/")[2]] = record.text.strip()
         else:
             status, reason = parse_status(record.text)
-    files = (replace(file, yanked=yanked[file.key]) if file.key in yanked else file for file in winners.values())
-    texts = sorted({file.version for file in winners.values()})  # in every process alike: 1.0 and 1.0.0 are equal
+    names = _names(winners.values())
+    files = (replace(file, yanked=yanked[file.key]) if file.key in yanked else file for file in names)
+    texts = sorted({file.version for file in names})  # in every process alike: 1.0 and 1.0.0 are equal
     versions = sorted(texts, key=Version)
     ranks = {version: rank for rank, version in enumerate(versions)}
     ordered = tuple(sorted(files, key=lambda file: (ranks[file.version], file.filename)))
     return Project(name, serial, ordered, deleted, status, reason)
+
+
+def _names(files: Collection[File]) -> list[File]:
+    """The files without those uploads that came a moment too late: installers take two names for one file (REQ-116).
+
+    Whoever follows the store may have written records of both before either upload was checked. What people put
+    into the store by themselves stays.
+    """
+    alike: dict[tuple[str, ...], list[File]] = {}
+    for file in files:
+        alike.setdefault((canonicalize_version(file.version), *_shape(file.filename)), []).append(file)
+    hidden: set[str] = set()
+    for group in alike.values():
+        if len(group) > 1:
+            hidden.update(_late(group))
+    return [file for file in files if file.key not in hidden]
+
+
+def _shape(name: str) -> tuple[str, ...]:
+    """What a file name says behind the version, without the order of the tags."""
+    if not name.endswith(".whl"):
+        return ()
+    return tuple(".".join(sorted(part.lower().split("."))) for part in name.removesuffix(".whl").split("-")[2:])
+
+
+def _late(group: list[File]) -> list[str]:
+    """The keys of uploads that were not checked, beside another file that was, or came first."""
+    first: dict[str, File] = {}
+    late = []
+    for file in sorted(group, key=lambda file: (not file.checked, file.upload_time, file.filename)):
+        named = parse_stored(file.filename)
+        if named and first.setdefault(named.identity, file) is not file and file.uploader and not file.checked:
+            late.append(file.key)
+    return late
 
 
 def parse_status(text: str) -> tuple[Status, str]:

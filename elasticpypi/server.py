@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -117,7 +117,11 @@ def _follow_folder(
     files, index = services.files, services.index
     assert isinstance(files, DirectoryFiles)
     assert isinstance(index, SQLiteIndex)
-    os.environ["TMPDIR"] = str(files.incoming.resolve())  # uploads wait on the disk of the packages
+    with suppress(OSError):  # of a folder that may only be read
+        files.incoming.mkdir(exist_ok=True)
+        os.environ["TMPDIR"] = str(files.incoming.resolve())  # uploads wait on the disk of the packages
+    with index.writing():  # which fails now, if it does
+        pass
     whole = index.is_whole()
     index.close()  # no connection may be on both sides of a fork
     told, tell = multiprocessing.Pipe(duplex=False)
@@ -138,10 +142,9 @@ def _follow_folder(
 
 def _follow(config: Config, parent: int, begin: Callable[[], None] | None, tell: Connection | None) -> None:
     """Bring the index up to date with the folder, ``tell`` "" or why not, and keep it so; in a process of its own."""
-    from elasticpypi import audit, catalog, sync
     from elasticpypi.local.directory import DirectoryFiles
     from elasticpypi.local.sqlite import SQLiteIndex
-    from elasticpypi.local.watcher import watch
+    from elasticpypi.local.watcher import Follower
 
     processes.end_with(parent)
     if begin:
@@ -153,25 +156,20 @@ def _follow(config: Config, parent: int, begin: Callable[[], None] | None, tell:
     files, index = services.files, services.index
     assert isinstance(files, DirectoryFiles)
     assert isinstance(index, SQLiteIndex)
-    refresh = partial(catalog.refresh, index, services.catalog)
-    refusal = ""
-    try:
-        files.remove_leftovers()
-        keys = list(audit.changed_keys(files, index))
-        if len(keys) > MANY:
-            click.echo(f"Reading {len(keys)} files that are new or changed ...", err=True)
-        for _ in sync.sync_all(files, index, keys):
-            pass
-        refresh(keys)
-        index.mark_whole()
-    except Refusal as error:
-        refusal = str(error)
-        log.error("%s", refusal)
+    follower = Follower(files, index, services.catalog, config.data)
     if tell:
-        tell.send(refusal)
-    if refusal:
-        sys.exit(1)
-    watch(files, index, threading.Event(), refresh)
+        try:
+            follower.look(_announce)
+            tell.send("")
+        except Refusal as error:
+            tell.send(str(error))
+            sys.exit(1)
+    follower.follow(threading.Event())
+
+
+def _announce(count: int) -> None:
+    if count > MANY:
+        click.echo(f"Reading {count} files that are new or changed ...", err=True)
 
 
 def _granian(host: str, port: int, workers: int, room: int) -> Any:
@@ -244,6 +242,7 @@ def _load(
         from elasticpypi.local.sqlite import SQLiteIndex
 
         assert isinstance(services.index, SQLiteIndex)
+        services.index.served = True
         front.mark = services.index.changes().mark
     bodies = connections.Bodies(connections.BODIES)
     connections.watch(bodies, room)

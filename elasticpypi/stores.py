@@ -24,7 +24,8 @@ class Stat:
     """What a store knows about one key without reading it.
 
     ``revision`` is opaque and differs whenever the bytes do. ``sha256`` (lower-case hex) and ``uploader``
-    are None where the store has none at hand.
+    are None where the store has none at hand. ``outside`` says of a link that it leads out of the store, so that
+    its bytes may be anything.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Stat:
     modified: datetime
     sha256: str | None = None
     uploader: str | None = None
+    outside: bool = False
 
 
 class Files(Protocol):
@@ -61,6 +63,9 @@ class Files(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove a key; nothing happens if there is none."""
+
+    def empty(self, key: str) -> None:
+        """Give the room of a key back, where there is an end to it, and keep its name taken."""
 
     def list(self) -> Iterator[Stat]:
         """Every key, in any order and in bounded memory; ``sha256`` and ``uploader`` may be None in all of them."""
@@ -178,6 +183,9 @@ class Catalog(Protocol):
 
     def replace(self, name: NormalizedName, serial: int, entry: "Entry | None") -> None:
         """Replace the entry of a project, None: remove it; nothing happens if there is one of a later serial."""
+
+    def stale(self) -> Iterator[NormalizedName]:
+        """Projects whose entry is not of the serial that they have in the index."""
 
     def entries(self, names: list[NormalizedName]) -> "list[Entry]":
         """The entries of these projects, in this order, without those that have none."""

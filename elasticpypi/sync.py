@@ -10,7 +10,7 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO, Literal
 
@@ -105,6 +105,7 @@ def saved(files: Files, index: Index, stat: Stat, dist: Distribution, check: Che
     """
     try:
         record, metadata = _file_record(stat, dist, stat.modified.strftime(TIME))
+        record = replace(record, checked=1)
         index.put(record, metadata, check, partial(_look, files, stat.key, stat), _said(dist))
     except Changed:
         sync(files, index, stat.key)
@@ -120,6 +121,8 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
         return Outcome(key, "removed", found="gone from the store") if gone else Outcome(key, "unchanged")
     if known and is_current(known) and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
+    if known is None and means.name and _was_deleted(files, index, means.project, stat):
+        return Outcome(key, "ignored", "It is deleted, but its bytes are still there: delete it again.")
     found: Found = "stale in the index" if known else "missing in the index"
     if dry and known:
         return Outcome(key, "written", found=found)
@@ -132,6 +135,14 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
     if record == known or not (dry or index.put(record, metadata, look=look, about=said)):
         return Outcome(key, "unchanged")
     return Outcome(key, "written", found=found)
+
+
+def _was_deleted(files: Files, index: Index, project: NormalizedName, stat: Stat) -> bool:
+    """Whether there is a tombstone that came after the bytes: a deletion was broken off (REQ-117)."""
+    if index.record(project, f"{stat.key}.deleted") is None:
+        return False
+    tombstone = files.stat(f"{stat.key}.deleted")
+    return tombstone is not None and tombstone.modified > stat.modified
 
 
 def _look(files: Files, key: str, before: Stat | None) -> None:
@@ -147,12 +158,15 @@ def _read(
     """The record of a key, and what :meth:`Index.put` keeps beside it; :class:`Damaged` if it is half a file."""
     with files.open(stat) as content:
         if means.name is None:
+            if stat.outside:  # its text would be on a page
+                raise Damaged("It is a link that leads out of the folder.")
             return _decision(means, stat, content), None, None
-        dist = distribution.inspect(means.name, content, stat.sha256 if hashed else "")
-    time = stat.modified.strftime(TIME)
+        dist = distribution.inspect(means.name, content, stat.sha256 if hashed else "", outside=stat.outside)
+    record, metadata = _file_record(stat, dist, stat.modified.strftime(TIME))
     if isinstance(known, File) and known.sha256 == dist.sha256:
-        time = known.upload_time  # REQ-38: it never changes for the same bytes
-    return *_file_record(stat, dist, time), _said(dist)
+        # REQ-38: the time never changes for the same bytes
+        record = replace(record, upload_time=known.upload_time, checked=known.checked)
+    return record, metadata, _said(dist)
 
 
 def is_current(record: Record) -> bool:

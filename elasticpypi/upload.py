@@ -14,6 +14,8 @@ from elasticpypi.model import File, Project
 from elasticpypi.stores import Stat
 from elasticpypi.wiring import Services
 
+Since = tuple[str, str]  # when a file was stored (``File.upload_time``), and its name
+
 
 def accept(services: Services, form: Form, file_name: str, content: BinaryIO, uploader: str | None = None) -> str:
     """Check an upload, store it, put it into the index; returns a sentence for the one who uploads.
@@ -66,7 +68,8 @@ def take(services: Services, form: Form, dist: Distribution, store: Callable[[],
         stat, ours = _check_same(services, dist), False
     try:
         # Once more at the moment of the write: another spelling of the file may have come first (REQ-116).
-        sync.saved(files, index, stat, dist, lambda project: _check_again(project, dist, ours))
+        since = (stat.modified.strftime(sync.TIME), file_name) if ours else None
+        sync.saved(files, index, stat, dist, lambda project: _check_again(project, dist, since))
     except Refusal as refusal:
         if ours and not overwrite and not isinstance(refusal, Unavailable):
             files.delete(file_name)
@@ -75,26 +78,41 @@ def take(services: Services, form: Form, dist: Distribution, store: Callable[[],
     return " ".join([f"{file_name} is in the index.", *warnings(form, dist)])
 
 
-def _check_project(project: Project, dist: Distribution) -> None:
-    """What the project allows, whatever bytes it has under this very name."""
+def _check_project(project: Project, dist: Distribution, since: Since | None = None) -> None:
+    """What the project allows, whatever bytes it has under this very name; ``since`` as for :func:`_check_spelling`."""
     if project.status in ("archived", "quarantined"):  # PEP 792
         raise Forbidden(f"The project {project.name!r} is {project.status}: it takes no uploads.")
     name = dist.name
     for deleted, sha256 in project.deleted.items():  # REQ-117
         if sha256 != dist.sha256 and _is_same(deleted, name):
             raise AlreadyExists(f"{deleted} was deleted, and its name cannot be used again: use a new version.")
-    for file in project.files:  # REQ-116
-        if file.filename != name.filename and Version(file.version) == name.version and _is_same(file.filename, name):
+    _check_spelling(project, name, since)
+
+
+def _check_spelling(project: Project, name: filename.Name, since: Since | None) -> None:
+    """:class:`AlreadyExists` if the file is there under another name that installers take for the same (REQ-116).
+
+    An upload that is stored ``since`` then may be in the index before it was checked, and another one too: whoever
+    follows the store was faster. Of those that are not checked yet, the first one stays.
+    """
+    for file in project.files:
+        if file.filename == name.filename or Version(file.version) != name.version:
+            continue
+        if _is_same(file.filename, name):
+            if since and not file.checked and (file.upload_time, file.filename) > since:
+                continue
             raise AlreadyExists(
                 f"This file already exists as {file.filename!r}: for installers the two names mean the same file."
             )
 
 
-def _check_again(project: Project, dist: Distribution, ours: bool) -> None:
-    """What is ours and in the index already, others may have been told of: then it stays, whatever came meanwhile."""
+def _check_again(project: Project, dist: Distribution, since: Since | None) -> None:
+    """At the moment of the write. What is ours and in the index already was not deleted or archived before it came."""
     there = any(file.filename == dist.name.filename and file.sha256 == dist.sha256 for file in project.files)
-    if not (ours and there):
-        _check_project(project, dist)
+    if since and there:
+        _check_spelling(project, dist.name, since)
+    else:
+        _check_project(project, dist, since)
 
 
 def _is_same(file_name: str, name: filename.Name) -> bool:

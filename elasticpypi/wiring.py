@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
@@ -15,7 +15,8 @@ class Services:
     """What the views, the sync function and the commands work with.
 
     ``staging`` is there where requests are too small for a large file: behind API Gateway. ``threads`` is
-    how many keys are best looked at together: more than one where each call is a wait.
+    how many keys are best looked at together: more than one where each call is a wait. ``behind`` gives "" or why
+    the index may differ from the store, where a process follows it.
     """
 
     config: Config
@@ -23,6 +24,7 @@ class Services:
     index: Index
     staging: Staging | None = None
     threads: int = 1
+    behind: Callable[[], str] | None = None
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -57,8 +59,10 @@ def services(config: Config) -> Services:
             raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
     from elasticpypi.local.directory import DirectoryFiles
     from elasticpypi.local.sqlite import SQLiteIndex
+    from elasticpypi.local.watcher import behind
 
-    return Services(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))
+    folder = DirectoryFiles(config.data)  # first: it looks whether there is an index already
+    return Services(config, folder, SQLiteIndex(config.data / "index.db"), behind=partial(behind, config.data))
 
 
 def _link(config: Config) -> Callable[[File], str] | None:

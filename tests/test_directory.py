@@ -48,6 +48,7 @@ def test_the_answer_to_a_save_is_of_its_own_bytes(files: DirectoryFiles, monkeyp
 
 
 def test_what_killed_uploads_left_is_removed_after_a_day(files: DirectoryFiles) -> None:
+    files.incoming.mkdir()
     old, new = (files.incoming / name for name in ("old", "new"))
     for path in (old, new):
         path.write_bytes(b"half")

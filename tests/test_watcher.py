@@ -5,17 +5,16 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import audit, catalog, sync
+from elasticpypi import audit, sync
 from elasticpypi.local.catalog import SQLiteCatalog
 from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.local.watcher import watch
+from elasticpypi.local.watcher import Follower
 from tests.builders import make_wheel
 
 DEMO = NormalizedName("demo")
@@ -44,8 +43,8 @@ def index(tmp_path: Path) -> SQLiteIndex:
 def watched(files: DirectoryFiles, index: SQLiteIndex) -> Iterator[Callable[[], list[str]]]:
     """Runs the watcher; gives the keys that the index has."""
     stop = threading.Event()
-    refresh = partial(catalog.refresh, index, SQLiteCatalog(index))
-    thread = threading.Thread(target=watch, args=(files, index, stop, refresh))
+    follower = Follower(files, index, SQLiteCatalog(index), files.root.parent)
+    thread = threading.Thread(target=follower.follow, args=(stop,))
     thread.start()
 
     def keys() -> list[str]:

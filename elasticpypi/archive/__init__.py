@@ -4,14 +4,21 @@ Nothing is ever unpacked to the disk. Every refusal is a :class:`BadUpload` that
 that was found. The bounds on size are PyPI's (REQ-130 to REQ-132).
 """
 
+import lzma
 import struct
+import tarfile
+import zipfile
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from elasticpypi.archive import tars, zips
-from elasticpypi.archive.shape import Unreadable
+from elasticpypi.archive.shape import MAX_MEMBERS, MAX_RATIO, SMALL, Unreadable
 from elasticpypi.errors import BadUpload, Damaged
 from elasticpypi.filename import Name
+
+BUILT_FROM = {"PKG-INFO", "setup.py", "pyproject.toml"}
+COMPRESS = b"\x1f\x9d"  # how a .tar.Z begins, which nothing here can unpack
 
 
 def core_metadata(file: BinaryIO, name: Name, *, thorough: bool = True) -> bytes:
@@ -30,3 +37,35 @@ def core_metadata(file: BinaryIO, name: Name, *, thorough: bool = True) -> bytes
         raise Damaged(f"{name.filename!r} cannot be read: it is no {form} file, or damaged.") from None
     except UnicodeDecodeError as error:
         raise BadUpload(f"{name.filename!r} cannot be read: {error}."[:400].replace("\n", " ")) from None
+
+
+def check_source(file: BinaryIO, name: Name) -> None:
+    """:class:`Damaged` if an old sdist, or one without core metadata, is half an archive or cannot be built from."""
+    file.seek(0)
+    found = False
+    try:
+        if name.filename.endswith(".tar.Z"):
+            found = file.read(2) == COMPRESS
+        else:
+            # To the end: half a file has its first members too.
+            for member in _source_members(file, name):
+                found = found or member.rpartition("/")[2] in BUILT_FROM
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError):
+        raise Damaged(f"{name.filename!r} cannot be read: it is damaged, or a part of a file.") from None
+    if not found:
+        raise Damaged(f"{name.filename!r} is no sdist: it has none of {', '.join(sorted(BUILT_FROM))}.")
+
+
+def _source_members(file: BinaryIO, name: Name) -> Iterator[str]:
+    """The paths of an archive, as long as it is not larger than any sdist is."""
+    if name.filename.endswith(".zip"):
+        with zipfile.ZipFile(file) as zipped:
+            yield from zipped.namelist()
+        return
+    limit = max(SMALL, MAX_RATIO * file.seek(0, 2))
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode="r|*") as tar:
+        for number, member in enumerate(tar):
+            if number >= MAX_MEMBERS or member.offset_data + member.size > limit:
+                raise tarfile.TarError
+            yield member.name

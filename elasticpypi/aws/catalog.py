@@ -62,6 +62,15 @@ class DynamoCatalog:
             return
         raise Unavailable(f"The entry of {name!r} is being changed by too many writers: try again.")
 
+    def stale(self) -> Iterator[NormalizedName]:
+        serials: dict[str, dict[str, int]] = {"#project": {}, "#entry": {}}
+        for item in self._table.having("serial"):
+            if (known := serials.get(item["sk"]["S"])) is not None:
+                known[item["pk"]["S"].partition("#")[2]] = int(item["serial"]["N"])
+        for name, serial in serials["#project"].items():
+            if serials["#entry"].get(name) != serial:
+                yield NormalizedName(name)
+
     def entries(self, names: list[NormalizedName]) -> list[Entry]:
         found: dict[str, Entry] = {}
         for begin in range(0, len(names), BATCH):

@@ -90,6 +90,9 @@ class S3Files:
         with translated(key):
             self._s3.delete_object(Bucket=self._bucket, Key=key)
 
+    def empty(self, key: str) -> None:
+        """Nothing: a bucket is never full."""
+
     def list(self) -> Iterator[Stat]:
         with translated("*"):
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):

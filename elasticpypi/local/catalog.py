@@ -1,6 +1,7 @@
 """The catalog of one machine: in the file of the index, found by SQLite's full-text index (FTS5)."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from packaging.utils import NormalizedName
@@ -44,6 +45,15 @@ class SQLiteCatalog:
                 database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, " ".join(entry.words)))
                 needed = [(each, name) for each in entry.requires]
                 database.executemany("INSERT INTO requires VALUES (?, ?)", needed)
+
+    def stale(self) -> Iterator[NormalizedName]:
+        query = (
+            "SELECT name FROM projects LEFT JOIN entries USING (name) "
+            "WHERE name != '' AND entries.serial IS NOT projects.serial"
+        )
+        with self._index.reading() as database:
+            names = database.execute(query).fetchall()
+        yield from (NormalizedName(name) for (name,) in names)
 
     def entries(self, names: list[NormalizedName]) -> list[Entry]:
         marks = ",".join("?" * len(names))

@@ -1,11 +1,15 @@
 """The index of one machine: one SQLite file."""
 
+import fcntl
+import logging
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from packaging.utils import NormalizedName
 
@@ -14,7 +18,7 @@ from elasticpypi.local.changes import Changes
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check, Look
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA = """
 CREATE TABLE projects (  -- the root list has a row of its own, with the empty name
     name TEXT PRIMARY KEY, serial INTEGER NOT NULL, files INTEGER NOT NULL
@@ -23,7 +27,7 @@ CREATE TABLE whole (since TEXT);  -- a row once all that is in the folder was re
 CREATE TABLE records (
     project TEXT NOT NULL, filename TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL,
     revision TEXT NOT NULL, text TEXT, version TEXT, size INTEGER, sha256 TEXT, upload_time TEXT,
-    requires_python TEXT, metadata_sha256 TEXT, uploader TEXT, form INTEGER,
+    requires_python TEXT, metadata_sha256 TEXT, uploader TEXT, form INTEGER, checked INTEGER,
     PRIMARY KEY (project, filename, key)
 ) WITHOUT ROWID;
 CREATE TABLE metadata (
@@ -45,31 +49,112 @@ CREATE TABLE readmes (  -- rendered, the newest with the highest id
 """
 COLUMNS = (
     "project, filename, key, kind, revision, text, version, size, sha256, upload_time, requires_python, "
-    "metadata_sha256, uploader, form"
+    "metadata_sha256, uploader, form, checked"
 )
 
 
+Identity = tuple[int, int]  # device and inode
+NONE: Identity = (0, 0)
 SELECT_ONE = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ? AND key = ?"
+
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While no other process makes or removes an index in this folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Damaged(Unavailable):
+    """503: the file is no index that SQLite can read; the next look at the folder makes another one."""
+
+
+def identity_of(path: Path) -> Identity:
+    """Which file has this name now; an empty one is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return NONE
+    return (found.st_dev, found.st_ino) if found.st_size else NONE
 
 
 class SQLiteIndex:
     """:class:`~elasticpypi.stores.Index` in one SQLite file, for any number of threads and processes.
 
-    A file of another schema version is emptied: the next start fills it again from the folder.
+    The file can be removed or replaced at any time: who has it open notices, and takes the one of that name. Only
+    :meth:`make` makes one. One that is ``served`` is used when it is whole: what is not in it yet would be a 404.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.served = False
         # To open one takes longer than a page, so threads pass them around; the one that was used last comes first.
-        self._idle: list[sqlite3.Connection] = []
-        with self.writing() as database:
-            if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                for table in ("projects", "whole", "records", "metadata", "entries", "words", "requires", "readmes"):
-                    database.execute(f"DROP TABLE IF EXISTS {table}")
-                for statement in SCHEMA.split(";")[:-1]:
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                database.execute("INSERT INTO projects VALUES ('', ?, 0)", (first_serial(),))
+        self._idle: list[tuple[sqlite3.Connection, Identity]] = []
+        self.make()
+
+    def make(self) -> None:
+        """Make the file, if there is none, or one of another version or that cannot be read; it is empty then.
+
+        :class:`Unavailable` if it cannot be made or written.
+        """
+        if self._path.exists() and not os.access(self._path, os.W_OK):
+            raise Unavailable(f"The index {str(self._path)!r} cannot be written: run as the user that it belongs to.")
+        try:
+            with _alone(self._path.parent):
+                self._make()
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(f"The index {str(self._path)!r} cannot be made: {error}.") from error
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise Unavailable(f"The index {str(self._path)!r} cannot be made: {reason}.") from None
+
+    def _make(self) -> None:
+        version = self._version()
+        if version == SCHEMA_VERSION:
+            return
+        if identity_of(self._path) != NONE:
+            what = f"of version {version}, this is {SCHEMA_VERSION}" if version else "damaged"
+            log.warning("The index is %s: a new one is made from the packages.", what)
+        self._remove()
+        os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(self._open()) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("BEGIN IMMEDIATE")
+            for statement in SCHEMA.split(";")[:-1]:
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            database.execute("INSERT INTO projects VALUES ('', ?, 0)", (first_serial(),))
+            database.execute("COMMIT")
+
+    def _version(self) -> int:
+        """0 if there is no index in the file."""
+        if identity_of(self._path) == NONE:
+            return 0
+        try:
+            with closing(self._open()) as database:
+                return int(database.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.OperationalError:  # it may well be one
+            raise
+        except sqlite3.DatabaseError:
+            return 0
+
+    def _remove(self) -> None:
+        self.close()
+        for end in ("-wal", "-shm", ""):  # SQLite would take these as those of the next file
+            Path(f"{self._path}{end}").unlink(missing_ok=True)
+
+    def _put_away(self, opened: Identity) -> None:
+        """Remove a damaged file, if it is still the one that was ``opened``."""
+        with suppress(OSError), _alone(self._path.parent):
+            if opened == identity_of(self._path):
+                self._remove()
 
     def projects(self) -> tuple[int, list[NormalizedName]]:
         with self.reading() as database:
@@ -82,12 +167,13 @@ class SQLiteIndex:
             return _project(database, name)
 
     def serial(self, name: NormalizedName | None) -> int | None:
+        opened = identity_of(self._path)
         try:  # a transaction of its own, without the words for it
             query = "SELECT serial FROM projects WHERE name = ?"
             with self._connection() as database:
                 row = database.execute(query, (name or "",)).fetchone()
         except sqlite3.DatabaseError as error:
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, opened) from error
         return row and int(row[0])
 
     def record(self, name: NormalizedName, key: str) -> Record | None:
@@ -166,11 +252,12 @@ class SQLiteIndex:
 
     def records(self) -> Iterator[Record]:
         # A connection of its own: the caller may write while it goes through the records.
+        opened = identity_of(self._path)
         try:
-            with closing(sqlite3.connect(self._path, timeout=30)) as database:
+            with closing(self._open()) as database:
                 yield from map(_record, database.execute(f"SELECT {COLUMNS} FROM records"))
         except sqlite3.DatabaseError as error:
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, opened) from error
 
     def check(self) -> None:
         self.serial(None)
@@ -193,30 +280,51 @@ class SQLiteIndex:
     def close(self) -> None:
         """Close the connections that are not in use; the next call opens another one."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """A connection that no other thread uses meanwhile."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode = WAL")
-            # A power cut may cost the last records, never the file; the next start finds them in the folder.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            # kB of each; the system has the file in memory anyway, and many clients at once need many connections.
-            connection.execute("PRAGMA cache_size = -256")
+        identity = identity_of(self._path)
+        connection = None
+        while self._idle and connection is None:
+            connection, opened = self._idle.pop()
+            if opened != identity:
+                connection.close()
+                connection = None
+        if connection is None:
+            connection = self._opened()
         try:
             yield connection
         finally:
             if connection.in_transaction:  # a ROLLBACK that failed
                 connection.close()
             else:
-                self._idle.append(connection)
+                self._idle.append((connection, identity))
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = self._open()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A power cut may cost the last records, never the file; the next look finds them in the folder.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            # kB of each; the system has the file in memory anyway, and many clients at once need many connections.
+            connection.execute("PRAGMA cache_size = -256")
+            if self.served and not connection.execute("SELECT count(*) FROM whole").fetchone()[0]:
+                raise Unavailable("The index is being made anew from the folder: try again in a minute.")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection to the file, which must be there."""
+        address = f"file:{quote(str(self._path.absolute()))}?mode=rw"
+        return sqlite3.connect(address, timeout=30, isolation_level=None, check_same_thread=False, uri=True)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        opened = identity_of(self._path)
         try:
             with self._connection() as connection:
                 connection.execute(begin)
@@ -228,15 +336,16 @@ class SQLiteIndex:
                         connection.execute("ROLLBACK")
                     raise
         except sqlite3.DatabaseError as error:
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, opened) from error
 
-    def _unavailable(self, error: sqlite3.DatabaseError) -> Unavailable:
+    def _unavailable(self, error: sqlite3.DatabaseError, opened: Identity) -> Unavailable:
         if isinstance(error, sqlite3.OperationalError):
+            if identity_of(self._path) == NONE:
+                return Unavailable("The index is not there: `elasticpypi serve` or `reindex` makes it anew.")
             return Unavailable(f"The index {self._path.name!r} cannot be used now: {error}.")
-        return Unavailable(
-            f"The index {self._path.name!r} is damaged ({error}): "
-            "remove the file and start again, it is rebuilt from the packages."
-        )
+        log.error("The index is damaged (%s): it is removed, and made anew from the packages.", error)
+        self._put_away(opened)
+        return Damaged("The index is damaged, and made anew from the packages: try again in a minute.")
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """A transaction that only reads; :class:`Unavailable` if the file cannot be used."""
@@ -274,11 +383,11 @@ def _row(record: Record) -> _Row:
     filename = record.key.rpartition("/")[2]
     if isinstance(record, Decision):
         head = (record.project, filename, record.key, record.kind, record.revision, record.text)
-        return (*head, *[None] * 8)
+        return (*head, *[None] * 9)
     return (
         *(record.project, filename, record.key, "file", record.revision, None),
         *(record.version, record.size, record.sha256, record.upload_time),
-        *(record.requires_python, record.metadata_sha256, record.uploader, record.form),
+        *(record.requires_python, record.metadata_sha256, record.uploader, record.form, record.checked),
     )
 
 

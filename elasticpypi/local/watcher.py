@@ -1,55 +1,182 @@
-"""The watcher that keeps the index in step with the folder of packages."""
+"""The follower of the folder of packages: whatever happens to either, the index equals the folder again."""
 
+import json
 import logging
+import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
-from elasticpypi import audit, sync
+from elasticpypi import audit, catalog, sync
+from elasticpypi.errors import Unavailable
 from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.stores import Index
+from elasticpypi.local.sqlite import SQLiteIndex
+from elasticpypi.stores import Catalog
+from elasticpypi.sync import Outcome
 
-RETRY = 5.0  # seconds
+LOOK = 30.0  # seconds between two looks at everything
+SELDOM = 300.0  # the same at most, where a look takes long
+SHARE = 50  # times as long as a look takes, nothing is looked at
+RETRY = 5.0  # seconds until the next look after one that failed
+SILENCE = 60.0  # seconds without a word of the follower after which it is told to be behind
+STATE = "follower.json"  # beside the index: what the follower says of itself
 
 log = logging.getLogger(__name__)
 
 
-def watch(files: DirectoryFiles, index: Index, stop: threading.Event, done: Callable[[list[str]], None]) -> None:
-    """Keep the index in step with the folder until ``stop`` is set; runs in a thread of its own.
+class Follower:
+    """Keeps ``index`` and ``entries`` in step with ``files``; one process at a time does that."""
 
-    ``done`` is told which keys were looked at. Whatever happens to the folder or to the notices of the
-    kernel: the watch begins anew, with a look at everything.
-    """
-    while not stop.is_set():
-        try:
-            _watch(files, index, stop, done)
-        except Exception as error:  # nobody else would keep the index in step
-            log.error("The folder of packages cannot be watched, trying again: %s", error)
-            stop.wait(RETRY)
+    def __init__(self, files: DirectoryFiles, index: SQLiteIndex, entries: Catalog, data: Path) -> None:
+        self._files = files
+        self._index = index
+        self._entries = entries
+        self._state = data / STATE
+        self._said: tuple[str, float] = ("", 0.0)
+        self._told: set[str] = set()  # what the log says already, of what goes on
+        self._left_out: dict[str, str] = {}  # keys that cannot be indexed, and of which revision that is
+        self._failed: dict[str, str] = {}  # keys, and why
+        self._trouble = ""  # why the kernel tells nothing, if it does not
+        self._took = 0.0
+
+    def look(self, announce: Callable[[int], None] = lambda _: None) -> None:
+        """Look at everything, reading only what differs; ``announce`` is told how many keys that are.
+
+        :class:`Unavailable` if the folder or the index cannot be read.
+        """
+        begin = time.monotonic()
+        self._index.make()  # if somebody removed it
+        self._failed.clear()
+        keys = list(self._differing())
+        self._took = time.monotonic() - begin
+        announce(len(keys))
+        self._sync(keys)
+        catalog.refresh_projects(self._index, self._entries, self._entries.stale())
+        if not self._index.is_whole():
+            self._index.mark_whole()
+        self._files.remove_leftovers()
+
+    def follow(self, stop: threading.Event) -> None:
+        """Until ``stop`` is set: look at everything, and then for some time at what the kernel tells of."""
+        while not stop.is_set():
+            try:
+                self._watch(stop)
+                if not self._failed:
+                    self._told.clear()
+            except Exception as error:  # nobody else would keep the index in step
+                pause = max(RETRY, RETRY * self._took)
+                self._trouble = (
+                    f"The folder of packages is looked at every {pause:.0f} s, it cannot be watched: {error}"
+                )
+                self._once("%s", self._trouble)
+                self._behind(self._trouble)
+                with suppress(Exception):
+                    self.look()
+                stop.wait(pause)
+
+    def _watch(self, stop: threading.Event) -> None:
+        """One look at everything, and the changes until the next one."""
+        from watchfiles import watch as changes_of
+
+        folders = [folder.absolute() for folder in self._files.folders()]
+        end: float | None = None
+        # Quiet for 200 ms, so that a copy is seen when it is whole, but told of after 1 s in any case.
+        notices = changes_of(
+            *folders,
+            stop_event=stop,
+            debounce=1000,
+            step=200,
+            rust_timeout=1000,
+            yield_on_timeout=True,
+            watch_filter=None,
+            recursive=False,  # a folder that may not be read would end it all
+        )
+        with closing(notices):
+            for changes in notices:
+                if end is None:  # what came before the kernel was told to watch
+                    self._trouble = ""
+                    self.look()
+                    least, share = (RETRY, RETRY) if self._failed else (LOOK, SHARE)
+                    end = time.monotonic() + min(max(least, share * self._took), SELDOM)
+                paths = {Path(path) for _, path in changes}
+                if self._is_another(folders, paths):
+                    return
+                self._sync(self._keys(paths))
+                self._behind(self._reason())
+                if time.monotonic() >= end:
+                    return
+
+    def _is_another(self, folders: list[Path], changed: set[Path]) -> bool:
+        """Whether folders came or went: the kernel has to be told to watch others."""
+        return any(path in folders or path.is_dir() for path in changed if not path.name.startswith("."))
+
+    def _keys(self, paths: Iterable[Path]) -> list[str]:
+        keys = (path.relative_to(self._files.root.absolute()).as_posix() for path in paths)
+        return sorted(key for key in keys if not isinstance(sync.meaning(key), str))
+
+    def _differing(self) -> Iterator[str]:
+        for key, revision in audit.changed(self._files, self._index):
+            if not isinstance(sync.meaning(key), str) and self._left_out.get(key) != revision:
+                yield key
+
+    def _sync(self, keys: list[str]) -> None:
+        for outcome in sync.sync_all(self._files, self._index, keys):
+            self._tell(outcome)
+            self._behind(self._reason() or (f"{len(keys)} files are being read." if len(keys) > 1 else ""))
+        catalog.refresh(self._index, self._entries, keys)
+
+    def _tell(self, outcome: Outcome) -> None:
+        key = outcome.key
+        self._failed.pop(key, None)
+        self._left_out.pop(key, None)
+        if outcome.action in ("written", "removed"):
+            log.info("%s: %s", outcome.action, key)
+        elif outcome.action == "failed":
+            self._failed[key] = outcome.reason
+            self._once("failed: %s: %s", ascii(key), outcome.reason)
+        elif outcome.reason:
+            with suppress(Unavailable):
+                if stat := self._files.stat(key):
+                    self._left_out[key] = stat.revision
+            self._once("left out: %s: %s", ascii(key), outcome.reason)
+
+    def _once(self, text: str, *values: str) -> None:
+        if (line := text % values) not in self._told:
+            self._told.add(line)
+            log.warning("%s", line)
+
+    def _reason(self) -> str:
+        if self._trouble or not self._failed:
+            return self._trouble
+        key, reason = next(iter(self._failed.items()))
+        return f"{len(self._failed)} files could not be brought in yet, {key!a} for one: {reason}"
+
+    def _behind(self, reason: str) -> None:
+        """Say "" or why the index may differ from the folder; at least every few seconds, so that others know."""
+        now = time.monotonic()
+        said, at = self._said
+        if reason != said or now - at >= RETRY:
+            self._said = reason, now
+            write_state(self._state, reason)
 
 
-def _watch(files: DirectoryFiles, index: Index, stop: threading.Event, done: Callable[[list[str]], None]) -> None:
-    from watchfiles import watch as changes_of
+def write_state(path: Path, reason: str) -> None:
+    with suppress(OSError):  # a disk that is full has other witnesses
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps({"behind": reason, "pid": os.getpid()}))
+        temporary.replace(path)
 
-    root = files.root.absolute()
-    identity = root.stat().st_ino
-    everything = True  # what came before the kernel was told to watch
-    # Quiet for 200 ms, so that a copy is seen when it is whole, but told of after 1 s in any case.
-    notices = changes_of(
-        root, stop_event=stop, debounce=1000, step=200, rust_timeout=1000, yield_on_timeout=True, watch_filter=None
-    )
-    for changes in notices:
-        if root.stat().st_ino != identity:
-            return  # another folder under the same name
-        paths = (Path(path).relative_to(root) for _, path in changes)
-        keys = {path.as_posix() for path in paths if not path.parts[0:1] or not path.parts[0].startswith(".")}
-        if everything or any(isinstance(sync.meaning(key), str) for key in keys):
-            # A folder that came or went may not be reported file by file.
-            keys.update(audit.changed_keys(files, index))
-            everything = False
-        for outcome in sync.sync_all(files, index, sorted(keys)):
-            if outcome.action in ("written", "removed"):
-                log.info("%s: %s", outcome.action, outcome.key)
-            elif outcome.reason and not isinstance(sync.meaning(outcome.key), str):
-                log.warning("%s: %s: %s", outcome.action, outcome.key, outcome.reason)
-        done(sorted(keys))
+
+def behind(data: Path) -> str:
+    """What the follower of a folder says: "" or why the index may differ from the folder."""
+    path = data / STATE
+    try:
+        silent = time.time() - path.stat().st_mtime
+        reason = str(json.loads(path.read_text())["behind"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "Nothing follows the folder of packages: `elasticpypi serve` does."
+    if silent > SILENCE:
+        return f"The process that follows the folder of packages has said nothing for {silent:.0f} s."
+    return reason
