@@ -4,6 +4,7 @@ Three kinds of numbers: how much the index is used, which you may change to what
 assumed of a request; and prices. US dollars, gigabytes of 10^9 bytes, months of 730 hours.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 
@@ -120,6 +121,12 @@ def optional() -> dict[str, float]:
     }
 
 
+def following(keys: int) -> float:
+    """What a container that follows a bucket of so many keys costs, beside the container (aws/follower.py)."""
+    looks = SECONDS / 60 / max(1, keys / 10_000)
+    return looks * (math.ceil(keys / 1000) * S3_PUT + 2 * DYNAMODB_WRITE)  # a listing of 1,000 costs what a PUT does
+
+
 def tables() -> str:
     """Markdown."""
     without, front = bill(cloudfront=False), bill(cloudfront=True)
@@ -132,6 +139,7 @@ def tables() -> str:
         lines.append(row(service, *of))
     lines += [row("**all**", without, front), "", "| optional | dollars a month |", "|---|---|"]
     lines += [f"| `{switch}` | {dollars:.2f} |" for switch, dollars in optional().items()]
+    lines += [f"| `FOLLOW=listing`, {keys:,} keys | {following(keys):.2f} |" for keys in (1_000, 10_000, 100_000)]
     return "\n".join(lines) + "\n"
 
 

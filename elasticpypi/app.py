@@ -128,6 +128,11 @@ def create_app(services: Services) -> Flask:
         if request.method not in ("GET", "HEAD"):
             _check_origin()
 
+    @app.after_request
+    def settle(response: Response) -> Response:
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")  # what was uploaded is never a page of ours
+        return response
+
     for module in (index, json_api, pages, upload, sessions, download, manage, forms, health):
         app.register_blueprint(module.blueprint(services))
     app.register_error_handler(Exception, _refuse)

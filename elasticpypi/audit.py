@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from elasticpypi import sync
 from elasticpypi.errors import Unavailable
-from elasticpypi.model import Record
 from elasticpypi.stores import Files, Index
 from elasticpypi.sync import Outcome
 from elasticpypi.wiring import Services
@@ -106,7 +105,7 @@ def compare(files: Files, index: Index) -> Iterator[tuple[str, str, bool]]:
     The index is read first, into 9 bytes a record, and once more only if it has records that the store
     did not ask for. What changes meanwhile may be told either way.
     """
-    known = _Known(index.records())
+    known = Known((record.key, record.revision, sync.is_current(record)) for record in index.records())
     for stat in files.list():
         yield stat.key, stat.revision, known.has(stat.key, stat.revision)
     if known.unseen:
@@ -123,20 +122,20 @@ def _is_there(files: Files, key: str) -> bool:
         return False
 
 
-class _Known:
-    """Keys with their revisions, as sorted 64-bit hashes, and whether they were asked for.
+class Known:
+    """Keys with their revisions, and whether they are current, as sorted 64-bit hashes; and which were asked for.
 
-    The last bit of each says whether its record is of an earlier version.
+    The last bit of each says whether it is of an earlier version of this program.
 
     Of a million differences, one in ten million million is overlooked, and found by the next process:
     Python's hashes differ from one to the next.
     """
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, known: Iterable[tuple[str, str, bool]]) -> None:
         parts = [array("q") for _ in range(PARTS)]
-        for record in records:
-            number = _number(record.key, record.revision)
-            parts[number // 2 % PARTS].append(number + (not sync.is_current(record)))
+        for key, revision, current in known:
+            number = _number(key, revision)
+            parts[number // 2 % PARTS].append(number + (not current))
         self._parts = [array("q", sorted(part)) for part in parts]
         self._seen = [bytearray(len(part)) for part in parts]
         self.unseen = sum(map(len, parts))

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from elasticpypi.attempts import Aside, Attempts, Failures, Turns
@@ -147,7 +147,13 @@ def check_form_token(users: Mapping[str, str], user: str, token: str) -> None:
 def _signer(users: Mapping[str, str], user: str) -> "Signer":
     from itsdangerous import Signer
 
-    return Signer(users[user], salt="elasticpypi forms", digest_method=hashlib.sha256)
+    return Signer(_form_key(users[user]), salt="elasticpypi forms", digest_method=hashlib.sha256)
+
+
+@lru_cache(maxsize=100)
+def _form_key(password: str) -> bytes:
+    """Slow to make, so that whoever finds a page with a token cannot guess a plain password by it."""
+    return hashlib.scrypt(password.encode(), salt=b"elasticpypi forms", n=2**14, r=8, p=1)
 
 
 def _hour() -> int:

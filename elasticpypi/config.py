@@ -36,6 +36,7 @@ SETTINGS = (
     Setting("LISTEN", "127.0.0.1", "Address that `elasticpypi serve` listens on."),
     Setting("PORT", "8080", "Port that `elasticpypi serve` listens on."),
     Setting("WORKERS", "2", "Worker processes of `elasticpypi serve`."),
+    Setting("FOLLOW", "listing", "With BUCKET: `listing` looks at it every minute, `events` leaves that to the stack."),
     Setting("MAX_UPLOAD", "5120", "Largest upload in MB; on Lambda the gateway ends it at about 4.5 MB."),
     Setting("LINK_SECONDS", "3600", "On AWS: seconds for which the link of a large file stays the same."),
     Setting("CLOUDFRONT_HOST", "", "Host of a CloudFront distribution of BUCKET, for links to large files."),
@@ -60,6 +61,7 @@ class Config:
     listen: str = "127.0.0.1"
     port: int = 8080
     workers: int = 2
+    follow: str = "listing"
     max_upload: int = 5120 * MEGABYTE
     link_seconds: int = 3600
     cloudfront_host: str = ""
@@ -96,6 +98,7 @@ class Config:
             listen=text["LISTEN"],
             port=_number("PORT", text["PORT"], 0, 65535),
             workers=_number("WORKERS", text["WORKERS"], 1, 64),
+            follow=_choice("FOLLOW", text["FOLLOW"], "listing", "events"),
             max_upload=_number("MAX_UPLOAD", text["MAX_UPLOAD"], 1, 5 * 1024 * 1024) * MEGABYTE,
             # A link lives twice this long, and S3 accepts no more than seven days (AWS: query-string auth).
             link_seconds=_number("LINK_SECONDS", text["LINK_SECONDS"], 60, 302400),
@@ -112,6 +115,12 @@ def _boolean(name: str, text: str) -> bool:
         case "false" | "no" | "off" | "0":
             return False
     raise ConfigurationError(f"{name} must be true or false, not {text!r}.")
+
+
+def _choice(name: str, text: str, *choices: str) -> str:
+    if text not in choices:
+        raise ConfigurationError(f"{name} must be {' or '.join(choices)}, not {text!r}.")
+    return text
 
 
 def _number(name: str, text: str, least: int, most: int) -> int:
@@ -158,4 +167,15 @@ def _password(what: str, password: str) -> str:
         )
     if not password.isprintable():
         raise ConfigurationError(f"{what} has characters that are not text: choose another.")
+    if not can_be_sent(password):
+        raise ConfigurationError(f"{what} has characters that pip and twine cannot send: choose letters of ASCII.")
     return password
+
+
+def can_be_sent(password: str) -> bool:
+    """Whether the HTTP client of pip and twine can send a password: it knows Latin-1 only."""
+    try:
+        password.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True

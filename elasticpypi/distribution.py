@@ -56,7 +56,10 @@ def check_upload(form: Form, file_name: str, content: BinaryIO) -> Distribution:
     :class:`BadUpload` with one sentence if anything does not fit; nothing is stored here.
     """
     fields, name = _check_form(form, file_name)
-    size, digests = _digests(content, {DIGESTS[field] for field in DIGESTS if field in fields} | {"sha256"})
+    wanted = {DIGESTS[field] for field in DIGESTS if field in fields} | {"sha256"}
+    if len(fields.get("blake2_256_digest", "")) == 128:  # setup.py of Python 3.9 to 3.11 sends all 512 bits
+        wanted.add("blake2_512")
+    size, digests = _digests(content, wanted)
     if not size:
         raise BadUpload(f"{file_name!r} is empty.")
     _check_digests(fields, digests)
@@ -149,10 +152,19 @@ def _single_fields(form: Form) -> dict[str, str]:
     return fields
 
 
-def _check_action(fields: dict[str, str], _: filename.Name) -> None:
-    action = fields.get(":action", "")
+def check_action(action: str) -> None:
+    """:class:`BadUpload` for what old tools ask besides an upload: ``register``, ``doc_upload``, ``verify`` ..."""
+    if action in ("submit", "submit_pkg_info", "verify"):
+        raise BadUpload(f"Nothing needs to be registered here ({action}): upload the files, as `twine upload` does.")
+    if action == "doc_upload":
+        raise BadUpload("This index has no documentation of projects (doc_upload): it takes files only.")
     if action != "file_upload":
         raise BadUpload(f"':action' must be 'file_upload', not {action[:40]!r}: this index takes files only.")
+
+
+def _check_action(fields: dict[str, str], _: filename.Name) -> None:
+    action = fields.get(":action", "")
+    check_action(action)
     if fields.get("protocol_version", "1") != "1":
         raise BadUpload(f"'protocol_version' must be 1, not {fields['protocol_version'][:40]!r}.")
 
@@ -171,8 +183,8 @@ def _digests(content: BinaryIO, wanted: set[str]) -> tuple[int, dict[str, bytes]
     """Size and digests of a file, read once from its start."""
     hashes: dict[str, _Hash | hashlib.blake2b] = {}
     for algorithm in wanted:
-        if algorithm == "blake2_256":
-            hashes[algorithm] = hashlib.blake2b(digest_size=32)
+        if algorithm.startswith("blake2_"):
+            hashes[algorithm] = hashlib.blake2b(digest_size=int(algorithm.removeprefix("blake2_")) // 8)
         else:
             hashes[algorithm] = hashlib.new(algorithm, usedforsecurity=False)
     content.seek(0)
@@ -191,6 +203,8 @@ def _check_digests(fields: dict[str, str], digests: dict[str, bytes]) -> None:
         raise BadUpload("The form has no digest: send sha256_digest, blake2_256_digest or md5_digest.")
     for field in given:
         found = digests[DIGESTS[field]]
+        if field == "blake2_256_digest":
+            found = digests.get("blake2_512", found)
         if not hmac.compare_digest(_digest_bytes(field, fields[field], len(found)), found):
             raise BadUpload(
                 f"{field!r} does not fit the file: it says {fields[field][:64]}, "

@@ -6,7 +6,7 @@ import string
 from pathlib import Path
 from urllib.parse import quote
 
-from elasticpypi.config import SAMPLE_PASSWORD, Config
+from elasticpypi.config import SAMPLE_PASSWORD, Config, can_be_sent
 from elasticpypi.errors import ConfigurationError
 
 FIRST_USER = "elasticpypi"
@@ -45,6 +45,8 @@ def set_password(data: Path, url: str, password: str = "") -> str:
 
     if password == SAMPLE_PASSWORD:
         raise ConfigurationError("This is the sample password that everybody can read: choose another.")
+    if not can_be_sent(password):
+        raise ConfigurationError("pip and twine cannot send these characters: choose letters of ASCII.")
     alphabet = string.ascii_letters + string.digits  # survives URLs, netrc, ini files and shells (REQ-87)
     if password:
         hashed = generate_password_hash(password)
@@ -52,7 +54,7 @@ def set_password(data: Path, url: str, password: str = "") -> str:
         password = "".join(secrets.choice(alphabet) for _ in range(RANDOM_LENGTH))
         hashed = generate_password_hash(password, HASH_OF_RANDOM)
     line = f"{FIRST_USER}:{hashed}"
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(0o700, parents=True, exist_ok=True)
     path = password_file(data)
     new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -31,12 +31,17 @@ def release(project: Project, version: Version, said: About, description: str, p
     """``/pypi/<name>/<version>/json``; ``packages_url`` is the absolute URL before a file name."""
     files = _of(project, version)
     info: dict[str, Any] = {field: said["info"].get(field) for field in INFO}
+    info |= {"bugtrack_url": None, "docs_url": None, "platform": None, "dynamic": None, "license_files": None}
+    info["downloads"] = {"last_day": -1, "last_month": -1, "last_week": -1}  # as PyPI says it does not tell
+    info["classifiers"] = info["classifiers"] or []
     info["description"] = description or None
     info["keywords"] = said["info"].get("keywords", "")
     info["name"] = said["name"] or project.name
     info["version"] = files[0].version
     info["yanked"] = all(file.yanked is not None for file in files)
     info["yanked_reason"] = (files[0].yanked or None) if info["yanked"] else None
+    page = f"{packages_url.removesuffix('packages/')}project/{project.name}/"
+    info |= {"package_url": page, "project_url": page, "release_url": f"{page}{info['version']}/"}
     urls = [_file(file, packages_url) for file in files]
     return {"info": info, "last_serial": project.serial, "urls": urls, "vulnerabilities": []}
 
@@ -52,8 +57,12 @@ def releases(project: Project, packages_url: str) -> dict[str, list[dict[str, An
 def _file(file: File, packages_url: str) -> dict[str, Any]:
     wheel = file.filename.endswith(".whl")
     return {
+        "comment_text": None,
+        "core-metadata": {"sha256": file.metadata_sha256} if file.metadata_sha256 else False,
         "digests": {"sha256": file.sha256},
+        "downloads": -1,
         "filename": file.filename,
+        "has_sig": False,
         "packagetype": "bdist_wheel" if wheel else "sdist",
         "python_version": file.filename.split("-")[-3] if wheel else "source",
         "requires_python": file.requires_python,

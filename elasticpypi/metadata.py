@@ -33,7 +33,7 @@ END = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?![ \t])")
 NESTED = re.compile(rb"(?:^|[\r\n])content-type:\s*(?:multipart|message)/", re.IGNORECASE)
 DEEPEST = 50
 LINE_BREAK = re.compile(rb"\r\n|\r|\n")
-KNOWN_VERSIONS = ("1.0", "1.1", "1.2", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6")
+KNOWN_VERSIONS = ("1.0", "1.1", "1.2", "2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6")
 
 
 def check(data: bytes, name: filename.Name) -> RawMetadata:

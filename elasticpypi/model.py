@@ -132,29 +132,42 @@ def assemble(name: NormalizedName, serial: int, records: Iterable[Record]) -> Pr
             deleted[record.subject.rpartition("/")[2]] = record.text.strip()
         else:
             status, reason = parse_status(record.text)
-    names = _names(winners.values())
+    canonical = {text: canonicalize_version(text) for text in {file.version for file in winners.values()}}
+    names = _spelled_alike(_names(winners.values(), canonical), canonical)
     files = (replace(file, yanked=yanked[file.key]) if file.key in yanked else file for file in names)
-    texts = sorted({file.version for file in names})  # in every process alike: 1.0 and 1.0.0 are equal
+    texts = sorted({file.version for file in names})  # in every process alike
     versions = sorted(texts, key=Version)
     ranks = {version: rank for rank, version in enumerate(versions)}
     ordered = tuple(sorted(files, key=lambda file: (ranks[file.version], file.filename)))
     return Project(name, serial, ordered, deleted, status, reason)
 
 
-def _names(files: Collection[File]) -> list[File]:
+def _names(files: Collection[File], canonical: Mapping[str, str]) -> list[File]:
     """The files without those uploads that came a moment too late: installers take two names for one file (REQ-116).
 
     Whoever follows the store may have written records of both before either upload was checked. What people put
     into the store by themselves stays.
     """
+    if all(file.checked or not file.uploader for file in files):
+        return list(files)
     alike: dict[tuple[str, ...], list[File]] = {}
     for file in files:
-        alike.setdefault((canonicalize_version(file.version), *_shape(file.filename)), []).append(file)
+        alike.setdefault((canonical[file.version], *_shape(file.filename)), []).append(file)
     hidden: set[str] = set()
     for group in alike.values():
         if len(group) > 1:
             hidden.update(_late(group))
     return [file for file in files if file.key not in hidden]
+
+
+def _spelled_alike(files: list[File], canonical: Mapping[str, str]) -> list[File]:
+    """Versions that are equal, as 1.0 and 1.0.0, are one release: that of its first file, as on PyPI."""
+    if len(set(canonical.values())) == len(canonical):
+        return files
+    first: dict[str, File] = {}
+    for file in sorted(files, key=lambda file: (file.upload_time, len(file.version), file.filename)):
+        first.setdefault(canonical[file.version], file)
+    return [replace(file, version=first[canonical[file.version]].version) for file in files]
 
 
 def _shape(name: str) -> tuple[str, ...]:

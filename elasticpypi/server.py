@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -17,11 +18,12 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from elasticpypi import __version__, connections, first_user, processes, wiring
+from elasticpypi import __version__, connections, first_user, heartbeat, processes, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError, Refusal, Unavailable
 from elasticpypi.listeners import Listeners
@@ -70,6 +72,7 @@ def serve(config: Config) -> None:
     room = connections.room()
     granian = _granian(host, port, config.workers, room)
     made: tuple[wiring.Services, Front] | None = None
+    state = Path(tempfile.gettempdir()) / f"elasticpypi-{os.getpid()}.json"  # for who follows a bucket
 
     def make() -> None:
         """What workers share, with the settings of now."""
@@ -91,12 +94,16 @@ def serve(config: Config) -> None:
         listener = listeners.of(number)
         _listen(granian, listener)
         only = partial(listeners.close, number) if forking else None
-        load = partial(_load, os.getpid(), listener.fileno(), only, room, made)
+        load = partial(_load, os.getpid(), listener.fileno(), only, room, made, state)
         return granian._spawn_worker(number, granian._spawn_wsgi_worker, load).inner
 
     with processes.Keeper() as keeper, closing(listeners):  # closed first: a stop takes no more connections
+        begin = listeners.close if forking else None
         if not config.on_aws:
-            _follow_folder(config, services, keeper, listeners.close if forking else None)
+            _follow_folder(config, services, keeper, begin)
+        elif config.follow == "listing":
+            arguments = config, os.getpid(), begin, state
+            keeper.keep("follows the bucket", lambda: _process(_follow_bucket, arguments))
         make()
         for number in range(config.workers):
             keeper.keep("answers requests", partial(worker, number), partial(listeners.withdraw, number))
@@ -167,6 +174,21 @@ def _follow(config: Config, parent: int, begin: Callable[[], None] | None, tell:
     follower.follow(threading.Event())
 
 
+def _process(target: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
+    return multiprocessing.Process(target=target, args=arguments)
+
+
+def _follow_bucket(config: Config, parent: int, begin: Callable[[], None] | None, state: Path) -> None:
+    """Keep the table in step with the bucket; in a process of its own."""
+    from elasticpypi.aws.follower import Follower
+
+    processes.end_with(parent)
+    if begin:
+        begin()
+    logging.config.dictConfig(LOGGING)
+    Follower(wiring.services(config), state).follow(threading.Event())
+
+
 def _announce(count: int) -> None:
     if count > MANY:
         click.echo(f"Reading {count} files that are new or changed ...", err=True)
@@ -220,6 +242,7 @@ def _load(
     begin: Callable[[], None] | None,
     room: int,
     made: "tuple[wiring.Services, Front] | None",
+    state: Path,
 ) -> Any:
     """The application, in a worker of the process ``parent``, which has ``made`` it already if it was forked.
 
@@ -237,6 +260,8 @@ def _load(
         services, front = made
     else:
         services = wiring.services(Config.from_env(os.environ))
+        if services.config.on_aws and services.config.follow == "listing":
+            services = replace(services, behind=partial(heartbeat.behind, state))
         front = _application(services)
     if not services.config.on_aws:
         from elasticpypi.local.sqlite import SQLiteIndex

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from elasticpypi import heartbeat
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
 from elasticpypi.model import File
@@ -59,10 +60,12 @@ def services(config: Config) -> Services:
             raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
     from elasticpypi.local.directory import DirectoryFiles
     from elasticpypi.local.sqlite import SQLiteIndex
-    from elasticpypi.local.watcher import behind
+    from elasticpypi.local.watcher import STATE
 
     folder = DirectoryFiles(config.data)  # first: it looks whether there is an index already
-    return Services(config, folder, SQLiteIndex(config.data / "index.db"), behind=partial(behind, config.data))
+    return Services(
+        config, folder, SQLiteIndex(config.data / "index.db"), behind=partial(heartbeat.behind, config.data / STATE)
+    )
 
 
 def _link(config: Config) -> Callable[[File], str] | None:

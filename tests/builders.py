@@ -33,6 +33,7 @@ def make_wheel(
     build: str = "",
     files: Mapping[str, bytes] | None = None,
     core: bytes | None = None,
+    wheel_version: str = "1.0",
     **fields: str | list[str],
 ) -> Path:
     """``folder/name-version-tag.whl`` with a module, METADATA, WHEEL and RECORD.
@@ -46,7 +47,7 @@ def make_wheel(
         f"{module}.py": f"version = {version!r}\n".encode(),
         **(files or {}),
         f"{info}/METADATA": metadata(name, version, **fields) if core is None else core,
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
+        f"{info}/WHEEL": f"Wheel-Version: {wheel_version}\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
     }
     record = "".join(f"{path},{_record_hash(data)},{len(data)}\n" for path, data in members.items())
     members[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()

@@ -17,19 +17,23 @@ from typing import Any
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import audit, wiring
+from elasticpypi import audit, heartbeat, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import AlreadyExists, Unavailable
 from elasticpypi.local import watcher
 from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.local.sqlite import Damaged, SQLiteIndex
-from elasticpypi.local.watcher import Follower, behind
+from elasticpypi.local.watcher import STATE, Follower
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel, zip_bytes
 from tests.conftest import PASSWORD, USER, Client
 from tests.test_watcher import until
 
 DEMO = NormalizedName("demo")
+
+
+def behind(services: Services) -> str:
+    return heartbeat.behind(services.config.data / STATE)
 
 
 @pytest.fixture
@@ -272,7 +276,7 @@ def test_links_that_lead_out(services: Services, follower: Follower, files: Dire
         "demo-0.4-py3-none-any.whl": secret,
         f"{wheel.name}.yanked": secret,
         "demo.status": secret,
-        "demo-0.5.tar": services.config.data / watcher.STATE,
+        "demo-0.5.tar": services.config.data / STATE,
     }.items():
         (files.root / name).symlink_to(target)
     follower.look()
@@ -365,16 +369,16 @@ def test_what_failed_is_tried_until_it_is_right(
         return real(*arguments, **options)
 
     index.put = put  # type: ignore[method-assign]
-    until(lambda: behind(services.config.data) == "")
+    until(lambda: behind(services) == "")
     wheel = make_wheel(files.root, "demo", "1.0")
-    until(lambda: "database is locked" in behind(services.config.data))
+    until(lambda: "database is locked" in behind(services))
     said: Any = Client(services).get("/health").json
     assert said["follower"].startswith(
         f"behind: 1 files could not be brought in yet, '{wheel.name}' for one: The index"
     )
     broken = False
     until(lambda: keys() == [wheel.name])
-    until(lambda: behind(services.config.data) == "")
+    until(lambda: behind(services) == "")
 
 
 def test_an_entry_that_failed_is_made_later(
@@ -407,7 +411,7 @@ def test_without_notices_it_looks_again_and_again(
     try:
         wheel = make_wheel(files.root, "demo", "1.0")
         until(lambda: keys() == [wheel.name])
-        until(lambda: "Too many open files" in behind(services.config.data))
+        until(lambda: "Too many open files" in behind(services))
     finally:
         stop.set()
         thread.join(10)
@@ -424,16 +428,15 @@ def test_another_folder_of_the_same_name(files: DirectoryFiles, keys: Callable[[
 
 
 def test_who_says_nothing_is_behind(services: Services, follower: Follower) -> None:
-    data = services.config.data
-    assert behind(data) == "Nothing follows the folder of packages: `elasticpypi serve` does."
+    assert behind(services) == "Nothing follows the packages: `elasticpypi serve` does."
     follower.look()
     follower._behind("")
-    assert behind(data) == ""
-    state = data / watcher.STATE
+    assert behind(services) == ""
+    state = services.config.data / STATE
     os.utime(state, (0, 0))
-    assert behind(data).startswith("The process that follows the folder of packages has said nothing for ")
+    assert behind(services).startswith("The process that follows the packages has said nothing for ")
     state.write_text("[")
-    assert behind(data) == "Nothing follows the folder of packages: `elasticpypi serve` does."
+    assert behind(services) == "Nothing follows the packages: `elasticpypi serve` does."
 
 
 # ---- the index

@@ -70,7 +70,7 @@ def wheel_metadata(file: BinaryIO, name: Name, thorough: bool) -> bytes:
             raise BadUpload(f"The wheel has no {info}/{needed}.")
     wheel = BytesParser().parsebytes(_read(file, members[f"{info}/WHEEL"]), headersonly=True)
     version = str(wheel.get("Wheel-Version", "")).strip()
-    if version.partition(".")[0] != "1":  # PEP 427: installers fail if the major version is greater
+    if version.partition(".")[0] not in ("0", "1"):  # PEP 427: installers fail if the major version is greater
         raise BadUpload(f"{info}/WHEEL has Wheel-Version {version[:20]!r}: 1.x can be installed.")
     for path, member in members.items():
         if path.lower() == f"{info}/entry_points.txt".lower():  # some file systems know no case

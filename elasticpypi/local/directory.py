@@ -41,12 +41,12 @@ class DirectoryFiles:
     def __init__(self, data: Path) -> None:
         self.root = data / "packages"
         self.incoming = self.root / ".incoming"  # on the same disk, however the folder is mounted
-        self._data = data
         self._unread: set[Path] = set()  # folders below that are known to be unreadable
         if (data / "index.db").exists():
             return
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            data.mkdir(0o700, parents=True, exist_ok=True)
+            self.root.mkdir(exist_ok=True)
         except OSError as error:
             raise Unavailable(f"The folder {str(self.root)!r} cannot be used: {_reason(error)}.") from None
 
@@ -84,15 +84,19 @@ class DirectoryFiles:
             content = self._path(key).open("rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotFound(f"There is no key {key!r}.") from None
+        except OSError as error:
+            raise Unavailable(f"{key!r} cannot be read: {_reason(error)}.") from None
         if not _same_bytes(_stat(key, os.fstat(content.fileno())).revision, what.revision):
             content.close()
             raise Changed(f"{key!r} is being replaced: try again.")
         return content
 
     def stat(self, key: str) -> Stat | None:
-        path = self._path(key)
         try:
+            path = self._path(key)
             found = path.stat()
+        except NotFound:
+            return None
         except OSError as error:
             if error.errno not in GONE:  # it may well be there: nothing may be removed for it
                 raise Unavailable(f"{key!r} cannot be looked at: {_reason(error)}.") from None

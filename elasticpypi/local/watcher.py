@@ -1,15 +1,13 @@
 """The follower of the folder of packages: whatever happens to either, the index equals the folder again."""
 
-import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from elasticpypi import audit, catalog, sync
+from elasticpypi import audit, catalog, heartbeat, sync
 from elasticpypi.errors import Unavailable
 from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.local.sqlite import SQLiteIndex
@@ -20,7 +18,6 @@ LOOK = 30.0  # seconds between two looks at everything
 SELDOM = 300.0  # the same at most, where a look takes long
 SHARE = 50  # times as long as a look takes, nothing is looked at
 RETRY = 5.0  # seconds until the next look after one that failed
-SILENCE = 60.0  # seconds without a word of the follower after which it is told to be behind
 STATE = "follower.json"  # beside the index: what the follower says of itself
 
 log = logging.getLogger(__name__)
@@ -159,24 +156,4 @@ class Follower:
         said, at = self._said
         if reason != said or now - at >= RETRY:
             self._said = reason, now
-            write_state(self._state, reason)
-
-
-def write_state(path: Path, reason: str) -> None:
-    with suppress(OSError):  # a disk that is full has other witnesses
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps({"behind": reason, "pid": os.getpid()}))
-        temporary.replace(path)
-
-
-def behind(data: Path) -> str:
-    """What the follower of a folder says: "" or why the index may differ from the folder."""
-    path = data / STATE
-    try:
-        silent = time.time() - path.stat().st_mtime
-        reason = str(json.loads(path.read_text())["behind"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "Nothing follows the folder of packages: `elasticpypi serve` does."
-    if silent > SILENCE:
-        return f"The process that follows the folder of packages has said nothing for {silent:.0f} s."
-    return reason
+            heartbeat.say(self._state, reason)

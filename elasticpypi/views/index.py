@@ -7,11 +7,11 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request
 from packaging.utils import NormalizedName
 
-from elasticpypi import __version__, simple
+from elasticpypi import simple
 from elasticpypi.errors import BadUpload, NotAcceptable, NotFound
 from elasticpypi.filename import project_name
 from elasticpypi.simple import LAST_SERIAL
-from elasticpypi.views import Representation
+from elasticpypi.views import Representation, program
 from elasticpypi.wiring import Services
 
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Encoding"}  # REQ-9, REQ-68
@@ -88,7 +88,7 @@ def redirect(location: str, status: int = 301) -> Response:
 def _negotiated(template: str, serial: Callable[[], int | None], page: Callable[[], tuple[int, Any]]) -> Response:
     """A page of PEP 691 in the representation that was asked for; ``?format=`` wins over Accept (REQ-8)."""
     if "format" in request.args:
-        media_type = simple.named(request.args["format"])
+        media_type = simple.named(request.args["format"].replace(" ", "+"))  # a plus that nobody encoded
     else:
         media_type = simple.negotiate(request.headers.get("Accept", ""))
     if media_type is None:
@@ -126,5 +126,5 @@ def respond(
 
 
 def _etag(serial: int, kind: str, compressed: bool) -> str:
-    """Strong: one per version of the program, serial, representation and encoding."""
-    return f"{__version__}-{serial:x}-{kind}{'-gzip' if compressed else ''}"
+    """Strong: one per state of the program, serial, representation and encoding."""
+    return f"{program()}-{serial:x}-{kind}{'-gzip' if compressed else ''}"

@@ -16,7 +16,9 @@ def blueprint(services: Services) -> Blueprint:
     index = services.index
 
     @views.get("/pypi/<name>/json")
+    @views.get("/pypi/<name>/json/")
     @views.get("/pypi/<name>/<version>/json")
+    @views.get("/pypi/<name>/<version>/json/")
     def release(name: str, version: str = "") -> Response:
         from elasticpypi import about, json_api
 

@@ -18,10 +18,11 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 from werkzeug.http import HTTP_STATUS_CODES
 
-from elasticpypi import __version__, simple
+from elasticpypi import simple
 from elasticpypi.auth import form_token
 from elasticpypi.errors import NotFound
 from elasticpypi.stores import Catalog
+from elasticpypi.views import program
 from elasticpypi.views.index import normalize, redirect
 from elasticpypi.views.manage import may_decide
 from elasticpypi.wiring import Services
@@ -253,7 +254,7 @@ def _page(template: str, facts: object, content: Callable[[], Mapping[str, Any]]
 def _answer(facts: object, build: Callable[[], str], content_type: str) -> Response:
     """304 if these facts are what the client has already, else what ``build`` makes of them."""
     compressed = request.accept_encodings.quality("gzip") > 0
-    known = repr((__version__, request.full_path, content_type, compressed, facts))
+    known = repr((program(), request.full_path, content_type, compressed, facts))
     etag = hashlib.sha256(known.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     if request.if_none_match.contains_weak(etag):
         response = Response(status=304)
