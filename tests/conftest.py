@@ -20,6 +20,7 @@ from botocore.client import BaseClient
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
+from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.core.base_backend import BackendDict
 from moto.core.models import botocore_stubber
@@ -55,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in a folder for what it needs; what needs least comes first."""
+    """Mark what lies in a folder for what it needs. What needs least comes first; of several processes, what lasts."""
     for item in items:
         folder = item.path.parent.name
         if folder in ("aws", "clients"):
@@ -64,9 +65,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("moto")
         if item.get_closest_marker("aws"):
             item.add_marker(pytest.mark.xdist_group("aws"))  # one deployment, one DynamoDB Local
-    items.sort(
-        key=lambda item: sum(item.get_closest_marker(name) is not None for name in ("aws", "browser", "clients"))
-    )
+    order = -1 if items and hasattr(items[0].config, "workerinput") else 1
+    needs = {"aws": 4, "browser": 1, "clients": 1}
+    items.sort(key=lambda item: order * sum(n for name, n in needs.items() if item.get_closest_marker(name)))
 
 
 def pytest_collection_finish() -> None:
@@ -101,6 +102,15 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     make_table(TABLE)
     yield
     botocore_stubber.enabled = False
+
+
+@pytest.fixture
+def links(aws: None) -> Iterator[None]:
+    """Signed links of that bucket can be fetched with ``requests``."""
+    mock = mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}})
+    mock.start(reset=False)
+    yield
+    mock.stop(remove_data=False)
 
 
 def _client(*names: str, _real: Any = boto3.client, **options: Any) -> Any:
