@@ -22,9 +22,8 @@ class Listeners:
         self._spare: int | None = None  # whose socket it is that nobody takes connections from
         try:
             self._both = host == "*" and socket.has_dualstack_ipv6()
-            if host == "*":
-                host = "::" if self._both else "0.0.0.0"
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            name = ("::" if self._both else "0.0.0.0") if host == "*" else host
+            family, _, _, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
             self._family: int = family
             # Once without SO_REUSEPORT: with it a second server would silently share the port.
             with self._bound(address, shared=False) as probe:
