@@ -122,7 +122,7 @@ def origin_of(environ: "WSGIEnvironment") -> str:
 
 def base_url(environ: "WSGIEnvironment") -> str:
     """The URL of the home page, with a slash at its end, by which the client of a request asks."""
-    return f"{origin_of(environ)}{quote(environ.get('SCRIPT_NAME', '').encode('latin-1'))}/"
+    return f"{origin_of(environ)}{quote(environ.get('SCRIPT_NAME', '').encode('latin-1'), safe='/+')}/"
 
 
 def _values(environ: "WSGIEnvironment", name: str) -> list[str]:
