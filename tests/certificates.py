@@ -15,5 +15,9 @@ def make_certificate(folder: Path, name: str = "server", key: tuple[str, ...] = 
     cert, private = folder / f"{name}.pem", folder / f"{name}.key"
     command = ["openssl", "req", "-x509", "-nodes", "-days", "30", "-newkey", *key, "-out", cert, "-keyout", private]
     command += ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost"]
+    command += [
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ]  # uv takes no certificate of an authority for a server's
     subprocess.run(command, check=True, capture_output=True)
     return cert, private
