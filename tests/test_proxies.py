@@ -16,7 +16,7 @@ from elasticpypi.app import create_app
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
 from elasticpypi.front import Front
-from elasticpypi.proxies import behind
+from elasticpypi.proxies import OURS, behind
 from elasticpypi.wiring import Services
 from tests.builders import make_wheel
 from tests.conftest import PASSWORD, USER, Client, basic, staged
@@ -149,6 +149,11 @@ def test_a_prefix_that_is_an_address_of_ours(client: Client, prefix: str) -> Non
             headers = {"X-Forwarded-Prefix": prefix}
             answer = client.get(f"{way}{path}", headers=headers, environ_overrides={"REMOTE_ADDR": PROXY})
             assert answer.status_code == 200, (way, path)
+
+
+def test_all_addresses_of_ours_are_known(services: Services) -> None:
+    rules = create_app(services).url_map.iter_rules()
+    assert {rule.rule.split("/")[1] for rule in rules} == {*OURS, ""} - {"_"}  # of which nobody has a route
 
 
 @pytest.mark.parametrize(("path", "status"), [("/team", 200), ("/team/", 200), ("/teams/", 404), ("/team/x", 404)])
