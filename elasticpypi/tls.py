@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Certificate:
-    """``TLS_CERT`` and ``TLS_KEY`` as they were when they were good. ``cert`` and ``key`` are paths for this process
-    and its forks, to what was read then: the files may be half replaced when one of them starts.
+    """``TLS_CERT`` and ``TLS_KEY`` as they were when they were good, whatever is in the files now.
 
-    ``serves`` tells of two paths whether the server can use them.
+    ``cert`` and ``key`` are paths to that, for this process and its forks. ``serves`` tells of two paths whether the
+    server can use them.
     """
 
     def __init__(self, cert: Path, key: Path, serves: Callable[[str, str], bool]) -> None:
@@ -55,13 +55,19 @@ class Certificate:
         self._used, self._held, self.cert, self.key = read, held, cert, key
 
     def changed(self) -> bool:
-        """Whether the files are others than at the last :meth:`load`, and the same as at the last call of this.
+        """Whether the files have something else than at the last :meth:`load`, and had it at the last call of this.
 
         Who renews them replaces one after the other.
         """
         now, before = self._marks(), self._looked
         self._looked = now
-        return now != self._seen and now == before
+        if now == self._seen or now != before:
+            return False
+        with suppress(OSError):
+            if [path.read_bytes() for path in self._files.values()] == self._used:
+                self._seen = now
+                return False
+        return True
 
     def _marks(self) -> object:
         marks = []

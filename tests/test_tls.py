@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from elasticpypi.errors import ConfigurationError
+from elasticpypi.tls import Certificate
 from tests.builders import make_wheel
 from tests.certificates import P521, RSA, make_certificate
 from tests.clients.live import until
@@ -136,6 +138,34 @@ def test_a_new_certificate_is_taken(tmp_path: Path, start: Callable[..., Encrypt
     assert server.get("/simple/").status == 200
     server.wait_for(lambda: "The certificate of TLS_CERT is another one" in "".join(server.said))
     assert server.stop() == 0
+
+
+def test_what_counts_as_a_change(tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path)
+    certificate = Certificate(cert, key, lambda *_: True)
+    certificate.load()
+
+    def changes() -> list[bool]:
+        return [certificate.changed() for _ in range(3)]
+
+    assert changes() == [False] * 3
+    os.utime(cert, (1, 1))
+    key.rename(tmp_path / "moved")
+    (tmp_path / "moved").rename(key)
+    assert changes() == [False] * 3  # the same bytes
+    new = make_certificate(tmp_path, "new")
+    new[0].replace(cert)
+    assert not certificate.changed()
+    new[1].replace(key)
+    assert changes() == [False, True, True]  # as soon as it stays so
+    certificate.load()
+    assert changes() == [False] * 3
+    key.unlink()
+    assert changes() == [False, True, True]
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        certificate.load()
+    assert changes() == [False] * 3  # it was told
+    assert Path(certificate.cert).read_bytes() == cert.read_bytes()
 
 
 @pytest.mark.slow
