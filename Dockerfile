@@ -30,6 +30,6 @@ USER elasticpypi
 VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"PORT\", 8080)}/health', timeout=4)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as r; e = os.environ.get; r.urlopen(f'http{\"s\" if e(\"TLS_CERT\") else \"\"}://127.0.0.1:{e(\"PORT\", 8080)}/health', timeout=4, context=ssl._create_unverified_context())"]
 ENTRYPOINT ["elasticpypi"]
 CMD ["serve", "--host", "0.0.0.0", "--data", "/data"]

@@ -22,6 +22,7 @@ from werkzeug.sansio.multipart import MultipartDecoder
 from elasticpypi.auth import CHALLENGE, address_of, gatekeeper
 from elasticpypi.config import MEGABYTE
 from elasticpypi.errors import ConfigurationError, Forbidden, NotFound, Refusal, TooManyAttempts, Unavailable
+from elasticpypi.proxies import origin_of
 from elasticpypi.views import download, forms, health, index, json_api, manage, pages, sessions, upload
 from elasticpypi.wiring import Services
 
@@ -152,15 +153,17 @@ def _check_headers() -> None:
 def _check_origin() -> None:
     """A browser sends credentials with what other sites make it send; it says so, and no tool does.
 
-    ``Sec-Fetch-Site`` is sent to https and localhost only, ``Origin`` by every browser with every change.
+    ``Sec-Fetch-Site`` is sent to https and localhost only, ``Origin`` by every browser with every change. A page that
+    came by https is ours too if we know of http: not every proxy says so.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site in ("cross-site", "same-site"):
         raise Forbidden("Changes are not taken from pages of other sites.")
-    if site is None and origin is not None and origin.partition("://")[2] != request.host:
+    ours = origin_of(request.environ)
+    if site is None and origin is not None and origin not in (ours, f"https://{ours.partition('://')[2]}"):
         raise Forbidden(
-            f"Changes are not taken from pages of other sites: this index is at {request.host}, the page was at "
-            f"{origin[:200]}. A proxy in between must pass the header Host on."
+            f"Changes are not taken from pages of other sites: this index is at {ours}, the page was at "
+            f"{origin[:200]}. Behind a proxy, have it pass the header Host on, or set PUBLIC_URL."
         )
 
 

@@ -117,7 +117,7 @@ def gatekeeper(users: Mapping[str, str]) -> Check:
 
 
 def address_of(environ: Mapping[str, Any]) -> str:
-    """Where a request comes from; behind a proxy that is the proxy."""
+    """The address that a request comes from, as the proxies tell it who are believed (``proxies.behind``)."""
     return environ.get("REMOTE_ADDR") or ""
 
 

@@ -215,7 +215,8 @@ def password(data: Path | None) -> None:
             raise click.ClickException("The two are not the same: nothing was changed.")
     else:
         chosen = sys.stdin.readline().rstrip("\n")
-    click.echo(first_user.set_password(config.data, f"http://{config.listen}:{config.port}", chosen))
+    url = config.public_url or first_user.address(config, config.listen, config.port)
+    click.echo(first_user.set_password(config.data, url, chosen))
     click.echo("It holds from the next start, or SIGHUP.")
 
 

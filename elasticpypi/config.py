@@ -9,6 +9,7 @@ from elasticpypi.errors import ConfigurationError
 
 SAMPLE_PASSWORD = "something-secretive"  # published in the README of the earlier elasticpypi
 MEGABYTE = 1024 * 1024
+LOOPBACK = "127.0.0.0/8", "::1/128"
 HASH = re.compile(r"(scrypt:\d+:\d+:\d+|pbkdf2:\w+(:\d+)?)\$[^$]+\$[0-9a-f]+")  # Werkzeug's password hashes
 
 
@@ -33,10 +34,14 @@ SETTINGS = (
     Setting("OVERWRITE", "false", "true: an upload may replace a file of the same name with other bytes."),
     Setting("STRICT_NAMES", "false", "true: an upload must spell its file name as today's standards do."),
     Setting("DATA", "data", "Folder of the packages and the index on one machine."),
-    Setting("LISTEN", "127.0.0.1", "Address that `elasticpypi serve` listens on."),
+    Setting("LISTEN", "127.0.0.1", "Address that `elasticpypi serve` listens on; * for all."),
     Setting("PORT", "8080", "Port that `elasticpypi serve` listens on."),
     Setting("WORKERS", "2", "Worker processes of `elasticpypi serve`."),
     Setting("FOLLOW", "listing", "With BUCKET: `listing` looks at it every minute, `events` leaves that to the stack."),
+    Setting("TLS_CERT", "", "Certificate and its chain in PEM, for https without a proxy; needs TLS_KEY."),
+    Setting("TLS_KEY", "", "The private key to it, in PEM."),
+    Setting("PROXIES", "127.0.0.0/8, ::1", "Proxies whose X-Forwarded-* is believed: addresses, networks, or none."),
+    Setting("PUBLIC_URL", "", "Address of the home page for everybody, such as https://example.com/pypi."),
     Setting("MAX_UPLOAD", "5120", "Largest upload in MB; on Lambda the gateway ends it at about 4.5 MB."),
     Setting("LINK_SECONDS", "3600", "On AWS: seconds for which the link of a large file stays the same."),
     Setting("CLOUDFRONT_HOST", "", "Host of a CloudFront distribution of BUCKET, for links to large files."),
@@ -47,7 +52,10 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings, checked. ``users`` maps names to passwords or hashes; sizes are bytes, times seconds."""
+    """The settings, checked. ``users`` maps names to passwords or hashes; sizes are bytes, times seconds.
+
+    ``proxies`` are networks, ``public_url`` has no slash at its end (:mod:`elasticpypi.proxies`).
+    """
 
     service: str = "elasticpypi"
     stage: str = ""
@@ -62,6 +70,10 @@ class Config:
     port: int = 8080
     workers: int = 2
     follow: str = "listing"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    proxies: tuple[str, ...] = LOOPBACK
+    public_url: str = ""
     max_upload: int = 5120 * MEGABYTE
     link_seconds: int = 3600
     cloudfront_host: str = ""
@@ -84,6 +96,9 @@ class Config:
         unset = [name for name in front if not text[name]]
         if unset and unset != front:
             raise ConfigurationError(f"{unset[0]} is not set: set all of {', '.join(front)}, or none.")
+        if bool(text["TLS_CERT"]) != bool(text["TLS_KEY"]):
+            given, missing = ("TLS_CERT", "TLS_KEY") if text["TLS_CERT"] else ("TLS_KEY", "TLS_CERT")
+            raise ConfigurationError(f"{given} is set but {missing} is not: set both for https, or none for http.")
         users = _users(environ)
         return cls(
             service=text["SERVICE"],
@@ -95,11 +110,15 @@ class Config:
             overwrite=_boolean("OVERWRITE", text["OVERWRITE"]),
             strict_names=_boolean("STRICT_NAMES", text["STRICT_NAMES"]),
             data=Path(text["DATA"]).expanduser(),
-            listen=text["LISTEN"],
+            listen=text["LISTEN"].removeprefix("[").removesuffix("]"),
             port=_number("PORT", text["PORT"], 0, 65535),
             workers=_number("WORKERS", text["WORKERS"], 1, 64),
             follow=_choice("FOLLOW", text["FOLLOW"], "listing", "events"),
             max_upload=_number("MAX_UPLOAD", text["MAX_UPLOAD"], 1, 5 * 1024 * 1024) * MEGABYTE,
+            tls_cert=Path(text["TLS_CERT"]).expanduser() if text["TLS_CERT"] else None,
+            tls_key=Path(text["TLS_KEY"]).expanduser() if text["TLS_KEY"] else None,
+            proxies=_proxies(environ),
+            public_url=_public_url(text["PUBLIC_URL"]),
             # A link lives twice this long, and S3 accepts no more than seven days (AWS: query-string auth).
             link_seconds=_number("LINK_SECONDS", text["LINK_SECONDS"], 60, 302400),
             cloudfront_host=text["CLOUDFRONT_HOST"],
@@ -127,6 +146,22 @@ def _number(name: str, text: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {text!r}.")
     return int(text)
+
+
+def _proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
+    if not (text := environ.get("PROXIES", "").strip()):
+        return LOOPBACK
+    from elasticpypi.proxies import networks  # which no cold start waits for
+
+    return networks(text)
+
+
+def _public_url(text: str) -> str:
+    if not text:
+        return ""
+    from elasticpypi.proxies import public_url
+
+    return public_url(text)
 
 
 def _admins(text: str, users: Mapping[str, str]) -> frozenset[str]:

@@ -15,6 +15,12 @@ FIRST_USER = "elasticpypi"
 RANDOM_LENGTH, HASH_OF_RANDOM = 24, "scrypt:1024:8:1"
 
 
+def address(config: Config, host: str, port: int) -> str:
+    """The home page for people on this machine, without a slash at its end."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "*") else f"[{host}]" if ":" in host else host
+    return f"{'https' if config.tls_cert else 'http'}://{shown}:{port}"
+
+
 def login_help(config: Config, url: str) -> str:
     """Who can log in, to be told at a start; makes the first user if nobody could."""
     if config.users:
@@ -65,7 +71,7 @@ def set_password(data: Path, url: str, password: str = "") -> str:
 
 
 def how_to_use(url: str, user: str, password: str) -> str:
-    """Lines to paste; ``url`` is the server's address without a path."""
+    """Lines to paste; ``url`` is that of the home page, without a slash at its end."""
     scheme, _, rest = url.partition("://")
     index = f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}/simple/"
     return f"""\

@@ -31,11 +31,13 @@ def _app() -> Any:
     from elasticpypi.app import create_app
     from elasticpypi.aws.edge import Edge
     from elasticpypi.front import Front
+    from elasticpypi.proxies import behind
 
     services = _services()
     app = create_app(services)
     # A file that is not kept would cost a call more here, and seldom comes to the same process again.
-    return Front(Edge(app, _root_link), services.index, app.extensions["gatekeeper"], files=False)
+    front = Front(Edge(app, _root_link), services.index, app.extensions["gatekeeper"], files=False)
+    return behind(front, services.config)
 
 
 def _root_link(serial: int) -> str | None:

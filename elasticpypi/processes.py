@@ -11,6 +11,7 @@ two, it cannot find a lock taken. They hold for the main process and for all of 
 
 import ctypes
 import logging
+import math
 import os
 import select
 import signal
@@ -135,10 +136,15 @@ class Keeper:
             while os.read(self._woken, 4096):
                 pass
 
-    def run(self, renew: Callable[[], bool]) -> None:
-        """Until a stop is asked for. ``renew`` is called before all are replaced, and says whether they shall be."""
-        moment: float | None = None
-        while self.wait(None if moment is None else max(moment - time.monotonic(), 0)):
+    def run(
+        self, renew: Callable[[], bool], stale: Callable[[], bool] = lambda: False, interval: float = math.inf
+    ) -> None:
+        """Until a stop is asked for. ``renew`` is called before all are replaced, and says whether they shall be.
+
+        ``stale`` is asked each ``interval`` of seconds, and True is as good as SIGHUP.
+        """
+        moment = look = time.monotonic() + interval
+        while self.wait(None if moment == math.inf else max(moment - time.monotonic(), 0)):
             now = time.monotonic()
             for place in self._places:
                 self._look(place, now)
@@ -147,12 +153,15 @@ class Keeper:
                     _kill(process)
                 if process.exitcode is not None:
                     del self._leaving[process]
+            if now >= look:
+                self._renew |= stale()
+                look = now + interval
             if self._renew and not self._leaving:  # never more than two of each
                 self._renew = False
                 if renew():
                     self._replace_all(now)
             moments = [place.due for place in self._places if place.due is not None]
-            moment = min([*moments, *self._leaving.values()], default=None)
+            moment = min([*moments, *self._leaving.values(), look])
 
     def _look(self, place: _Place, now: float) -> None:
         if place.due is None and (code := place.process.exitcode) is not None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elasticpypi import __version__, connections, first_user, heartbeat, processes, wiring
+from elasticpypi import __version__, connections, first_user, heartbeat, processes, proxies, tls, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError, Refusal, Unavailable
 from elasticpypi.listeners import Listeners
@@ -57,20 +57,25 @@ def serve(config: Config) -> None:
     """
     listeners = Listeners(config.listen, config.port)
     host, port = listeners.address[:2]
-    url = f"http://{_shown_host(host)}:{port}"
+    url = first_user.address(config, host, port)
     if config.on_aws and not config.users:
         raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
-    services = wiring.services(config)
-    services.files.check()
-    services.index.check()
-    place = f"the bucket {config.bucket}" if config.on_aws else config.data.resolve()
-    help_text = first_user.login_help(config, url)
-    click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/\n\n{help_text}", err=True)
     # A forked process shares what is imported here, and is there in a moment. No fork survives some libraries of macOS.
     forking = sys.platform == "linux"
     multiprocessing.set_start_method("fork" if forking else "spawn", force=True)
     room = connections.room()
     granian = _granian(host, port, config.workers, room)
+    certificate = None
+    if config.tls_cert and config.tls_key:
+        certificate = tls.Certificate(config.tls_cert, config.tls_key, partial(_serves, granian))
+        certificate.load()
+    services = wiring.services(config)
+    services.files.check()
+    services.index.check()
+    place = f"the bucket {config.bucket}" if config.on_aws else config.data.resolve()
+    help_text = first_user.login_help(config, config.public_url or url)
+    public = f", for everybody at {config.public_url}/simple/" if config.public_url else ""
+    click.echo(f"elasticpypi {__version__} serves {place} at {url}/simple/{public}\n\n{help_text}", err=True)
     made: tuple[wiring.Services, Front] | None = None
     state = Path(tempfile.gettempdir()) / f"elasticpypi-{os.getpid()}.json"  # for who follows a bucket
 
@@ -83,7 +88,9 @@ def serve(config: Config) -> None:
 
     def renew() -> bool:
         try:
-            first_user.login_help(config, url)  # the password may be another one
+            first_user.login_help(config, config.public_url or url)  # the password may be another one
+            if certificate:
+                certificate.load()
             make()
         except (ConfigurationError, Refusal) as error:
             log.error("%s Everything goes on as before.", error)
@@ -93,6 +100,8 @@ def serve(config: Config) -> None:
     def worker(number: int) -> Any:
         listener = listeners.of(number)
         _listen(granian, listener)
+        if certificate:
+            _encrypt(granian, certificate.cert, certificate.key)
         only = partial(listeners.close, number) if forking else None
         load = partial(_load, os.getpid(), listener.fileno(), only, room, made, state)
         return granian._spawn_worker(number, granian._spawn_wsgi_worker, load).inner
@@ -107,7 +116,10 @@ def serve(config: Config) -> None:
         make()
         for number in range(config.workers):
             keeper.keep("answers requests", partial(worker, number), partial(listeners.withdraw, number))
-        keeper.run(renew)
+        if certificate:
+            keeper.run(renew, certificate.changed, tls.LOOK)
+        else:
+            keeper.run(renew)
 
 
 def _follow_folder(
@@ -228,6 +240,35 @@ def _listen(granian: Any, listener: socket.socket) -> None:
     granian._ssp, granian._shd, granian._sso = None, holder(listener.fileno(), False, *backlog), listener
 
 
+def _encrypt(granian: Any, cert: str, key: str) -> None:
+    """Have the next worker of ``granian`` speak TLS: 1.2 for the sake of old clients."""
+    granian.ssl_ctx = True, cert, key, None, "tls1.2", None, [], False
+
+
+def _serves(granian: Any, cert: str, key: str) -> bool:
+    """Whether a worker gets along with certificate and key: it knows less than OpenSSL does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        _listen(granian, listener)
+        _encrypt(granian, cert, key)
+        load = partial(_nothing, os.getpid())
+        process = granian._spawn_worker(0, granian._spawn_wsgi_worker, load).inner
+        process.start()
+        port = listener.getsockname()[1]
+    try:
+        return tls.shakes_hands(port)
+    finally:
+        process.kill()
+        process.join()
+
+
+def _nothing(parent: int) -> Any:
+    """An application that nobody asks for anything, in a process that says nothing."""
+    processes.end_with(parent)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+    return lambda *_: []
+
+
 def _application(services: wiring.Services) -> "Front":
     from elasticpypi.app import create_app
     from elasticpypi.front import Front
@@ -271,11 +312,6 @@ def _load(
         front.mark = services.index.changes().mark
     bodies = connections.Bodies(connections.BODIES)
     connections.watch(bodies, room)
-    return processes.closing(logged(connections.bounded(front, bodies)))
-
-
-def _shown_host(host: str) -> str:
-    """The address for people on this machine."""
-    if host in ("0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+    # Connections are those of proxies; what is said of clients is inside of that.
+    app = proxies.behind(logged(front), services.config)
+    return processes.closing(connections.bounded(app, bodies))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from elasticpypi.about import Some
     from elasticpypi.catalog import Counts, Entry, Found
 
+# Cache-Control of files: one URL means the same bytes for ever (REQ-67), or as long as nobody overwrites them.
+FOR_EVER, ANEW = "private, max-age=31536000, immutable", "private, no-cache"
+
 
 @dataclass(frozen=True, slots=True)
 class Stat:

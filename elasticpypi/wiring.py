@@ -8,7 +8,7 @@ from elasticpypi import heartbeat
 from elasticpypi.config import Config
 from elasticpypi.errors import ConfigurationError
 from elasticpypi.model import File
-from elasticpypi.stores import Catalog, Files, Index, Staging
+from elasticpypi.stores import ANEW, FOR_EVER, Catalog, Files, Index, Staging
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def services(config: Config) -> Services:
             from elasticpypi.aws.dynamodb import DynamoIndex
             from elasticpypi.aws.s3 import S3Files
 
-            files = S3Files(config.bucket, config.link_seconds, _link(config))
+            cache = ANEW if config.overwrite else FOR_EVER
+            files = S3Files(config.bucket, config.link_seconds, _link(config), cache)
             return Services(config, files, DynamoIndex(config.table, files=files), threads=CONNECTIONS)
         except ModuleNotFoundError:
             raise ConfigurationError("AWS needs boto3: pip install boto3.") from None

@@ -39,6 +39,7 @@ from elasticpypi.aws.s3 import S3Files
 from elasticpypi.config import Config
 from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.local.sqlite import SQLiteIndex
+from elasticpypi.proxies import behind
 from elasticpypi.stores import Files, Index
 from elasticpypi.wiring import Services
 from tests import servers
@@ -251,7 +252,9 @@ class Client:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self._client: FlaskClient = create_app(services).test_client()
+        app = create_app(services)
+        app.wsgi_app = behind(app.wsgi_app, services.config)  # type: ignore[method-assign]
+        self._client: FlaskClient = app.test_client()
 
     def request(
         self, method: str, path: str, *, user: str | None = f"{USER}:{PASSWORD}", **options: object

@@ -3,15 +3,18 @@
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from elasticpypi.cli import main
+from tests.certificates import make_certificate
 from tests.deploying import ROOT
 
 Stages = dict[str, list[tuple[str, str]]]
@@ -61,18 +64,27 @@ def test_the_command_is_one_that_the_command_line_has(stages: Stages) -> None:
     assert last["EXPOSE"] == "8080"
 
 
-@pytest.fixture(params=[200, 503])
-def server(request: pytest.FixtureRequest) -> Iterator[HTTPServer]:
+@pytest.fixture(params=[(200, False), (503, False), (200, True)], ids=["200", "503", "https"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HTTPServer]:
+    status, encrypted = request.param
+
     class Health(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(request.param if self.path == "/health" else 404)
+            self.send_response(status if self.path == "/health" else 404)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Health) as listening:
-        listening.status = request.param  # type: ignore[attr-defined]
+        listening.status = status  # type: ignore[attr-defined]
+        listening.settings = {}  # type: ignore[attr-defined]
+        if encrypted:
+            cert, key = make_certificate(tmp_path)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(cert, key)
+            listening.socket = context.wrap_socket(listening.socket, server_side=True)
+            listening.settings = {"TLS_CERT": str(cert)}  # type: ignore[attr-defined]
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         yield listening
         listening.shutdown()
@@ -82,5 +94,6 @@ def test_the_health_check_fails_when_health_does(stages: Stages, server: HTTPSer
     python, *arguments = json.loads(dict(stages["serve"])["HEALTHCHECK"].partition("CMD ")[2])
     assert python == "python"
     environ = {**os.environ, "PORT": str(server.server_port), "NO_PROXY": "127.0.0.1"}
+    environ |= server.settings  # type: ignore[attr-defined]
     done = subprocess.run([sys.executable, *arguments], env=environ, capture_output=True)
     assert (done.returncode == 0) == (server.status == 200)  # type: ignore[attr-defined]

@@ -16,8 +16,8 @@ import requests
 
 from elasticpypi.aws.dynamodb import DynamoIndex
 from tests.builders import make_wheel, upload_form
-from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic
-from tests.events import event, request
+from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic, begin_anew
+from tests.events import HOST, event, request
 
 
 def test_a_direct_put_is_served_after_its_event(deployed: Any, tmp_path: Path) -> None:
@@ -115,6 +115,31 @@ def test_the_base_path_of_a_domain(deployed: Any, tmp_path: Path, base: str) -> 
     links = json.loads(get("/{proxy+}", "pypi/demo/json")["body"])["urls"]
     assert [link["url"] for link in links] == [f"https://packages.example.com{base}/packages/{wheel.name}"]
     assert get("/")["statusCode"] == 200
+
+
+def test_the_gateway_is_believed_and_nobody_else(
+    deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    deployed.sync(event(wheel.name), None)
+
+    def base(source: str = "198.51.100.7", **headers: str) -> str:
+        asked = request("/pypi/demo/json", Authorization=basic(f"{USER}:{PASSWORD}"), **headers)
+        asked["requestContext"]["identity"] = {"sourceIp": source}
+        [url] = json.loads(deployed.api(asked, None)["body"])["urls"]
+        return str(url["url"]).removesuffix(f"packages/{wheel.name}")
+
+    forged = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/x", "X-Forwarded-For": "127.0.0.1, 192.0.2.1"}
+    assert base() == base(**forged) == f"https://{HOST}/dev/"
+    assert base(**{"X-Forwarded-Proto": "javascript"}) == f"https://{HOST}/dev/"
+    monkeypatch.setenv("PROXIES", "192.0.2.0/24")
+    begin_anew()
+    assert base(**forged) == f"https://{HOST}/dev/"
+    assert base("192.0.2.1", **{**forged, "X-Forwarded-Host": "front.example"}) == "https://front.example/x/"
+    monkeypatch.setenv("PUBLIC_URL", "https://pypi.example")
+    begin_anew()
+    assert base(**forged) == "https://pypi.example/"
 
 
 @pytest.mark.req("REQ-67")

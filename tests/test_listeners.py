@@ -36,3 +36,15 @@ def test_connections_of_a_worker_that_is_away_go_to_others_or_wait() -> None:
             assert third is not listeners.of(1)
         with pytest.raises(ConfigurationError, match="already in use"):
             Listeners("127.0.0.1", listeners.address[1])
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 on this machine")
+def test_a_star_is_all_addresses() -> None:
+    with contextlib.closing(Listeners("*", 0)) as listeners:
+        port = listeners.address[1]
+        for address in ("127.0.0.1", "::1"):
+            with socket.create_connection((address, port)):
+                assert select.select([listeners.of(0)], [], [], 20)[0]
+                listeners.of(0).accept()[0].close()
+        with pytest.raises(ConfigurationError, match=f"^Cannot listen on \\*:{port} "):
+            Listeners("*", port)

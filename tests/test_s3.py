@@ -12,9 +12,12 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.aws import s3
 from elasticpypi.aws.s3 import INLINE, S3Files, event_keys
+from elasticpypi.config import Config as Settings
 from elasticpypi.errors import NotFound, Unavailable
 from elasticpypi.model import File
-from tests.conftest import BUCKET
+from elasticpypi.stores import ANEW, FOR_EVER
+from elasticpypi.wiring import services
+from tests.conftest import BUCKET, TABLE
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -64,6 +67,14 @@ def test_a_link_is_the_same_within_a_window_and_lives_for_two(monkeypatch: pytes
     assert files.url(file) == link
     now += 1
     assert files.url(file) != link
+
+
+@pytest.mark.parametrize(("overwrite", "cache"), [(False, FOR_EVER), (True, ANEW)])
+def test_a_link_to_what_may_be_overwritten_is_asked_for_each_time(overwrite: bool, cache: str) -> None:
+    files = services(Settings(users={"a": "b"}, bucket=BUCKET, table=TABLE, overwrite=overwrite)).files
+    link = files.url(a_file("demo-1.0.tar.gz", INLINE + 1))
+    assert link is not None
+    assert parse_qs(urlsplit(link).query)["response-cache-control"] == [cache]
 
 
 def test_an_object_is_read_with_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:

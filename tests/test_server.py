@@ -177,6 +177,25 @@ def test_the_first_start_makes_a_user_and_shows_it_once(data: Path, servers: lis
     assert third.stop(signal.SIGINT) == 0
 
 
+def test_the_lines_to_paste_have_the_address_for_everybody(data: Path, servers: list[Server]) -> None:
+    server = Server(data, PUBLIC_URL="https://h.example/team/")
+    servers.append(server)
+    server.wait_for(lambda: "index-url = " in "".join(server.said))
+    said = "".join(server.said)
+    assert f" at {server.url}/simple/, for everybody at https://h.example/team/simple/\n" in said
+    assert re.search(r"pip install --index-url https://elasticpypi:\w+@h\.example/team/simple/ PROJECT", said)
+    assert "repository = https://h.example/team/legacy/\n" in said
+    command = [sys.executable, "-m", "elasticpypi", "password", "--data", str(data)]
+    for settings, url in (
+        ({"PUBLIC_URL": "https://h.example/team/"}, "https://h.example/team"),
+        ({"LISTEN": "[::1]", "TLS_CERT": "c", "TLS_KEY": "k"}, "https://[::1]:8080"),
+        ({"LISTEN": "*"}, "http://127.0.0.1:8080"),
+    ):
+        environ = {"PATH": os.environ["PATH"], **settings}
+        done = subprocess.run(command, input="secret\n", text=True, check=True, capture_output=True, env=environ)
+        assert f"repository = {url}/legacy/\n" in done.stdout
+
+
 def test_settings_that_do_not_fit_the_first_user_stop_the_start(data: Path) -> None:
     done = run("serve", "--port", "0", "--data", str(data), ADMINS="alice")
     assert (done.returncode, done.stderr) == (1, "Error: ADMINS: 'alice' is no user: add it to USERS.\n")

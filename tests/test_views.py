@@ -251,6 +251,23 @@ def test_the_bytes_that_were_uploaded(client: Client, wheel: Path, quote: Any) -
     assert "Content-Encoding" not in response.headers
 
 
+@pytest.mark.req("REQ-67")
+def test_files_that_may_be_overwritten_are_asked_for_each_time(overwriting: Client, tmp_path: Path) -> None:
+    tags = set()
+    for content in (b"one", b"two"):
+        wheel = make_wheel(tmp_path, "demo", "1.0", files={"x": content}, summary=content.decode())
+        assert overwriting.upload(wheel).status_code == 200
+        for url in (f"/packages/{wheel.name}", f"/packages/{wheel.name}.metadata"):
+            response = overwriting.get(url)
+            assert response.headers["Cache-Control"] == "private, no-cache"
+            tags.add(response.headers["ETag"])
+            known = overwriting.get(url, headers={"If-None-Match": response.headers["ETag"]})
+            assert (known.status_code, known.headers["Cache-Control"]) == (304, "private, no-cache")
+            part = overwriting.get(url, headers={"Range": "bytes=0-3"})
+            assert (part.status_code, part.headers["Cache-Control"]) == (206, "private, no-cache")
+    assert len(tags) == 4
+
+
 @pytest.mark.req("REQ-40", "REQ-71")
 def test_core_metadata_beside_the_file(client: Client, wheel: Path) -> None:
     response = client.get(f"/packages/{wheel.name}.metadata")

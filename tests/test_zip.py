@@ -44,7 +44,7 @@ MODULES = {
 }
 MAGIC = (3571).to_bytes(2, "little") + b"\r\n"  # the bytecode of CPython 3.13
 LARGEST = 9_000_000  # bytes; what renders READMEs is three quarters of it
-ALONE = "__main__|access_log|cli|connections|listeners|processes|server|first_user|publish|parts"
+ALONE = "__main__|access_log|cli|connections|listeners|processes|server|tls|first_user|publish|parts"
 LEFT_OUT = rf"elasticpypi/(({ALONE})\.py|local/.*)"
 
 

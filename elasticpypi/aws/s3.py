@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from elasticpypi import aws
 from elasticpypi.errors import AlreadyExists, Changed, NotFound, Unavailable
 from elasticpypi.model import File
-from elasticpypi.stores import Stat
+from elasticpypi.stores import FOR_EVER, Stat
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -36,11 +36,19 @@ class S3Files:
     """:class:`~elasticpypi.stores.Files` in a bucket; the revision is the ETag.
 
     ``link_seconds`` is the window in which the link to a large file stays the same; links live twice
-    as long, so that each is good for at least one window. ``link`` makes links of another kind.
+    as long, so that each is good for at least one window. ``link`` makes links of another kind. ``cache`` is the
+    Cache-Control of what S3 answers to them.
     """
 
-    def __init__(self, bucket: str, link_seconds: int = 3600, link: Callable[[File], str] | None = None) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        link_seconds: int = 3600,
+        link: Callable[[File], str] | None = None,
+        cache: str = FOR_EVER,
+    ) -> None:
         self._bucket = bucket
+        self._cache = cache
         self._link_seconds = link_seconds
         self._link = link or (lambda file: self.sign(file.key))
         self._s3: S3Client = aws.client("s3", REGIONAL)
@@ -120,7 +128,7 @@ class S3Files:
         """A link for GET, the same for one window: pip's cache looks files up by their final URL (REQ-70)."""
         where = {"Bucket": self._bucket, "Key": key}
         plain = self._s3.generate_presigned_url("get_object", Params=where).partition("?")[0]
-        request = AWSRequest("GET", plain, params={"response-cache-control": "private, max-age=31536000, immutable"})
+        request = AWSRequest("GET", plain, params={"response-cache-control": self._cache})
         signer = _WindowedAuth(aws.credentials(), self._s3.meta.region_name, self._link_seconds)
         signer.add_auth(request)
         return str(request.url)

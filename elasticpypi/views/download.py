@@ -13,18 +13,19 @@ from flask import Blueprint, Response, request
 from elasticpypi.errors import NotFound, Unavailable
 from elasticpypi.filename import Name, parse_stored
 from elasticpypi.model import File
+from elasticpypi.stores import ANEW, FOR_EVER
 from elasticpypi.views import Representation
 from elasticpypi.wiring import Services
 
 CHUNK = 128 * 1024
 AT_ONCE = 4 * CHUNK  # that granian takes from us, whether or not the client takes any
 WORTH_IT = 500  # bytes; less is hardly smaller when it is compressed
-CACHE = "private, max-age=31536000, immutable"  # REQ-67: one URL means the same bytes for ever
 
 
 def blueprint(services: Services) -> Blueprint:
     """The file, its metadata beside it."""
     views = Blueprint("download", __name__)
+    cache = ANEW if services.config.overwrite else FOR_EVER
 
     @views.get("/packages/<filename>")
     def package(filename: str) -> Response:
@@ -39,7 +40,7 @@ def blueprint(services: Services) -> Blueprint:
         link = services.files.url(file) if request.method == "GET" else None  # REQ-63: HEAD is answered here
         if link is not None:
             return Response(status=302, headers={"Location": link, "Cache-Control": "no-store"})  # REQ-60, REQ-70
-        return _answer(file, file.sha256, file.size, lambda: services.files.open(file))
+        return _answer(file, file.sha256, file.size, cache, lambda: services.files.open(file))
 
     def metadata(named: Name) -> Response:
         found = services.index.metadata(named.project, named.filename)
@@ -52,7 +53,7 @@ def blueprint(services: Services) -> Blueprint:
         compressed = len(body) > WORTH_IT and request.accept_encodings.quality("gzip") > 0
         if compressed:  # bytes of their own, which ranges and conditions are about
             body, etag = gzip.compress(body, 6, mtime=0), f"{etag}-gzip"
-        response = _answer(file, etag, len(body), lambda: io.BytesIO(body))
+        response = _answer(file, etag, len(body), cache, lambda: io.BytesIO(body))
         response.headers["Vary"] = "Accept-Encoding"
         if compressed:
             response.headers["Content-Encoding"] = "gzip"
@@ -65,11 +66,11 @@ def _missing(filename: str) -> NotFound:
     return NotFound(f"There is no file {filename[:200]!r} in this index.")
 
 
-def _answer(file: File, etag: str, size: int, content: Callable[[], BinaryIO]) -> Response:
+def _answer(file: File, etag: str, size: int, cache: str, content: Callable[[], BinaryIO]) -> Response:
     """200, or 304, 206 and 416 as the conditions of the request ask; ``content`` is opened only if it is sent."""
     _settle_range(size)
     response = Representation(content_type="application/octet-stream")
-    response.headers["Cache-Control"] = CACHE
+    response.headers["Cache-Control"] = cache
     response.set_etag(etag)
     response.last_modified = datetime.fromisoformat(file.upload_time)
     response.make_conditional(request, accept_ranges=True, complete_length=size)

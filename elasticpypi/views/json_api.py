@@ -1,11 +1,13 @@
 """``/pypi/``: PyPI's JSON API, under un-normalized names too (REQ-151)."""
 
+import hashlib
 from typing import Any
 
 from flask import Blueprint, Response, request
 from packaging.version import Version
 
 from elasticpypi.errors import NotFound
+from elasticpypi.proxies import base_url
 from elasticpypi.views.index import normalize, respond
 from elasticpypi.wiring import Services
 
@@ -22,7 +24,7 @@ def blueprint(services: Services) -> Blueprint:
     def release(name: str, version: str = "") -> Response:
         from elasticpypi import about, json_api
 
-        normalized = normalize(name)
+        normalized, base = normalize(name), base_url(request.environ)
 
         def page() -> tuple[int, Any]:
             project = index.project(normalized)
@@ -36,13 +38,15 @@ def blueprint(services: Services) -> Blueprint:
             if file is None:
                 raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
             said, description = about.read(index, normalized, file.filename, text=True)
-            scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
-            packages = f"{scheme}://{request.host}{request.script_root}/packages/"
+            packages = f"{base}packages/"
             answer = json_api.release(project, wanted, said, description, packages)
             if not version:
                 answer["releases"] = json_api.releases(project, packages)
             return project.serial, answer
 
-        return respond("application/json", "pypi", lambda: index.serial(normalized), page)
+        kind = (
+            f"pypi-{hashlib.sha256(base.encode()).hexdigest()[:16]}"  # whose URLs are another page at another address
+        )
+        return respond("application/json", kind, lambda: index.serial(normalized), page)
 
     return views

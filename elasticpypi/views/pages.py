@@ -21,6 +21,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from elasticpypi import simple
 from elasticpypi.auth import form_token
 from elasticpypi.errors import NotFound
+from elasticpypi.proxies import base_url
 from elasticpypi.stores import Catalog
 from elasticpypi.views import program
 from elasticpypi.views.index import normalize, redirect
@@ -227,9 +228,7 @@ def _static() -> tuple[str, dict[str, bytes]]:
 
 def _addresses() -> dict[str, str]:
     """The addresses of this index as this client sees it, with the user's name and never with the password."""
-    secure = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https"
-    scheme = "https" if secure else request.scheme
-    base = f"{request.host}{request.script_root}/"
+    scheme, _, base = base_url(request.environ).partition("://")
     user = quote(g.user, safe="")
     return {
         "base": f"{scheme}://{base}",

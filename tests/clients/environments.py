@@ -18,10 +18,14 @@ CACHE = Path(__file__).parents[2] / ".cache" / "clients"
 # Those before it do not start on Python 3.11, and on 3.12.
 OLDEST_PIP = "19.2" if sys.version_info < (3, 12) else "23.1.2"
 
+# Between those two, caches have changed, and what is read of an index.
+PIPS_BETWEEN = ("pip 20.3", "pip 22.3.1") if sys.version_info < (3, 12) else ()
+
 # The first requirement is the client; what follows keeps its dependencies at versions with which it works.
 CLIENTS = {
     "pip": ["pip==26.3"],
     "oldest pip": [f"pip=={OLDEST_PIP}"],
+    **{name: [name.replace(" ", "==")] for name in PIPS_BETWEEN},
     "uv": ["uv==0.13.9"],
     "twine": ["twine==7.0.0"],
     "poetry": ["poetry==2.5.1"],

@@ -42,10 +42,10 @@ def install(
     python = folder / ".venv" / "bin" / "python"
     project = '[project]\nname = "consumer"\nversion = "1.0"\nrequires-python = ">=3.11,<3.15"\n'
     match client:
-        case "pip" | "oldest pip":
+        case _ if client.split()[0] == "pip" or client == "oldest pip":
             new_venv(folder / ".venv")
             command = ["install", "--index-url", index or server.index, *options, *requirements]
-            return pip(client, *command, home=home, folder=folder, fails=fails)
+            return pip(client, *command, home=home, folder=folder, fails=fails, **server.trust)
         case "uv":
             new_venv(folder / ".venv")
             command = [
@@ -58,7 +58,7 @@ def install(
                 *options,
                 *requirements,
             ]
-            return run("uv", *command, home=home, folder=folder, fails=fails)
+            return run("uv", *command, home=home, folder=folder, fails=fails, **server.trust)
         case "poetry":
             source = f'[[tool.poetry.source]]\nname = "private"\nurl = "{server.simple}"\n'
             (folder / "pyproject.toml").write_text(f"{project}[tool.poetry]\npackage-mode = false\n{source}")
@@ -80,11 +80,12 @@ def install(
     return run(client, *command, home=home, folder=folder, fails=fails, **variables)
 
 
-def pip(client: str, *arguments: str, home: Path, folder: Path, fails: bool = False) -> str:
+def pip(client: str, *arguments: str, home: Path, folder: Path, fails: bool = False, **variables: str) -> str:
     """One of the pips, run by the Python of ``folder/.venv``, whose environment has nothing else."""
     libraries = next(environment(client).glob("lib/*/site-packages"))
     python = folder / ".venv" / "bin" / "python"
-    return run(python, "-m", "pip", *arguments, home=home, folder=folder, fails=fails, PYTHONPATH=str(libraries))
+    variables["PYTHONPATH"] = str(libraries)
+    return run(python, "-m", "pip", *arguments, home=home, folder=folder, fails=fails, **variables)
 
 
 def installed(folder: Path) -> dict[str, str]:

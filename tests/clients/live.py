@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -52,6 +53,13 @@ class Server:
         return f"{self.address}/simple/"
 
     @property
+    def trust(self) -> dict[str, str]:
+        """What makes clients believe a certificate that nobody else vouches for."""
+        cert = self.environment.get("TLS_CERT")
+        names = "PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"
+        return dict.fromkeys(names, cert) if cert else {}
+
+    @property
     def index(self) -> str:
         """The index URL with credentials in it."""
         return self.simple.replace("://", f"://{quote(USER)}:{quote(PASSWORD, safe='')}@")
@@ -61,11 +69,15 @@ class Server:
         credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}", "Accept": "application/vnd.pypi.simple.v1+json"}
         try:
-            return dict(json.loads(_get(f"{self.simple}{project}/", headers)))
+            return dict(json.loads(self.get(f"{self.simple}{project}/", headers)))
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
             return {}
+
+    def get(self, url: str, headers: dict[str, str]) -> bytes:
+        """What is at a URL of this index; :class:`urllib.error.HTTPError` if it is not a 200."""
+        return _get(url, headers, self.environment.get("TLS_CERT"))
 
     def files(self, project: str) -> dict[str, dict[str, Any]]:
         """The entries of a project's page by file name."""
@@ -96,7 +108,7 @@ class Server:
         """What the access log says about a path: ``GET 200`` and so on, oldest first."""
         end = f"/health/{time.monotonic_ns()}"  # logged after all that was asked before
         with suppress(urllib.error.HTTPError):
-            _get(f"{self.address}{end}", {})
+            self.get(f"{self.address}{end}", {})
         until(lambda: end in self.access_log.read_text(), "the access log")
         lines = self.access_log.read_text().splitlines()
         found = (re.search(r'"(\w+) (\S+)" (\d+)', line) for line in lines)
@@ -135,8 +147,8 @@ def _serving(family: str, folder: Path, environment: Mapping[str, str], aws_log:
     log, access_log = folder / "server.log", folder / "access.log"
     command = [sys.executable, "-m", "elasticpypi", "serve", "--port", "0", "--data", str(folder / "data")]
     with _process(command, environment, access_log, log) as process:
-        address = _first(r" at (http://\S+)/simple/", log, process)
-        until(lambda: _healthy(address), f"{address}/health to say 200")
+        address = _first(r" at (https?://\S+)/simple/", log, process)
+        until(lambda: _healthy(address, environment.get("TLS_CERT")), f"{address}/health to say 200")
         yield Server(family, address, folder / "data", environment, access_log, aws_log)
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
@@ -190,16 +202,17 @@ def _first(pattern: str, log: Path, process: subprocess.Popen[bytes]) -> str:
     return found[1]
 
 
-def _healthy(address: str) -> bool:
+def _healthy(address: str, cafile: str | None) -> bool:
     try:
-        _get(f"{address}/health", {})
+        _get(f"{address}/health", {}, cafile)
     except OSError:
         return False
     return True
 
 
-def _get(url: str, headers: dict[str, str]) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+def _get(url: str, headers: dict[str, str], cafile: str | None) -> bytes:
+    context = ssl.create_default_context(cafile=cafile) if cafile else None
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30, context=context) as answer:
         return bytes(answer.read())
 
 

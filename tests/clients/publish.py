@@ -49,7 +49,7 @@ def publish(
 ) -> str:
     """Publish the wheel and the sdist of the project in ``folder``; returns all that the client printed."""
     dist = [str(path) for path in sorted(folder.glob("dist/*"))]
-    url, variables = server.upload_url, {"SOURCE_DATE_EPOCH": "1700000000"}
+    url, variables = server.upload_url, {"SOURCE_DATE_EPOCH": "1700000000", **server.trust}
     match client:
         case "twine":
             command = ["upload", "--non-interactive", "--verbose", *dist]
