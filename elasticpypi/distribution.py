@@ -155,9 +155,9 @@ def _single_fields(form: Form) -> dict[str, str]:
 def check_action(action: str) -> None:
     """:class:`BadUpload` for what old tools ask besides an upload: ``register``, ``doc_upload``, ``verify`` ..."""
     if action in ("submit", "submit_pkg_info", "verify"):
-        raise BadUpload(f"Nothing needs to be registered here ({action}): upload the files, as `twine upload` does.")
-    if action == "doc_upload":
-        raise BadUpload("This index has no documentation of projects (doc_upload): it takes files only.")
+        raise BadUpload(
+            f"':action' must be 'file_upload', not {action!r}: nothing needs to be registered here, upload the files."
+        )
     if action != "file_upload":
         raise BadUpload(f"':action' must be 'file_upload', not {action[:40]!r}: this index takes files only.")
 

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+FILE = "follower.json"  # on one machine, beside the index
 SILENCE = 60.0  # seconds without a word after which it is told to be behind
 OFTEN = 10.0  # seconds between two words, while there is nothing new
 

@@ -61,11 +61,13 @@ def services(config: Config) -> Services:
             raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
     from elasticpypi.local.directory import DirectoryFiles
     from elasticpypi.local.sqlite import SQLiteIndex
-    from elasticpypi.local.watcher import STATE
 
     folder = DirectoryFiles(config.data)  # first: it looks whether there is an index already
     return Services(
-        config, folder, SQLiteIndex(config.data / "index.db"), behind=partial(heartbeat.behind, config.data / STATE)
+        config,
+        folder,
+        SQLiteIndex(config.data / "index.db"),
+        behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
     )
 
 

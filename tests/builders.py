@@ -57,6 +57,16 @@ def make_wheel(
     return path
 
 
+def make_old_sdist(folder: Path, name: str, version: str) -> Path:
+    """``folder/name-version.tar.bz2`` with a setup.py, as distutils made it."""
+    path = folder / f"{name}-{version}.tar.bz2"
+    with tarfile.open(path, "w:bz2") as archive:
+        info = tarfile.TarInfo(f"{name}-{version}/setup.py")
+        info.size = 7
+        archive.addfile(info, io.BytesIO(b"setup()"))
+    return path
+
+
 def make_sparse_wheel(folder: Path, name: str, version: str, size: int) -> Path:
     """A valid wheel with a stored member of ``size`` bytes of zeros, which take no room on the disk."""
     small = make_wheel(folder, name, version)

@@ -102,7 +102,7 @@ def test_what_is_written_while_a_mark_is_taken_is_not_known(index: SQLiteIndex, 
         shared.write(bytes(4))  # half of what SQLite writes
         assert changes.mark() is None
         os.pwrite(shared.fileno(), header, 0)
-        assert changes.mark() == header
+        assert (changes.mark() or b"").endswith(header)
 
 
 def test_another_format_is_not_known(index: SQLiteIndex, tmp_path: Path) -> None:

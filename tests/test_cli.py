@@ -15,7 +15,7 @@ from packaging.utils import NormalizedName
 from elasticpypi.cli import main
 from elasticpypi.config import SETTINGS, Config
 from elasticpypi.wiring import Services, services
-from tests.builders import make_sdist, make_wheel
+from tests.builders import make_old_sdist, make_sdist, make_wheel
 from tests.conftest import BUCKET, TABLE
 
 FAMILIES = "one machine", pytest.param("aws", marks=pytest.mark.moto)
@@ -50,8 +50,8 @@ def test_reindex_takes_over_what_is_there_and_reports(runner: CliRunner, tmp_pat
         "README.md": b"hello",
         "demo-0.9.egg": b"egg",
         "demo-0.1-py3-none-any.whl": b"broken",
-        "demo-0.2.tar.bz2": b"old",
-        "Demo-0.3.tar.bz2": b"old",
+        "demo-0.2.tar.bz2": make_old_sdist(tmp_path, "demo", "0.2").read_bytes(),
+        "Demo-0.3.tar.bz2": make_old_sdist(tmp_path, "Demo", "0.3").read_bytes(),
         "demo-0.3.win32.exe": b"exe",
     }
     wheel = make_wheel(tmp_path, "demo", "1.0")

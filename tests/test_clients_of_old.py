@@ -95,9 +95,15 @@ def test_wheels_that_can_be_installed(client: Client, tmp_path: Path, version: s
 @pytest.mark.parametrize(
     ("action", "said"),
     [
-        ("submit", "Nothing needs to be registered here (submit): upload the files, as `twine upload` does."),
-        ("verify", "Nothing needs to be registered here (verify): upload the files, as `twine upload` does."),
-        ("doc_upload", "This index has no documentation of projects (doc_upload): it takes files only."),
+        (
+            "submit",
+            "':action' must be 'file_upload', not 'submit': nothing needs to be registered here, upload the files.",
+        ),
+        (
+            "verify",
+            "':action' must be 'file_upload', not 'verify': nothing needs to be registered here, upload the files.",
+        ),
+        ("doc_upload", "':action' must be 'file_upload', not 'doc_upload': this index takes files only."),
         ("other", "':action' must be 'file_upload', not 'other': this index takes files only."),
     ],
 )

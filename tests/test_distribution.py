@@ -11,7 +11,7 @@ import pytest
 from elasticpypi import filename
 from elasticpypi.distribution import check_upload, inspect
 from elasticpypi.errors import BadUpload, Damaged
-from tests.builders import make_sdist, make_wheel, metadata, upload_form
+from tests.builders import make_old_sdist, make_sdist, make_wheel, metadata, upload_form
 
 
 def check(path: Path, **changes: str | None) -> object:
@@ -144,10 +144,13 @@ def test_what_is_in_the_store_is_taken_as_it_is(tmp_path: Path) -> None:
     assert dist.size == path.stat().st_size
 
 
-def test_an_old_sdist_in_the_store_is_not_opened() -> None:
-    name = filename.parse_stored("demo-1.0.tar.bz2")
+def test_an_old_sdist_in_the_store_is_taken_if_it_is_whole(tmp_path: Path) -> None:
+    path = make_old_sdist(tmp_path, "demo", "1.0")
+    name = filename.parse_stored(path.name)
     assert name is not None
-    assert inspect(name, io.BytesIO(b"BZh9...")).size == 7
+    assert inspect(name, io.BytesIO(path.read_bytes())).size == path.stat().st_size
+    with pytest.raises(Damaged, match="it is damaged, or a part of a file"):
+        inspect(name, io.BytesIO(path.read_bytes()[:-20]))
 
 
 @pytest.mark.parametrize("make", [make_wheel, make_sdist])

@@ -22,7 +22,7 @@ def test_every_setting_is_in_the_readme_with_its_default() -> None:
 
 def test_every_setting_of_aws_can_be_given_at_deploy_time() -> None:
     template = (ROOT / "serverless.yml").read_text()
-    only_one_machine = {"DATA", "LISTEN", "PORT", "WORKERS", "TLS_CERT", "TLS_KEY"}
+    only_one_machine = {"DATA", "LISTEN", "PORT", "WORKERS", "TLS_CERT", "TLS_KEY", "FOLLOW"}
     found_out = {"SERVICE", "STAGE", "CLOUDFRONT_HOST", "CLOUDFRONT_KEY_ID"}
     for setting in SETTINGS:
         if setting.name not in only_one_machine | found_out:
@@ -65,6 +65,7 @@ def test_every_module_has_a_test_file() -> None:
         "first_user": "test_server.py",
         "staging": "test_sessions.py",
         "parts": "test_publish.py",
+        "heartbeat": "test_follower.py",
         **dict.fromkeys(("zips", "tars", "shape", "scripts"), "test_archive.py"),
     }
     for path in (ROOT / "elasticpypi").rglob("*.py"):

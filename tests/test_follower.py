@@ -20,10 +20,11 @@ from packaging.utils import NormalizedName
 from elasticpypi import audit, heartbeat, wiring
 from elasticpypi.config import Config
 from elasticpypi.errors import AlreadyExists, Unavailable
+from elasticpypi.heartbeat import FILE as STATE
 from elasticpypi.local import watcher
 from elasticpypi.local.directory import DirectoryFiles
 from elasticpypi.local.sqlite import Damaged, SQLiteIndex
-from elasticpypi.local.watcher import STATE, Follower
+from elasticpypi.local.watcher import Follower
 from elasticpypi.wiring import Services
 from tests.builders import make_sdist, make_wheel, zip_bytes
 from tests.conftest import PASSWORD, USER, Client

@@ -53,6 +53,10 @@ def test_a_project(filled: Client, name: str) -> None:
     simple: Any = filled.json("/simple/demo-b/")
     [file] = [file for file in simple["files"] if file["filename"] == wheel["filename"]]
     assert wheel == {
+        "comment_text": None,
+        "core-metadata": file["core-metadata"],
+        "downloads": -1,
+        "has_sig": False,
         "digests": file["hashes"],
         "filename": "Demo.B-2.0-py3-none-any.whl",
         "packagetype": "bdist_wheel",
@@ -100,14 +104,15 @@ def test_names_that_are_none(client: Client) -> None:
     assert client.get("/pypi/-/json").status_code == 404
 
 
-def test_files_that_were_put_with_nothing_known(client: Client) -> None:
+def test_files_that_were_put_with_nothing_known(client: Client, tmp_path: Path) -> None:
     import io
 
     from elasticpypi import sync
+    from elasticpypi.distribution import sha256
+    from tests.builders import make_old_sdist
 
-    client.services.files.save(
-        "demo-1.0.tar.bz2", io.BytesIO(b"x"), "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-    )
-    sync.sync(client.services.files, client.services.index, "demo-1.0.tar.bz2")
+    path = make_old_sdist(tmp_path, "demo", "1.0")
+    client.services.files.save(path.name, io.BytesIO(path.read_bytes()), sha256(path.read_bytes()))
+    sync.sync(client.services.files, client.services.index, path.name)
     project: Any = client.get("/pypi/demo/json").get_json()
     assert (project["info"]["name"], project["info"]["version"], project["info"]["summary"]) == ("demo", "1.0", None)

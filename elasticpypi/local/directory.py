@@ -47,6 +47,8 @@ class DirectoryFiles:
         try:
             data.mkdir(0o700, parents=True, exist_ok=True)
             self.root.mkdir(exist_ok=True)
+        except FileExistsError:
+            raise Unavailable(f"The folder {str(self.root)!r} cannot be used: not a directory.") from None
         except OSError as error:
             raise Unavailable(f"The folder {str(self.root)!r} cannot be used: {_reason(error)}.") from None
 

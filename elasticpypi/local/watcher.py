@@ -18,7 +18,6 @@ LOOK = 30.0  # seconds between two looks at everything
 SELDOM = 300.0  # the same at most, where a look takes long
 SHARE = 50  # times as long as a look takes, nothing is looked at
 RETRY = 5.0  # seconds until the next look after one that failed
-STATE = "follower.json"  # beside the index: what the follower says of itself
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ class Follower:
         self._files = files
         self._index = index
         self._entries = entries
-        self._state = data / STATE
+        self._state = data / heartbeat.FILE
         self._said: tuple[str, float] = ("", 0.0)
         self._told: set[str] = set()  # what the log says already, of what goes on
         self._left_out: dict[str, str] = {}  # keys that cannot be indexed, and of which revision that is
