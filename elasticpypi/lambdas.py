@@ -59,6 +59,9 @@ def api(event: dict[str, Any], context: object) -> Any:
     """An API Gateway proxy event → the application's answer."""
     import serverless_wsgi
 
+    from elasticpypi.aws import direct
+
+    direct.begin_request()
     app, mount = _app(), _mount(event)
 
     def mounted(environ: dict[str, Any], start_response: Any) -> Any:

@@ -2,20 +2,35 @@
 
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from elasticpypi.aws import direct
 from elasticpypi.errors import ConfigurationError, Unavailable
 
+PATIENCE = Config(
+    connect_timeout=direct.CONNECT_SECONDS,
+    read_timeout=direct.READ_SECONDS,
+    retries={"mode": "standard", "total_max_attempts": direct.ATTEMPTS},
+)
 
-def client(service: str, config: Any) -> Any:
+
+def client(service: str, config: Config) -> Any:
     """A client of ``s3`` or ``dynamodb``; :class:`ConfigurationError` where AWS is not set up (no region, say)."""
+    config = PATIENCE.merge(config)
     if known := direct.credentials():
         return direct.DirectS3(known, config) if service == "s3" else direct.DirectDynamoDB(known, config)
+    return real_client(service, config)
+
+
+def real_client(service: str, config: Config) -> Any:
+    """The same, of botocore wherever we are."""
     import boto3
 
     try:
-        return boto3.client(service, config=config)
+        made = boto3.client(service, config=config)
+        made.meta.events.register("before-send", direct.check_time, unique_id="elasticpypi")
+        return made
     except BotoCoreError as error:
         raise ConfigurationError(f"AWS cannot be used: {error} Set AWS_DEFAULT_REGION or AWS_PROFILE.") from None
 
