@@ -94,7 +94,10 @@ def sync(files: Files, index: Index, key: str, *, force: bool = False, dry: bool
         return Outcome(key, "ignored", means)
     for _ in range(ATTEMPTS):
         with suppress(NotFound, Changed):  # while it was read, or before it was written
-            return _sync(files, index, means, key, force, dry)
+            outcome = _sync(files, index, means, key, force, dry)
+            if means.kind == "deleted" and not dry:
+                _end_deletion(files, index, means.project, key)
+            return outcome
     raise Unavailable(f"{key!r} keeps changing: it will be looked at again with its next event.")
 
 
@@ -143,6 +146,16 @@ def _was_deleted(files: Files, index: Index, project: NormalizedName, stat: Stat
         return False
     tombstone = files.stat(f"{stat.key}.deleted")
     return tombstone is not None and tombstone.modified > stat.modified
+
+
+def _end_deletion(files: Files, index: Index, project: NormalizedName, tombstone: str) -> None:
+    """Remove the record of a file that is older than its tombstone: its deletion was broken off (REQ-117)."""
+    key = tombstone.removesuffix(".deleted")
+    if index.record(project, key) is None:
+        return
+    stat = files.stat(key)
+    if stat and _was_deleted(files, index, project, stat):
+        index.remove(project, key, partial(_look, files, key, stat))
 
 
 def _look(files: Files, key: str, before: Stat | None) -> None:
