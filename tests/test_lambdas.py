@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -144,7 +143,6 @@ def test_a_deletion_that_was_broken_off_is_not_taken_back(deployed: Any, tmp_pat
     s3.put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
     deployed.sync(event(wheel.name), None)
     services = deployed._services()
-    time.sleep(1.1)  # what S3 says of times has whole seconds
     s3.put_object(Bucket=BUCKET, Key=f"{wheel.name}.deleted", Body=b"ab" * 32)  # and there the function was killed
     deployed.audit({}, in_time())
     assert services.index.projects()[1] == []
@@ -155,6 +153,9 @@ def test_a_deletion_that_was_broken_off_is_not_taken_back(deployed: Any, tmp_pat
     for key in (wheel.name, f"{wheel.name}.deleted"):
         sync(services.files, services.index, key)
     assert services.index.projects()[1] == []
+    s3.delete_object(Bucket=BUCKET, Key=f"{wheel.name}.deleted")  # somebody frees the name
+    deployed.sync(event(f"{wheel.name}.deleted"), None)
+    assert services.index.projects()[1] == ["demo"]
 
 
 def test_sync_needs_no_password(deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
