@@ -93,7 +93,7 @@ class Front:
             try:
                 with self._turn(environ["PATH_INFO"]):
                     return self._app(environ, start_response)
-            except Unavailable as error:
+            except Exception as error:
                 return self._refuse(environ, start_response, error)
         asked = environ["PATH_INFO"], get("HTTP_ACCEPT"), get("HTTP_ACCEPT_ENCODING")
         try:
@@ -103,7 +103,7 @@ class Front:
                     answer = self._known(asked, known) if waited else None
                     if answer is None:
                         return self._ask(environ, start_response, asked)
-        except Refusal as error:
+        except Exception as error:  # a mistake of ours too has a sentence and a line in the log
             return self._refuse(environ, start_response, error)
         if answer.body is None or known.removeprefix("W/") == answer.etag:
             start_response("304 NOT MODIFIED", list(answer.unchanged))
@@ -111,9 +111,9 @@ class Front:
         start_response("200 OK", list(answer.headers))
         return [answer.body]
 
-    def _refuse(self, environ: "WSGIEnvironment", start_response: "StartResponse", error: Refusal) -> Iterable[bytes]:
+    def _refuse(self, environ: "WSGIEnvironment", start_response: "StartResponse", error: Exception) -> Iterable[bytes]:
         """The application says it as it should be said."""
-        environ["elasticpypi.refusal"] = error.with_traceback(None)
+        environ["elasticpypi.refusal"] = error.with_traceback(None) if isinstance(error, Refusal) else error
         return self._app(environ, start_response)
 
     def _known(self, asked: _Asked, known: str) -> _Answer | None:

@@ -94,7 +94,10 @@ def sync(files: Files, index: Index, key: str, *, force: bool = False, dry: bool
         return Outcome(key, "ignored", means)
     for _ in range(ATTEMPTS):
         with suppress(NotFound, Changed):  # while it was read, or before it was written
-            return _sync(files, index, means, key, force, dry)
+            outcome = _sync(files, index, means, key, force, dry)
+            if means.kind == "deleted" and not dry:
+                _follow_tombstone(files, index, means.project, key.removesuffix(".deleted"))
+            return outcome
     raise Unavailable(f"{key!r} keeps changing: it will be looked at again with its next event.")
 
 
@@ -138,11 +141,22 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
 
 
 def _was_deleted(files: Files, index: Index, project: NormalizedName, stat: Stat) -> bool:
-    """Whether there is a tombstone that came after the bytes: a deletion was broken off (REQ-117)."""
+    """Whether a file has a tombstone that came after it: its deletion was broken off, and is to be finished (REQ-117).
+
+    The same bytes come back by an upload, which removes the tombstone, or by a newer file.
+    """
     if index.record(project, f"{stat.key}.deleted") is None:
         return False
     tombstone = files.stat(f"{stat.key}.deleted")
-    return tombstone is not None and tombstone.modified > stat.modified
+    return tombstone is not None and tombstone.modified >= stat.modified
+
+
+def _follow_tombstone(files: Files, index: Index, project: NormalizedName, key: str) -> None:
+    """The file of a tombstone that came is not listed, that of one that went is."""
+    if files.stat(f"{key}.deleted") is None:
+        sync(files, index, key)
+    elif (stat := files.stat(key)) and index.record(project, key) and _was_deleted(files, index, project, stat):
+        index.remove(project, key)
 
 
 def _look(files: Files, key: str, before: Stat | None) -> None:

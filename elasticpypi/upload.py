@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 
 from packaging.version import Version
@@ -13,6 +14,11 @@ from elasticpypi.errors import AlreadyExists, Changed, Forbidden, NotFound, Refu
 from elasticpypi.model import File, Project
 from elasticpypi.stores import Stat
 from elasticpypi.wiring import Services
+
+
+class _Deleted(Exception):
+    """The file was deleted before, and its tombstone is still there."""
+
 
 Since = tuple[str, str]  # when a file was stored (``File.upload_time``), and its name
 
@@ -69,7 +75,13 @@ def take(services: Services, form: Form, dist: Distribution, store: Callable[[],
     try:
         # Once more at the moment of the write: another spelling of the file may have come first (REQ-116).
         since = (stat.modified.strftime(sync.TIME), file_name) if ours else None
-        sync.saved(files, index, stat, dist, lambda project: _check_again(project, dist, since))
+        for last in (False, False, True):  # a deletion at the same moment may put its tombstone there again
+            try:
+                sync.saved(files, index, stat, dist, partial(_check_again, dist, since, last))
+                break
+            except _Deleted:
+                files.delete(f"{file_name}.deleted")  # now that its bytes are back
+                sync.sync(files, index, f"{file_name}.deleted")
     except Refusal as refusal:
         if ours and not overwrite and not isinstance(refusal, Unavailable):
             files.delete(file_name)
@@ -106,13 +118,15 @@ def _check_spelling(project: Project, name: filename.Name, since: Since | None) 
             )
 
 
-def _check_again(project: Project, dist: Distribution, since: Since | None) -> None:
+def _check_again(dist: Distribution, since: Since | None, last: bool, project: Project) -> None:
     """At the moment of the write. What is ours and in the index already was not deleted or archived before it came."""
     there = any(file.filename == dist.name.filename and file.sha256 == dist.sha256 for file in project.files)
     if since and there:
         _check_spelling(project, dist.name, since)
     else:
         _check_project(project, dist, since)
+    if dist.name.filename in project.deleted and not last:
+        raise _Deleted
 
 
 def _is_same(file_name: str, name: filename.Name) -> bool:

@@ -105,7 +105,7 @@ def test_project_status(client: Client, wheel: Path, tmp_path: Path, status: str
     assert client.get(f"/packages/{wheel.name}").status_code == 200
 
 
-def test_a_file_whose_bytes_cannot_be_deleted_is_not_listed(
+def test_a_file_that_cannot_be_deleted_is_not_listed_until_it_can(
     client: Client, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(key: str) -> None:

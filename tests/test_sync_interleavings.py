@@ -244,14 +244,15 @@ def play(family: Any, script: bytes) -> int:
 def was_deleted(services: Services, stat: Stat) -> bool:
     """A tombstone that came after the bytes wins: the deletion was broken off."""
     tombstone = services.files.stat(f"{stat.key}.deleted")
-    return tombstone is not None and tombstone.modified > stat.modified
+    return tombstone is not None and tombstone.modified >= stat.modified
 
 
 def check(services: Services) -> None:
     """The index says what the bytes in the store say, which is read here by none of our modules."""
     files, index = services.files, services.index
     expected: dict[str, tuple[str, ...]] = {}
-    for stat in files.list():
+    stored = {stat.key: stat for stat in files.list()}
+    for stat in stored.values():
         with files.open(stat) as content:
             data = content.read()
         if not stat.key.endswith(".whl"):

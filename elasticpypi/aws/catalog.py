@@ -26,7 +26,8 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.about import Some
 from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.table import ATTEMPTS, Conflict, Item, aliases
+from elasticpypi.aws.faults import Conflict
+from elasticpypi.aws.table import ATTEMPTS, Item, aliases
 from elasticpypi.catalog import Counts, Entry, Found, asked, matches, rank
 from elasticpypi.errors import Unavailable
 

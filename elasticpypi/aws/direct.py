@@ -6,13 +6,16 @@ other the real client is made. Signed by botocore, sent by urllib3, both of whic
 
 import base64
 import json
+import math
 import os
 import random
 import re
 import ssl
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import cache, cached_property
 from types import SimpleNamespace
@@ -24,21 +27,42 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.httpsession import get_cert_path
+from botocore.parsers import ResponseParserError
 from botocore.response import StreamingBody
 from botocore.utils import get_environ_proxies
 
 from elasticpypi import __version__
+from elasticpypi.aws.faults import passing
+from elasticpypi.errors import Unavailable
 
-ATTEMPTS = 3  # as botocore's retry mode "standard" has it, with its codes
-AGAIN = {500, 502, 503, 504}
-AGAIN_CODES = {
-    *("RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete", "TransactionInProgressException"),
-    *("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "SlowDown"),
-}
+ATTEMPTS = 3  # as botocore's retry mode "standard" has it
+# A try takes no longer than both of these, and none begins after LAST_TRY: whoever asks has an answer after 25 s,
+# and API Gateway waits for 29 s.
+CONNECT_SECONDS = 2
+READ_SECONDS = 6
+LAST_TRY = 17.0
 CONNECTIONS = 10  # kept open to a host, for as many threads; botocore keeps as many
-SECONDS = 60.0  # to connect, and to wait for bytes
 # What would lead botocore elsewhere, or to other credentials.
 SETTINGS = "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"
+
+
+_last_try: ContextVar[float] = ContextVar("last_try", default=math.inf)
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Meanwhile, this thread works for somebody who waits no longer than API Gateway does."""
+    before = _last_try.set(time.monotonic() + LAST_TRY)
+    try:
+        yield
+    finally:
+        _last_try.reset(before)
+
+
+def check_time(**_: object) -> None:
+    """:class:`Unavailable` if it is too late for one more try; botocore calls it before each of its own."""
+    if time.monotonic() > _last_try.get():
+        raise Unavailable("AWS answers too slowly: try again.")
 
 
 class Credentials(NamedTuple):
@@ -81,14 +105,15 @@ class _Client:
 
     @cached_property
     def _real(self) -> Any:
-        import boto3
+        from elasticpypi import aws
 
-        return boto3.client(self.service, config=self._config)
+        return aws.real_client(self.service, self._config)
 
     def _send(self, operation: str, method: str, url: str, headers: Mapping[str, str], data: bytes = b"") -> Any:
         """The answer; :class:`ClientError` or :class:`HTTPClientError` if there is none after all attempts."""
         attempt = 1
         while True:
+            check_time()
             try:
                 return self._once(operation, self._signed(method, url, headers, data), data)
             except (ClientError, HTTPClientError) as error:
@@ -160,13 +185,17 @@ class DirectDynamoDB(_Client):
         headers = {"X-Amz-Target": f"DynamoDB_20120810.{operation}", "Content-Type": "application/x-amz-json-1.0"}
         data = json.dumps(request, default=lambda binary: base64.b64encode(binary).decode()).encode()
         body = self._send(operation, "POST", url, headers, data).data
-        return json.loads(body, object_hook=_binary if b'"B"' in body else None)
+        try:
+            return json.loads(body, object_hook=_binary if b'"B"' in body else None)
+        except ValueError as error:
+            raise ResponseParserError(f"{operation} was not answered with JSON.") from error
 
     def _error(self, status: int, body: bytes) -> Any:
         try:
             told = json.loads(body)
         except ValueError:
-            told = {}
+            told = None
+        told = told if isinstance(told, dict) else {}
         code = told.pop("__type", str(status)).rpartition("#")[2]
         message = told.pop("message", told.pop("Message", ""))
         return {"Error": {"Code": code, "Message": message}, **told}
@@ -221,7 +250,7 @@ def _may_pass(error: ClientError | HTTPClientError) -> bool:
     if isinstance(error, HTTPClientError):
         return True
     told = error.response
-    return told["ResponseMetadata"]["HTTPStatusCode"] in AGAIN or told["Error"]["Code"] in AGAIN_CODES
+    return passing(told["ResponseMetadata"]["HTTPStatusCode"], told["Error"]["Code"])
 
 
 def _binary(value: dict[str, Any]) -> dict[str, Any]:
@@ -232,7 +261,8 @@ def _binary(value: dict[str, Any]) -> dict[str, Any]:
 @cache
 def _manager(origin: str) -> urllib3.PoolManager:
     """The connections to one host; urllib3 would load the certificates anew for each of them (15 ms)."""
-    options: Any = {"timeout": urllib3.Timeout(SECONDS, SECONDS), "maxsize": CONNECTIONS, "ssl_context": _tls()}
+    timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    options: Any = {"timeout": timeout, "maxsize": CONNECTIONS, "ssl_context": _tls()}
     proxy = get_environ_proxies(origin).get("https") if origin.startswith("https:") else None
     return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 

@@ -23,12 +23,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
 from packaging.utils import NormalizedName
 
 from elasticpypi.aws import rootlist
+from elasticpypi.aws.faults import Conflict
 from elasticpypi.aws.rootlist import ROOT
-from elasticpypi.aws.table import ATTEMPTS, LONGEST_WAIT, Conflict, Item, Table, aliases, until_whole
+from elasticpypi.aws.table import ATTEMPTS, LONGEST_WAIT, Item, Table, aliases, until_whole
 from elasticpypi.errors import Unavailable
 from elasticpypi.model import Decision, File, Project, Record, assemble, first_serial, parse_status, precedence
 from elasticpypi.stores import Check, Look
@@ -97,10 +97,7 @@ class DynamoIndex:
         yield from map(_record, self.table.having("kind"))
 
     def check(self) -> None:
-        try:
-            self.table.item(ROOT)
-        except ClientError as error:
-            raise Unavailable(f"The table cannot be read ({type(error).__name__}).") from error
+        self.table.item(ROOT)
 
     def _find(self, name: NormalizedName, filename: str, *kinds: str) -> tuple[File | None, list[bytes | None]]:
         """What a file name means, and what is kept beside it; one call more where the key has a prefix."""
@@ -155,29 +152,40 @@ class DynamoIndex:
         was read, so what was read is true at the moment of writing.
         """
         for attempt in range(ATTEMPTS):
-            place = _key(name, _sort("file", key))
-            head: Item | None
-            known: Item | None
-            if check:
-                # The head comes first; what is read after it is at least as new, and the write fails if it is newer.
-                head, records = self._read(name)
-                known = next((_item(record) for record in records if record.key == key), None)
-                if head:
-                    check(assemble(name, int(head["serial"]["N"]), records))
-            else:
-                head, known = self.table.at_once(_key(name, "#project"), place)
-            if known == item:
-                return False
-            if look:
-                look()
-            actions = _item_actions(name, key, item, known, {"metadata": metadata, "page": about})
-            actions += self._head_actions(name, key, head, known, item)
             try:
-                self.table.write(actions)
-                return True
+                return self._change_once(name, key, item, metadata, about, check, look)
             except Conflict:
                 time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
         raise Unavailable(f"The project {name!r} is being changed by too many writers: try again.")
+
+    def _change_once(
+        self,
+        name: NormalizedName,
+        key: str,
+        item: Item | None,
+        metadata: bytes | None,
+        about: bytes | None,
+        check: Check | None,
+        look: Look | None,
+    ) -> bool:
+        place = _key(name, _sort("file", key))
+        head: Item | None
+        known: Item | None
+        if check:
+            # The head comes first; what is read after it is at least as new, and the write fails if it is newer.
+            head, records = self._read(name)
+            known = next((_item(record) for record in records if record.key == key), None)
+            if head:
+                check(assemble(name, int(head["serial"]["N"]), records))
+        else:
+            head, known = self.table.at_once(_key(name, "#project"), place)
+        if known == item:
+            return False
+        if look:
+            look()
+        actions = _item_actions(name, key, item, known, {"metadata": metadata, "page": about})
+        self.table.write(actions + self._head_actions(name, key, head, known, item))
+        return True
 
     def _head_actions(
         self, name: NormalizedName, key: str, head: Item | None, known: Item | None, item: Item | None

@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 
 from elasticpypi import simple
 from elasticpypi.aws.s3 import INLINE
-from elasticpypi.errors import NotAcceptable, Refusal, Unavailable
+from elasticpypi.errors import NotAcceptable, Unavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -45,14 +45,25 @@ class Edge:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "GET":
             return self._app(environ, start_response)
+        try:
+            return self._get(environ, start_response)
+        except Exception as error:  # while the body was read, of which nothing has been sent yet
+            with self._app.request_context(dict(environ)):
+                return self._refuse(error)(environ, start_response)
+
+    def _get(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         answer = self._ask(environ)
         if not answer.fits and not answer.compressed and "HTTP_ACCEPT_ENCODING" not in environ:
             # RFC 9110, 12.5.3: without the header, any encoding will do.
             _close(answer)
             answer = self._ask({**environ, "HTTP_ACCEPT_ENCODING": "gzip"})
         if answer.fits:
+            try:
+                body = b"".join(answer.body)
+            finally:
+                _close(answer)
             start_response(answer.status, list(answer.headers))
-            return answer.body
+            return [body]
         _close(answer)
         with self._app.request_context(dict(environ)) as context:
             return self._instead(context.request, answer)(environ, start_response)
@@ -80,9 +91,9 @@ class Edge:
             return self._refuse(Unavailable("The list of all projects is not in the bucket yet: try again."))
         return Response(status=302, headers={"Location": link, "Cache-Control": "no-store"})  # REQ-70
 
-    def _refuse(self, refusal: Refusal) -> Response:
+    def _refuse(self, error: Exception) -> Response:
         """As the application itself would."""
-        return self._app.make_response(self._app.handle_user_exception(refusal))
+        return self._app.make_response(self._app.handle_user_exception(error))
 
 
 def _close(answer: _Answer) -> None:

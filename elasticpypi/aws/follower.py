@@ -13,8 +13,9 @@ from packaging.utils import NormalizedName
 from elasticpypi import audit, catalog, heartbeat, sync
 from elasticpypi.aws import rootlist
 from elasticpypi.aws.dynamodb import DynamoIndex
+from elasticpypi.aws.faults import Conflict
 from elasticpypi.aws.s3 import S3Files
-from elasticpypi.aws.table import Conflict, Table, aliases
+from elasticpypi.aws.table import Table, aliases
 from elasticpypi.wiring import Services
 
 LEASE = {"pk": {"S": "#follower"}, "sk": {"S": "#lease"}}

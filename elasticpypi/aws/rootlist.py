@@ -20,8 +20,9 @@ from itertools import islice
 
 from packaging.utils import NormalizedName
 
+from elasticpypi.aws.faults import Conflict
 from elasticpypi.aws.s3 import S3Files
-from elasticpypi.aws.table import Conflict, Item, Table, aliases, until_whole
+from elasticpypi.aws.table import Item, Table, aliases, until_whole
 from elasticpypi.errors import NotFound
 from elasticpypi.stores import Stat
 

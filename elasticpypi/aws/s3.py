@@ -4,7 +4,6 @@ import base64
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote, unquote, unquote_plus
@@ -12,10 +11,10 @@ from urllib.parse import quote, unquote, unquote_plus
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from elasticpypi import aws
-from elasticpypi.errors import AlreadyExists, Changed, NotFound, Unavailable
+from elasticpypi.aws.faults import translated
+from elasticpypi.errors import AlreadyExists, Changed, NotFound
 from elasticpypi.model import File
 from elasticpypi.stores import FOR_EVER, Stat
 
@@ -29,7 +28,7 @@ SKIP = 1024 * 1024  # bytes that are sooner read than jumped over
 
 # The regional endpoint and SigV4: boto3's default may give global links of the old style.
 STYLE: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
-REGIONAL = Config(signature_version="s3v4", s3=STYLE, retries={"mode": "standard"})
+REGIONAL = Config(signature_version="s3v4", s3=STYLE)
 
 
 class S3Files:
@@ -60,7 +59,7 @@ class S3Files:
         checksum = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
         request: Any = {**checksum, "Metadata": user_metadata(uploader), **({} if overwrite else {"IfNoneMatch": "*"})}
         try:
-            with translated(key):
+            with translated("The bucket", key):
                 answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=source, **request)
         except Changed:
             raise AlreadyExists(f"{key!r} already exists.") from None
@@ -74,16 +73,17 @@ class S3Files:
         request: Any = {"Bucket": self._bucket, "Key": what.key, "IfMatch": f'"{what.revision}"'}
 
         def fetch(start: int) -> Any:
-            with translated(what.key):
+            with translated("The bucket", what.key):
                 return self._s3.get_object(**request, Range=f"bytes={start}-")["Body"]
 
         return cast(BinaryIO, _ObjectReader(what.size, fetch))
 
     def stat(self, key: str) -> Stat | None:
         try:
-            with translated(key):
+            with translated("The bucket", key):
                 answer = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
         except NotFound:
+            self.check()  # a HEAD has no body that says whether the key or the bucket is not there
             return None
         # A multipart upload has a checksum of checksums, marked by "-<parts>": of no use here.
         checksum = answer.get("ChecksumSHA256", "")
@@ -95,14 +95,14 @@ class S3Files:
         )
 
     def delete(self, key: str) -> None:
-        with translated(key):
+        with translated("The bucket", key):
             self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     def empty(self, key: str) -> None:
         """Nothing: a bucket is never full."""
 
     def list(self) -> Iterator[Stat]:
-        with translated("*"):
+        with translated("The bucket", "*"):
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
                 for entry in page.get("Contents", []):
                     yield Stat(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
@@ -113,23 +113,22 @@ class S3Files:
         return self._link(file)
 
     def check(self) -> None:
-        try:
+        with translated("The bucket"):
             self._s3.head_bucket(Bucket=self._bucket)
-        except (ClientError, BotoCoreError) as error:
-            raise Unavailable(f"The bucket cannot be read ({type(error).__name__}).") from error
 
     def put(self, key: str, body: bytes, **headers: str) -> str:
         """Store what is ours to replace, with headers that S3 gives back; its revision."""
-        with translated(key):
+        with translated("The bucket", key):
             answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, **headers)  # type: ignore[arg-type]
         return answer["ETag"].strip('"')
 
     def sign(self, key: str) -> str:
         """A link for GET, the same for one window: pip's cache looks files up by their final URL (REQ-70)."""
         where = {"Bucket": self._bucket, "Key": key}
-        plain = self._s3.generate_presigned_url("get_object", Params=where).partition("?")[0]
+        with translated("The bucket"):  # credentials may have to be fetched
+            plain = self._s3.generate_presigned_url("get_object", Params=where).partition("?")[0]
+            signer = _WindowedAuth(aws.credentials(), self._s3.meta.region_name, self._link_seconds)
         request = AWSRequest("GET", plain, params={"response-cache-control": self._cache})
-        signer = _WindowedAuth(aws.credentials(), self._s3.meta.region_name, self._link_seconds)
         signer.add_auth(request)
         return str(request.url)
 
@@ -210,7 +209,7 @@ class _ObjectReader(io.RawIOBase):
 
     @staticmethod
     def _read(stream: Any, size: int | None = None) -> bytes:
-        with translated("the object"):
+        with translated("The bucket", "the object"):
             data: bytes = stream.read(size)
         return data
 
@@ -218,24 +217,6 @@ class _ObjectReader(io.RawIOBase):
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-
-@contextmanager
-def translated(key: str) -> Iterator[None]:
-    """The errors of S3, by code and never by text (AWS: S3 error responses), as ours; the rest as they are."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in ("404", "NoSuchKey", "NotFound", "NoSuchUpload"):
-            raise NotFound(f"There is no key {key!r}.") from None
-        if code in ("412", "PreconditionFailed", "409", "ConditionalRequestConflict"):
-            raise Changed(f"{key!r} was changed by somebody else at the same moment.") from None
-        if code in ("NoSuchBucket", "SlowDown", "503", "500", "InternalError", "ServiceUnavailable", "RequestTimeout"):
-            raise Unavailable(f"The bucket cannot be used now ({code}).") from error
-        raise
-    except BotoCoreError as error:
-        raise Unavailable(f"The bucket cannot be reached ({type(error).__name__}).") from error
 
 
 def event_keys(event: Mapping[str, Any]) -> list[str]:

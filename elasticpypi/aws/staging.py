@@ -8,12 +8,15 @@ from urllib.parse import urlsplit
 from botocore.config import Config
 
 from elasticpypi import aws
-from elasticpypi.aws.s3 import REGIONAL, translated, user_metadata
+from elasticpypi.aws.faults import translated
+from elasticpypi.aws.s3 import REGIONAL, user_metadata
 from elasticpypi.errors import AlreadyExists, Changed, NotFound
 from elasticpypi.stores import Files, Stat
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+COPY_SECONDS = 300  # until S3 says that it has copied 5 GB
 
 
 class S3Staging:
@@ -30,6 +33,11 @@ class S3Staging:
         client: S3Client = aws.client("s3", REGIONAL.merge(Config(request_checksum_calculation="when_required")))
         return client
 
+    @cached_property
+    def _copier(self) -> "S3Client":
+        client: S3Client = aws.client("s3", REGIONAL.merge(Config(read_timeout=COPY_SECONDS)))
+        return client
+
     def begin(self, key: str) -> str:
         return self._begin(key)
 
@@ -39,7 +47,8 @@ class S3Staging:
 
     def link(self, key: str, upload: str, number: int) -> str:
         part = {"Bucket": self._bucket, "Key": key, "UploadId": upload, "PartNumber": number}
-        return self._s3.generate_presigned_url("upload_part", Params=part, ExpiresIn=self._link_seconds)
+        with translated("The bucket"):  # credentials may have to be fetched
+            return self._s3.generate_presigned_url("upload_part", Params=part, ExpiresIn=self._link_seconds)
 
     def origin(self) -> str:
         scheme, host, *_ = urlsplit(self.link("any", "any", 1))
@@ -54,8 +63,8 @@ class S3Staging:
         # CopyObject knows conditions too, but not in every version of boto3, nor in every S3.
         upload = self._begin(key, uploader)
         source = {"Bucket": self._bucket, "Key": staged.key}
-        with translated(staged.key):
-            copied = self._s3.upload_part_copy(
+        with translated("The bucket", staged.key):
+            copied = self._copier.upload_part_copy(
                 Bucket=self._bucket,
                 Key=key,
                 UploadId=upload,
@@ -74,20 +83,20 @@ class S3Staging:
         return stat
 
     def _begin(self, key: str, uploader: str | None = None) -> str:
-        with translated(key):
+        with translated("The bucket", key):
             metadata = user_metadata(uploader)
             return self._s3.create_multipart_upload(Bucket=self._bucket, Key=key, Metadata=metadata)["UploadId"]
 
     def _parts(self, key: str, upload: str) -> list[Any] | None:
         try:
-            with translated(key):
+            with translated("The bucket", key):
                 pages = self._s3.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
                 return [part for page in pages for part in page.get("Parts", [])]
         except NotFound:
             return None
 
     def _complete(self, key: str, upload: str, parts: list[Any], **condition: str) -> None:
-        with translated(key):
+        with translated("The bucket", key):
             self._s3.complete_multipart_upload(
                 Bucket=self._bucket,
                 Key=key,

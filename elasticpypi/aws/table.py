@@ -9,13 +9,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from elasticpypi import aws
+from elasticpypi.aws.faults import translated
 from elasticpypi.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -31,27 +28,23 @@ LOOKS = 5  # a transaction is through within milliseconds; what is still not who
 log = logging.getLogger(__name__)
 
 
-class Conflict(Unavailable):
-    """Somebody else changed an item at the same moment."""
-
-
 class Table:
-    """A table by its name. Calls raise :class:`Unavailable` if it cannot be had now, ClientError if AWS refuses."""
+    """A table by its name. Calls raise :class:`Unavailable` if it cannot be had now (``faults.py``)."""
 
     def __init__(self, name: str, client: "DynamoDBClient | None" = None) -> None:
         self.name = name
-        self.client: DynamoDBClient = client or aws.client("dynamodb", Config(retries={"mode": "standard"}))
+        self.client: DynamoDBClient = client or aws.client("dynamodb")
 
     def item(self, key: Item) -> Item | None:
         """One item, None if it does not exist."""
-        with _translated():
+        with translated("The table"):
             return self.client.get_item(TableName=self.name, Key=key, ConsistentRead=True).get("Item")
 
     def items(self, keys: Iterable[Item]) -> list[Item]:
         """Up to 100 items by their keys, in any order; those that do not exist are left out."""
         found: list[Item] = []
         request: Any = {self.name: {"Keys": list(keys), "ConsistentRead": True}}
-        with _translated():
+        with translated("The table"):
             for _ in range(ATTEMPTS):
                 answer = self.client.batch_get_item(RequestItems=request)
                 found += answer["Responses"].get(self.name, [])
@@ -64,14 +57,14 @@ class Table:
     def at_once(self, *keys: Item) -> list[Item | None]:
         """Items as they were at one moment, which :meth:`items` does not promise."""
         gets = [{"Get": {"TableName": self.name, "Key": key}} for key in keys]
-        with _translated():
+        with translated("The table"):
             answer = self.client.transact_get_items(TransactItems=gets)  # type: ignore[arg-type]
         return [response.get("Item") for response in answer["Responses"]]
 
     def write(self, actions: Iterable[Mapping[str, Item]]) -> None:
         """Some writes (TransactWriteItems, without the name of the table), all or none; :class:`Conflict`."""
         named = [{kind: {"TableName": self.name, **action} for kind, action in each.items()} for each in actions]
-        with _translated():
+        with translated("The table"):
             self.client.transact_write_items(TransactItems=named)  # type: ignore[arg-type]
 
     def query(self, condition: str, values: Item, **options: Any) -> Iterator[Item]:
@@ -92,7 +85,7 @@ class Table:
             **request,
         }
         while True:
-            with _translated():
+            with translated("The table"):
                 page = self.client.query(**options) if operation == "query" else self.client.scan(**options)
             yield from page["Items"]
             if "LastEvaluatedKey" not in page:
@@ -115,25 +108,3 @@ def until_whole(what: str, look: Callable[[], tuple[bool, T]]) -> T:
             return found
     log.warning("%s lacks what was written last, as if the table was changed by hand: 'reindex' repairs it", what)
     return found
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The errors of DynamoDB, by code and never by text, as ours; the rest as they are."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code == "TransactionCanceledException":
-            reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
-            if reasons <= {"None", "ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"}:
-                raise Conflict("Somebody else changed an item at the same moment.") from None
-        if code == "TransactionInProgressException":
-            raise Conflict("Somebody else changed an item at the same moment.") from None
-        if code in ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"):
-            raise Unavailable("The table is throttled: try again.") from error
-        if code in ("ResourceNotFoundException", "InternalServerError"):
-            raise Unavailable(f"The table cannot be used now ({code}).") from error
-        raise
-    except BotoCoreError as error:
-        raise Unavailable(f"The table cannot be reached ({type(error).__name__}).") from error
