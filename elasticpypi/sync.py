@@ -7,6 +7,7 @@ off and arrive in any order.
 """
 
 import logging
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -82,6 +83,11 @@ def meaning(key: str) -> Meaning | str:
     return Meaning(name.project, name=name) if name else "Its name is none of a wheel or an sdist."
 
 
+def is_staged(key: str) -> bool:
+    """Whether a key is a large upload whose parts were joined, and that waits for its check (``sessions.py``)."""
+    return re.fullmatch(r"\.uploads/[0-9a-f]{64}", key) is not None
+
+
 def sync(files: Files, index: Index, key: str, *, force: bool = False, dry: bool = False) -> Outcome:
     """Make the index agree with the store about one key.
 
@@ -124,7 +130,7 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
         return Outcome(key, "removed", found="gone from the store") if gone else Outcome(key, "unchanged")
     if known and is_current(known) and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
-    if known is None and means.name and _was_deleted(files, index, means.project, stat):
+    if known is None and means.name and _was_deleted(files, index, means.project, key):
         return Outcome(key, "ignored", "It is deleted, but its bytes are still there: delete it again.")
     found: Found = "stale in the index" if known else "missing in the index"
     if dry and known:
@@ -140,22 +146,19 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
     return Outcome(key, "written", found=found)
 
 
-def _was_deleted(files: Files, index: Index, project: NormalizedName, stat: Stat) -> bool:
-    """Whether a file has a tombstone that came after it: its deletion was broken off, and is to be finished (REQ-117).
+def _was_deleted(files: Files, index: Index, project: NormalizedName, key: str) -> bool:
+    """Whether a file has a tombstone beside it: its deletion was broken off, and is to be finished (REQ-117).
 
-    The same bytes come back by an upload, which removes the tombstone, or by a newer file.
+    The same bytes come back by an upload, which removes the tombstone, or when somebody else does.
     """
-    if index.record(project, f"{stat.key}.deleted") is None:
-        return False
-    tombstone = files.stat(f"{stat.key}.deleted")
-    return tombstone is not None and tombstone.modified >= stat.modified
+    return index.record(project, f"{key}.deleted") is not None and files.stat(f"{key}.deleted") is not None
 
 
 def _follow_tombstone(files: Files, index: Index, project: NormalizedName, key: str) -> None:
     """The file of a tombstone that came is not listed, that of one that went is."""
     if files.stat(f"{key}.deleted") is None:
         sync(files, index, key)
-    elif (stat := files.stat(key)) and index.record(project, key) and _was_deleted(files, index, project, stat):
+    elif index.record(project, key) is not None and _was_deleted(files, index, project, key):
         index.remove(project, key)
 
 
