@@ -22,7 +22,6 @@ from botocore.client import BaseClient
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
-from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.core.base_backend import BackendDict
 from moto.core.models import botocore_stubber
@@ -30,6 +29,7 @@ from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.responses import DynamoHandler
 from moto.s3.models import s3_backends
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
@@ -110,15 +110,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     botocore_stubber.enabled = False
 
 
-@pytest.fixture
-def links(aws: None) -> Iterator[None]:
-    """Signed links of that bucket can be fetched with ``requests``."""
-    mock = mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}})
-    mock.start(reset=False)
-    yield
-    mock.stop(remove_data=False)
-
-
 def _client(*names: str, _real: Any = boto3.client, **options: Any) -> Any:
     """A client that is made once for each of its settings: its model takes 10 ms."""
     environment = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
@@ -155,14 +146,20 @@ def _items_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Moto undoes a transaction by putting all tables back, with what other threads wrote meanwhile."""
-    lock, real = threading.Lock(), DynamoHandler.call_action
+    """Moto undoes a transaction by putting all tables back, with what other threads wrote meanwhile.
 
-    def alone(self: DynamoHandler) -> Any:
+    And it looks at the condition of a PUT a while before it writes.
+    """
+    for handler, method in (DynamoHandler, "call_action"), (S3Response, "key_response"):
+        monkeypatch.setattr(handler, method, _alone(threading.RLock(), getattr(handler, method)))
+
+
+def _alone(lock: Any, real: Any) -> Any:
+    def alone(*args: Any, **options: Any) -> Any:
         with lock:
-            return real(self)
+            return real(*args, **options)
 
-    monkeypatch.setattr(DynamoHandler, "call_action", alone)
+    return alone
 
 
 @pytest.fixture

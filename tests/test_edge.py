@@ -17,8 +17,6 @@ from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic, begin_anew
 from tests.events import Answer, call
 from tests.filling import a_file, fill
 
-pytestmark = pytest.mark.usefixtures("links")
-
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 Get = Callable[..., Answer]

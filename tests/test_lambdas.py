@@ -51,7 +51,6 @@ def test_one_bad_record_fails_the_event_but_not_the_others(
     assert DynamoIndex(TABLE).projects()[1] == ["demo"]
 
 
-@pytest.mark.usefixtures("links")
 def test_a_staged_file_is_checked_and_moved(deployed: Any, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "demo", "1.0", files={"large.bin": os.urandom(5_000_000)})
     size = str(wheel.stat().st_size)

@@ -26,8 +26,6 @@ from elasticpypi.wiring import Services
 from tests.builders import make_wheel, upload_form
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client
 
-pytestmark = pytest.mark.usefixtures("links")
-
 PART = 5 * MEGABYTE  # the smallest that S3 joins
 
 
