@@ -61,15 +61,15 @@ def api(event: dict[str, Any], context: object) -> Any:
 
     from elasticpypi.aws import direct
 
-    direct.begin_request()
     app, mount = _app(), _mount(event)
 
     def mounted(environ: dict[str, Any], start_response: Any) -> Any:
         return app({**environ, "SCRIPT_NAME": mount}, start_response)
 
-    return serverless_wsgi.handle_request(
-        mounted if mount else app, {**event, "path": event["path"][len(mount) :]}, context
-    )
+    with direct.in_time():
+        return serverless_wsgi.handle_request(
+            mounted if mount else app, {**event, "path": event["path"][len(mount) :]}, context
+        )
 
 
 def _mount(event: dict[str, Any]) -> str:

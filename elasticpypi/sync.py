@@ -94,7 +94,10 @@ def sync(files: Files, index: Index, key: str, *, force: bool = False, dry: bool
         return Outcome(key, "ignored", means)
     for _ in range(ATTEMPTS):
         with suppress(NotFound, Changed):  # while it was read, or before it was written
-            return _sync(files, index, means, key, force, dry)
+            outcome = _sync(files, index, means, key, force, dry)
+            if means.kind == "deleted" and not dry:
+                _follow_tombstone(files, index, means.project, key.removesuffix(".deleted"))
+            return outcome
     raise Unavailable(f"{key!r} keeps changing: it will be looked at again with its next event.")
 
 
@@ -121,7 +124,7 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
         return Outcome(key, "removed", found="gone from the store") if gone else Outcome(key, "unchanged")
     if known and is_current(known) and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
-    if known is None and means.name and _was_deleted(files, index, means.project, stat):
+    if known is None and means.name and _was_deleted(files, index, means.project, key):
         return Outcome(key, "ignored", "It is deleted, but its bytes are still there: delete it again.")
     found: Found = "stale in the index" if known else "missing in the index"
     if dry and known:
@@ -137,12 +140,20 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
     return Outcome(key, "written", found=found)
 
 
-def _was_deleted(files: Files, index: Index, project: NormalizedName, stat: Stat) -> bool:
-    """Whether there is a tombstone that came after the bytes: a deletion was broken off (REQ-117)."""
-    if index.record(project, f"{stat.key}.deleted") is None:
-        return False
-    tombstone = files.stat(f"{stat.key}.deleted")
-    return tombstone is not None and tombstone.modified > stat.modified
+def _was_deleted(files: Files, index: Index, project: NormalizedName, key: str) -> bool:
+    """Whether a file has a tombstone beside it: its deletion was broken off, and is to be finished (REQ-117).
+
+    The same bytes come back by an upload, which removes the tombstone, or when somebody else does.
+    """
+    return index.record(project, f"{key}.deleted") is not None and files.stat(f"{key}.deleted") is not None
+
+
+def _follow_tombstone(files: Files, index: Index, project: NormalizedName, key: str) -> None:
+    """The file of a tombstone that came is not listed, that of one that went is."""
+    if files.stat(f"{key}.deleted") is None:
+        sync(files, index, key)
+    elif index.record(project, key) is not None and _was_deleted(files, index, project, key):
+        index.remove(project, key)
 
 
 def _look(files: Files, key: str, before: Stat | None) -> None:

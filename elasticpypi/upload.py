@@ -14,6 +14,11 @@ from elasticpypi.model import File, Project
 from elasticpypi.stores import Stat
 from elasticpypi.wiring import Services
 
+
+class _Deleted(Exception):
+    """The file was deleted before, and its tombstone is still there."""
+
+
 Since = tuple[str, str]  # when a file was stored (``File.upload_time``), and its name
 
 
@@ -69,7 +74,12 @@ def take(services: Services, form: Form, dist: Distribution, store: Callable[[],
     try:
         # Once more at the moment of the write: another spelling of the file may have come first (REQ-116).
         since = (stat.modified.strftime(sync.TIME), file_name) if ours else None
-        sync.saved(files, index, stat, dist, lambda project: _check_again(project, dist, since))
+        try:
+            sync.saved(files, index, stat, dist, lambda project: _check_again(project, dist, since))
+        except _Deleted:
+            files.delete(f"{file_name}.deleted")  # now that its bytes are back
+            sync.sync(files, index, f"{file_name}.deleted")
+            sync.saved(files, index, stat, dist, lambda project: _check_again(project, dist, since))
     except Refusal as refusal:
         if ours and not overwrite and not isinstance(refusal, Unavailable):
             files.delete(file_name)
@@ -113,6 +123,8 @@ def _check_again(project: Project, dist: Distribution, since: Since | None) -> N
         _check_spelling(project, dist.name, since)
     else:
         _check_project(project, dist, since)
+    if dist.name.filename in project.deleted:
+        raise _Deleted
 
 
 def _is_same(file_name: str, name: filename.Name) -> bool:

@@ -62,7 +62,7 @@ def test_conflicts_are_tried_again_but_not_for_ever() -> None:
 
 def test_a_refusal_is_not_taken_for_an_absence() -> None:
     client = Before("batch_get_item", failing("AccessDeniedException"))
-    with pytest.raises(ClientError):
+    with pytest.raises(Unavailable, match="AccessDeniedException"):
         DynamoIndex(TABLE, client).file(DEMO, "demo-1.tar.gz")  # type: ignore[arg-type]
     too_large = failing("TransactionCanceledException", CancellationReasons=[{"Code": "ItemSizeLimitExceeded"}])
     with pytest.raises(ClientError):

@@ -7,14 +7,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
 import boto3
 import pytest
 import requests
+from packaging.utils import NormalizedName
 
+from elasticpypi.aws.catalog import DynamoCatalog
 from elasticpypi.aws.dynamodb import DynamoIndex
+from elasticpypi.aws.table import Table
+from elasticpypi.errors import Unavailable
+from elasticpypi.sync import sync
 from tests.builders import make_wheel, upload_form
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic
 from tests.events import event, request
@@ -68,6 +74,88 @@ def test_people_find_what_was_put_into_the_bucket(deployed: Any, tmp_path: Path)
     deployed.sync(event(wheel.name), None)
     found = deployed.api(request("/search", Accept="application/json", Authorization=basic(f"{USER}:{PASSWORD}")), None)
     assert [project["name"] for project in json.loads(found["body"])["projects"]] == ["demo"]
+
+
+def search(deployed: Any) -> list[str]:
+    found = deployed.api(request("/search", Accept="application/json", Authorization=basic(f"{USER}:{PASSWORD}")), None)
+    return [project["name"] for project in json.loads(found["body"])["projects"]]
+
+
+def in_time(milliseconds: int = 900_000) -> Any:
+    """The context of a call, with so much time left."""
+    return SimpleNamespace(get_remaining_time_in_millis=lambda: milliseconds)
+
+
+def test_an_entry_that_could_not_be_written_fails_the_event(
+    deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    real = Table.write
+
+    def throttled(self: Table, actions: Any) -> None:
+        actions = list(actions)
+        if "entry#" in str(actions):
+            raise Unavailable("The table is throttled: try again.")
+        real(self, actions)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "write", throttled)
+        with pytest.raises(RuntimeError, match=r"The entries of 1 projects are behind, that of 'demo' first\."):
+            deployed.sync(event(wheel.name), None)
+    assert search(deployed) == []
+    deployed.sync(event(wheel.name), None)  # AWS tries again
+    assert search(deployed) == ["demo"]
+
+
+def test_the_audit_makes_the_entries_that_are_missing_once_for_each_project(
+    deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("1.0", "2.0", "3.0"):
+        wheel = make_wheel(tmp_path, "demo", version)
+        boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    services, made = deployed._services(), []
+    sync(services.files, services.index, wheel.name)  # in the index, and its entry was never made
+    real = DynamoCatalog.replace
+    monkeypatch.setattr(DynamoCatalog, "replace", lambda *asked: (made.append(asked[1]), real(*asked)))
+    with pytest.raises(RuntimeError, match="the time did not suffice"):
+        deployed.audit({}, in_time(0))
+    assert made == []
+    deployed.audit({}, in_time())
+    assert made == ["demo"]
+    assert search(deployed) == ["demo"]
+    assert [entry.files for entry in services.catalog.entries([NormalizedName("demo")])] == [3]
+    deployed.audit({}, in_time())
+    assert made == ["demo"]
+
+
+def test_the_audit_fails_if_an_entry_does(deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    monkeypatch.setattr(DynamoCatalog, "replace", lambda *_: 1 / 0)
+    with pytest.raises(RuntimeError, match="1 failed"):
+        deployed.audit({}, in_time())
+
+
+def test_a_deletion_that_was_broken_off_is_not_taken_back(deployed: Any, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    deployed.sync(event(wheel.name), None)
+    services = deployed._services()
+    s3.put_object(Bucket=BUCKET, Key=f"{wheel.name}.deleted", Body=b"ab" * 32)  # and there the function was killed
+    deployed.audit({}, in_time())
+    assert services.index.projects()[1] == []
+    deployed.audit({}, in_time())
+    assert services.index.projects()[1] == []
+    for key in (wheel.name, f"{wheel.name}.deleted"):  # a rebuild, in this order
+        services.index.remove(NormalizedName("demo"), key)
+    for key in (wheel.name, f"{wheel.name}.deleted"):
+        sync(services.files, services.index, key)
+    assert services.index.projects()[1] == []
+    s3.delete_object(Bucket=BUCKET, Key=f"{wheel.name}.deleted")  # somebody frees the name
+    deployed.sync(event(f"{wheel.name}.deleted"), None)
+    assert services.index.projects()[1] == ["demo"]
 
 
 def test_sync_needs_no_password(deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

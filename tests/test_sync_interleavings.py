@@ -244,12 +244,13 @@ def check(services: Services) -> None:
     """The index says what the bytes in the store say, which is read here by none of our modules."""
     files, index = services.files, services.index
     expected: dict[str, tuple[str, ...]] = {}
-    for stat in files.list():
+    stored = {stat.key: stat for stat in files.list()}
+    for stat in stored.values():
         with files.open(stat) as content:
             data = content.read()
         if not stat.key.endswith(".whl"):
             expected[stat.key] = stat.revision, data.decode().strip()
-        elif data in WHEELS:
+        elif data in WHEELS and f"{stat.key}.deleted" not in stored:
             expected[stat.key] = stat.revision, sha256(data), sha256(WHEELS[data])
     records = list(index.records())
     found = {}

@@ -8,7 +8,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from elasticpypi.aws.table import ATTEMPTS, LOOKS, Conflict, Table, aliases, until_whole
+from elasticpypi.aws.faults import Conflict
+from elasticpypi.aws.table import ATTEMPTS, LOOKS, Table, aliases, until_whole
 from elasticpypi.errors import Unavailable
 from tests.conftest import TABLE
 
@@ -123,7 +124,9 @@ def test_a_table_that_cannot_be_reached_is_a_503() -> None:
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("reason", ["ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"])
+@pytest.mark.parametrize(
+    "reason", ["ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"]
+)
 def test_writers_that_meet_are_a_conflict(reason: str) -> None:
     reasons = [{"Code": "None"}, {"Code": reason}]
     for code in ("TransactionCanceledException", "TransactionInProgressException"):
@@ -141,7 +144,7 @@ def test_a_refusal_is_not_taken_for_an_absence() -> None:
         "scan": lambda table: list(table.having("kind")),
     }
     for operation, call in calls.items():
-        with pytest.raises(ClientError):
+        with pytest.raises(Unavailable, match="AccessDeniedException"):
             call(table(Before(operation, failing("AccessDeniedException"))))
     too_large = failing("TransactionCanceledException", CancellationReasons=[{"Code": "ItemSizeLimitExceeded"}])
     with pytest.raises(ClientError):

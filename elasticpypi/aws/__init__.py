@@ -3,7 +3,7 @@
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, IncompleteReadError
 
 from elasticpypi.aws import direct
 from elasticpypi.errors import ConfigurationError, Unavailable
@@ -15,9 +15,9 @@ PATIENCE = Config(
 )
 
 
-def client(service: str, config: Config) -> Any:
+def client(service: str, config: Config | None = None) -> Any:
     """A client of ``s3`` or ``dynamodb``; :class:`ConfigurationError` where AWS is not set up (no region, say)."""
-    config = PATIENCE.merge(config)
+    config = PATIENCE.merge(config) if config else PATIENCE
     if known := direct.credentials():
         return direct.DirectS3(known, config) if service == "s3" else direct.DirectDynamoDB(known, config)
     return real_client(service, config)
@@ -29,10 +29,18 @@ def real_client(service: str, config: Config) -> Any:
 
     try:
         made = boto3.client(service, config=config)
-        made.meta.events.register("before-send", direct.check_time, unique_id="elasticpypi")
+        made.meta.events.register("before-send", direct.check_time, unique_id="elasticpypi-time")
+        made.meta.events.register("before-parse", _check_length, unique_id="elasticpypi-length")
         return made
     except BotoCoreError as error:
         raise ConfigurationError(f"AWS cannot be used: {error} Set AWS_DEFAULT_REGION or AWS_PROFILE.") from None
+
+
+def _check_length(operation_model: Any, response_dict: Any, **_: object) -> None:
+    """botocore takes the half of an answer for a whole one, and of JSON that is half for one that says nothing."""
+    body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
+    if isinstance(body, bytes) and length and operation_model.http.get("method") != "HEAD" and len(body) < int(length):
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
 
 
 def credentials() -> Any:

@@ -13,7 +13,8 @@ import re
 import ssl
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import cache, cached_property
@@ -48,9 +49,14 @@ SETTINGS = "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_D
 _last_try: ContextVar[float] = ContextVar("last_try", default=math.inf)
 
 
-def begin_request() -> None:
-    """From now on, this thread works for somebody who waits no longer than API Gateway does."""
-    _last_try.set(time.monotonic() + LAST_TRY)
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Meanwhile, this thread works for somebody who waits no longer than API Gateway does."""
+    before = _last_try.set(time.monotonic() + LAST_TRY)
+    try:
+        yield
+    finally:
+        _last_try.reset(before)
 
 
 def check_time(**_: object) -> None:

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from botocore.config import Config
-
 from elasticpypi import aws
 from elasticpypi.aws.faults import translated
 from elasticpypi.errors import Unavailable
@@ -35,7 +33,7 @@ class Table:
 
     def __init__(self, name: str, client: "DynamoDBClient | None" = None) -> None:
         self.name = name
-        self.client: DynamoDBClient = client or aws.client("dynamodb", Config())
+        self.client: DynamoDBClient = client or aws.client("dynamodb")
 
     def item(self, key: Item) -> Item | None:
         """One item, None if it does not exist."""

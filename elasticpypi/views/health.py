@@ -31,6 +31,8 @@ def blueprint(services: Services) -> Blueprint:
         config = services.config
         body = jsonify(service=config.service, stage=config.stage, version=__version__, **state)
         body.headers["Cache-Control"] = "no-store"
+        if status == 503:
+            body.headers["Retry-After"] = "5"  # REQ-73
         return body, status
 
     return views
