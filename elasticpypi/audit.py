@@ -108,11 +108,17 @@ def compare(files: Files, index: Index) -> Iterator[tuple[str, str, bool]]:
     """
     known = _Known(index.records())
     for stat in files.list():
-        yield stat.key, stat.revision, known.has(stat.key, stat.revision)
+        yield stat.key, stat.revision, known.has(stat.key, stat.revision) and not _lacks_effect(index, stat.key)
     if known.unseen:
         for record in index.records():
             if known.is_unseen(record.key, record.revision) and not _is_there(files, record.key):
                 yield record.key, "", False
+
+
+def _lacks_effect(index: Index, key: str) -> bool:
+    """Whether a key is the tombstone of a file that has a record all the same: whoever deleted it did not come far."""
+    means = sync.meaning(key) if key.endswith(".deleted") else ""
+    return not isinstance(means, str) and index.record(means.project, key.removesuffix(".deleted")) is not None
 
 
 def _is_there(files: Files, key: str) -> bool:

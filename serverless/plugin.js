@@ -45,6 +45,7 @@ class Elasticpypi {
       'before:package:cleanup': () => this.check(),
       'before:package:compileLayers': () => this.compile(), // the zip is there, and all that belongs into it
       'before:package:finalize': () => this.complete(),
+      'before:deploy:deploy': () => this.compare(),
     };
   }
 
@@ -63,13 +64,19 @@ class Elasticpypi {
     const stop = (sentence) => {
       throw new this.serverless.classes.Error(sentence);
     };
-    const { BUCKET, PASSWORD, USERS } = this.settings;
+    const { BUCKET, TABLE, PASSWORD, USERS } = this.settings;
     if (!BUCKET) stop('BUCKET is missing: set ELASTICPYPI_BUCKET, or write the name into serverless.yml.');
     if (!/^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(BUCKET)) {
       stop(`BUCKET cannot be ${BUCKET}: S3 wants 3 to 63 characters of a-z, 0-9, "-" and ".".`);
     }
+    if (typeof TABLE === 'string' && !/^[a-zA-Z0-9_.-]{3,255}$/.test(TABLE)) {
+      stop(`TABLE cannot be ${TABLE}: DynamoDB wants 3 to 255 characters of a-z, A-Z, 0-9, "_", "-" and ".".`);
+    }
     if (!PASSWORD && !USERS) {
       stop('PASSWORD is missing: set ELASTICPYPI_PASSWORD, or ELASTICPYPI_USERS for several users.');
+    }
+    if (typeof PASSWORD === 'string' && PASSWORD !== PASSWORD.trim()) {
+      stop('PASSWORD begins or ends with white space: a shell or an editor added it, or choose another.');
     }
     const text = Object.entries(this.settings).filter(([, value]) => typeof value === 'string');
     const env = { PATH: process.env.PATH, ...Object.fromEntries(text) };
@@ -82,6 +89,33 @@ class Elasticpypi {
         stop(`${user ? `USERS: the password of ${user}` : 'PASSWORD'} is too short: use 12 characters or more.`);
       }
     }
+  }
+
+  // Another BUCKET is another, empty index, and CloudFormation never takes the first bucket back: it exists already.
+  async compare() {
+    const { DescribeStackResourcesCommand } = require('@aws-sdk/client-cloudformation');
+    const provider = this.serverless.getProvider('aws');
+    const cloudFormation = await provider.getCloudFormationClient();
+    let resources;
+    try {
+      const asked = new DescribeStackResourcesCommand({ StackName: provider.naming.getStackName() });
+      ({ StackResources: resources } = await cloudFormation.send(asked));
+    } catch (error) {
+      if (error.name !== 'ValidationError') throw error; // there is no stack yet
+      return;
+    }
+    const deploymentBucket = provider.naming.getDeploymentBucketLogicalId();
+    const { MOVE_FROM } = this.serverless.service.custom.deployment;
+    const before = resources
+      .filter(({ ResourceType, ResourceStatus }) => ResourceType === 'AWS::S3::Bucket' && !/^DELETE_/.test(ResourceStatus))
+      .filter(({ LogicalResourceId }) => LogicalResourceId !== deploymentBucket)
+      .map(({ PhysicalResourceId }) => PhysicalResourceId)
+      .filter(Boolean);
+    if (!before.length || before.includes(this.settings.BUCKET) || before.includes(MOVE_FROM)) return;
+    throw new this.serverless.classes.Error(
+      `BUCKET was ${before[0]} and is ${this.settings.BUCKET} now, which would be an empty index: set ` +
+        `ELASTICPYPI_BUCKET=${before[0]}, or, to move it (README, "Another bucket"), ELASTICPYPI_MOVE_FROM=${before[0]}.`
+    );
   }
 
   // Bytecode, so that a cold start has nothing to compile; only the Python of the runtime can make it.

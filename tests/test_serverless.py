@@ -29,7 +29,7 @@ RIGHTS: dict[str, dict[str, Any]] = {
     "AuthorizerRole": {},
     "ApiRole": {**RECORDS, **FILES, "s3:ListMultipartUploadParts": STAGED},
     "SyncRole": {**RECORDS, **FILES, "sqs:SendMessage": {"Fn::GetAtt": ["SyncFailures", "Arn"]}},
-    "AuditRole": {**RECORDS, **READING, "dynamodb:Scan": TABLE},
+    "AuditRole": {**RECORDS, **FILES, "dynamodb:Scan": TABLE},
 }
 
 
@@ -43,6 +43,8 @@ def package() -> Package:
     [
         ("BUCKET", "", "BUCKET is missing: set ELASTICPYPI_BUCKET"),
         ("BUCKET", "My_Bucket", "BUCKET cannot be My_Bucket"),
+        ("TABLE", "my table", "TABLE cannot be my table"),
+        ("PASSWORD", " correct horse battery ", "PASSWORD begins or ends with white space"),
         ("PASSWORD", "", "PASSWORD is missing: set ELASTICPYPI_PASSWORD"),
         ("PASSWORD", "elevenchars", "PASSWORD is too short"),
         ("PASSWORD", "something-secretive", "PASSWORD is the sample password"),
@@ -234,11 +236,21 @@ def test_the_gateway_speaks_for_itself(package: Package) -> None:
         "Unauthorized": "UNAUTHORIZED",
         "TooLarge": "REQUEST_TOO_LARGE",
         "Throttled": "THROTTLED",
+        "Denied": "ACCESS_DENIED",
+        "Slow": "INTEGRATION_TIMEOUT",
+        "Failed": "INTEGRATION_FAILURE",
+        "AuthorizerFailed": "AUTHORIZER_FAILURE",
+        "AnyFailure": "DEFAULT_5XX",
     }
-    header = responses["Unauthorized"]["ResponseParameters"]["gatewayresponse.header.WWW-Authenticate"]
-    assert header == f"'{CHALLENGE}'"  # API Gateway: the single quotes mean a constant
+    for name in ("Unauthorized", "Denied"):
+        header = responses[name]["ResponseParameters"]["gatewayresponse.header.WWW-Authenticate"]
+        assert header == f"'{CHALLENGE}'"  # API Gateway: the single quotes mean a constant
+        assert responses[name]["StatusCode"] == "401"
+    for name in ("Slow", "Failed", "AuthorizerFailed", "AnyFailure"):
+        assert responses[name]["StatusCode"] == "503"  # after which pip tries again
+        assert responses[name]["ResponseParameters"] == {"gatewayresponse.header.Retry-After": "'5'"}
     texts = {name: json.loads(each["ResponseTemplates"]["application/json"]) for name, each in responses.items()}
-    assert texts["Unauthorized"]["message"]
+    assert all(text["message"].endswith((".", "/.")) for text in texts.values())
     assert f"elasticpypi upload FILE, or aws s3 cp FILE s3://{BUCKET}/" in texts["TooLarge"]["message"]
     # pip tries again after 429 only with this header.
     assert responses["Throttled"]["ResponseParameters"] == {"gatewayresponse.header.Retry-After": "'2'"}
