@@ -4,6 +4,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from elasticpypi import sync
 from elasticpypi.errors import Unavailable
@@ -55,16 +56,20 @@ class Report:
 def audit(services: Services, report: Report, in_time: Callable[[], bool] = lambda: True) -> Iterator[Outcome]:
     """Compare store and index, repair what differs if ``report`` says so; the outcome of every key that differs.
 
-    One that cannot be indexed is among them each time, with the reason. Ends when ``in_time`` says False:
-    what was repaired differs no longer, so that the next audit goes on with the rest.
+    One that cannot be indexed is among them each time, with the reason. A large upload that waits for its check is
+    checked. Ends when ``in_time`` says False: what was repaired differs no longer, so that the next audit goes on
+    with the rest.
     """
 
     files, index, dry = services.files, services.index, not report.repair
+    staged: list[str] = []
 
     def keys() -> Iterator[str]:
         for key, _, agrees in compare(files, index):
             if agrees:
                 report.agree += 1
+            elif report.repair and sync.is_staged(key):
+                staged.append(key)
             elif in_time():
                 yield key
             else:
@@ -75,6 +80,22 @@ def audit(services: Services, report: Report, in_time: Callable[[], bool] = lamb
         report.add(outcome)
         if outcome.action != "unchanged":
             yield outcome
+    if staged:
+        yield from _finish(services, report, staged, in_time)
+
+
+def _finish(services: Services, report: Report, staged: list[str], in_time: Callable[[], bool]) -> Iterator[Outcome]:
+    """Large uploads whose check never came to an end: AWS tries it three times."""
+    from elasticpypi import sessions
+
+    for key in staged:
+        if not in_time():
+            report.finished = False
+            return
+        for outcome in sessions.finish_all(services, [key]):
+            report.add(replace(outcome, found="missing in the index") if outcome.action == "written" else outcome)
+            if outcome.action != "unchanged":
+                yield outcome
 
 
 def line(outcome: Outcome) -> str:

@@ -229,15 +229,18 @@ def authorize(event: Mapping[str, Any], check: Check) -> dict[str, Any]:
     """An API Gateway request authorizer: its event → a policy for the whole stage of this one API.
 
     The gateway keeps a policy for all paths, so it must not depend on the path; the application checks
-    again. ``Exception("Unauthorized")`` is how the gateway wants to hear of a 401 (AWS: Lambda authorizers); it knows
+    again. One that denies is a 401 too (``serverless.yml``), and no error of the function. But it is kept, so whoever
+    has to wait gets ``Exception("Unauthorized")``, the gateway's other way to 401 (AWS: Lambda authorizers); it knows
     no 429.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     identity = (event.get("requestContext") or {}).get("identity") or {}
     try:
-        user = check(headers.get("authorization") or "", identity.get("sourceIp") or "")
-    except (Unauthorized, TooManyAttempts):
+        user, effect = check(headers.get("authorization") or "", identity.get("sourceIp") or ""), "Allow"
+    except Unauthorized:
+        user, effect = "nobody", "Deny"
+    except TooManyAttempts:
         raise Exception("Unauthorized") from None  # the gateway wants this very text
     stage = "/".join(event["methodArn"].split("/")[:2])
-    statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{stage}/*"}
+    statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": f"{stage}/*"}
     return {"principalId": user, "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}

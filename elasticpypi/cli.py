@@ -18,7 +18,7 @@ from elasticpypi.config import SETTINGS, Config
 from elasticpypi.errors import ConfigurationError, Refusal
 from elasticpypi.filename import project_name
 from elasticpypi.model import Status
-from elasticpypi.wiring import Services, services
+from elasticpypi.wiring import Services, services, with_staging
 
 data_option = click.option("--data", type=click.Path(path_type=Path), help="Folder of the packages.  [default: data]")
 
@@ -53,7 +53,7 @@ def _opened(data: Path | None) -> Services:
     config = _config(data=data)
     if not config.on_aws and not config.data.is_dir():
         raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
-    return services(config)
+    return with_staging(services(config))
 
 
 @main.command()
@@ -98,14 +98,25 @@ def reindex(data: Path | None) -> None:
     begin = time.monotonic()
     counts: Counter[str] = Counter()
     projects: set[NormalizedName] = set()
+    staged: list[str] = []
     total = sum(1 for _ in files.list())
     with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
         for outcome in sync.sync_all(files, index, audit.every_key(files, index), force=True, threads=opened.threads):
+            if sync.is_staged(outcome.key):
+                staged.append(outcome.key)
+                continue
             counts["left out" if outcome.action == "ignored" else outcome.action] += 1
             if outcome.reason:
                 _echo_beside_bar(audit.line(outcome))
             projects |= catalog.projects_of([outcome.key])
             bar.update(1)
+    if staged:
+        from elasticpypi import sessions
+
+        for outcome in sessions.finish_all(opened, staged):
+            counts[outcome.action] += 1
+            click.echo(audit.line(outcome))
+        projects.update(opened.catalog.stale())
     catalog.refresh_projects(index, opened.catalog, projects)
     seconds = time.monotonic() - begin
     told = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from dataclasses import replace
 from functools import cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,10 @@ log = logging.getLogger("elasticpypi")
 
 @cache
 def _services() -> "Services":
-    from elasticpypi.aws.staging import S3Staging
     from elasticpypi.config import Config
-    from elasticpypi.wiring import services
+    from elasticpypi.wiring import services, with_staging
 
-    config = Config.from_env(os.environ)
-    opened = services(config)
-    return replace(opened, staging=S3Staging(config.bucket, opened.files, config.link_seconds))
+    return with_staging(services(Config.from_env(os.environ)))
 
 
 @cache
@@ -90,7 +86,7 @@ def sync(event: dict[str, Any], context: object) -> None:
     """An S3 event → the index. Fails if any key failed, so that AWS tries again and keeps what never works."""
     from elasticpypi import catalog
     from elasticpypi.aws.s3 import event_keys
-    from elasticpypi.sync import sync_all
+    from elasticpypi.sync import is_staged, sync_all
 
     keys = event_keys(event)
     staged = [key for key in keys if key.startswith(".uploads/")]
@@ -98,7 +94,7 @@ def sync(event: dict[str, Any], context: object) -> None:
     if staged:
         from elasticpypi import sessions
 
-        outcomes += sessions.finish_all(_services(), filter(sessions.is_staged, staged))
+        outcomes += sessions.finish_all(_services(), filter(is_staged, staged))
     stale = catalog.refresh(_services().index, _services().catalog, keys)
     _refresh_root(keys)
     for outcome in outcomes:

@@ -6,24 +6,26 @@
     .uploads/<id>.session  what was announced: form, file name, size, and the store's id of the upload
     .uploads/<id>.result   what became of it
 
-``<id>`` is made of file name and sha256: whoever announces the same file again goes on where it broke.
+``<id>`` is made of all that is announced, and by whom: who announces the same again goes on where it broke, and
+nobody else meets them. Of several who announce one file name, the first whose file is whole has it.
 What is left of these after some days the store removes by itself (``serverless.yml``).
 """
 
 import io
 import json
 import logging
-import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from elasticpypi import upload
 from elasticpypi.distribution import Form, announced, check_upload, sha256
-from elasticpypi.errors import BadUpload, NotFound, Refusal, TooLarge, Unavailable
+from elasticpypi.errors import BadUpload, Changed, NotFound, Refusal, TooLarge, Unavailable
 from elasticpypi.stores import Files, Staging, Stat
-from elasticpypi.sync import Outcome
+from elasticpypi.sync import Outcome, is_staged
 from elasticpypi.wiring import Services
 
 FOLDER = ".uploads/"
@@ -32,6 +34,8 @@ PART = 64 * 1024 * 1024  # bytes
 DIRECT = 4_000_000
 LARGEST = 5 * 1024**3  # bytes (AWS: UploadPartCopy)
 STALE = timedelta(hours=1)  # the check of 5 GB takes minutes
+CLAIM = timedelta(minutes=1)  # for which one who begins an upload keeps others from it
+LOOKS = 20  # of those others, a quarter of a second apart
 
 State = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -72,25 +76,45 @@ def announce(services: Services, form: Form, file_name: str, size: int, uploader
         return {"state": "direct"}
     if size > LARGEST:
         raise TooLarge(f"{file_name[:200]} is larger than 5 GB: S3 cannot copy it at once.")
-    session_id = sha256(f"{file_name}\n{dist.sha256}".encode())
-    key = f"{FOLDER}{session_id}"
-    if (session := _session(services.files, session_id)) and not _over(services, staging, session, key):
-        return state(services, session_id)
     fields = {name: list(values) for name, values in form.items()}
-    session = Session(fields, file_name, size, uploader, staging.begin(key))
-    services.files.delete(f"{key}.result")
-    _save(services.files, f"{key}.session", asdict(session))
-    return state(services, session_id)
+    session = Session(fields, file_name, size, uploader, "")
+    session_id = sha256(json.dumps(asdict(session), sort_keys=True).encode())
+    key = f"{FOLDER}{session_id}"
+    for look in range(LOOKS):
+        if look:
+            time.sleep(0.25)
+        stat = services.files.stat(f"{key}.session")
+        there = _session(services.files, session_id) if stat else None
+        if there and there.upload and not _over(services, staging, there, key):
+            return state(services, session_id, uploader)
+        if there and stat and not there.upload and stat.modified > datetime.now(UTC) - CLAIM:
+            continue  # somebody is about to begin it
+        if staging.claim(f"{key}.session", _bytes(asdict(session)), stat.revision if stat else None):
+            try:
+                services.files.delete(f"{key}.result")
+                begun = replace(session, upload=staging.begin(key))
+                _save(services.files, f"{key}.session", asdict(begun))
+            except Refusal:
+                with suppress(Refusal):  # else the next one waits until the claim is old
+                    services.files.delete(f"{key}.session")
+                raise
+            return state(services, session_id, uploader)
+    raise Unavailable("The same file is being announced at this moment: try again.")
 
 
-def state(services: Services, session_id: str) -> State:
-    """``open`` with links for what is missing, ``checking``, ``done`` or ``refused``; :class:`NotFound` if unknown."""
+def state(services: Services, session_id: str, uploader: str | None = None) -> State:
+    """``open`` with links for what is missing, ``checking``, ``done`` or ``refused``.
+
+    :class:`NotFound` if ``uploader`` has announced no such thing.
+    """
     key = f"{FOLDER}{session_id}"
     session = _session(services.files, session_id) if is_staged(key) else None
-    if session is None or services.staging is None:
+    if session is None or services.staging is None or session.uploader != uploader:
         raise NotFound("There is no such upload: announce it again.")
     if result := _load(services.files, f"{key}.result"):
         return result
+    if not session.upload:
+        raise Unavailable("The upload is being begun at this moment: try again.")
     parts = services.staging.parts(key, session.upload)
     if parts is None:
         return {"state": "checking", "id": session_id}
@@ -99,9 +123,9 @@ def state(services: Services, session_id: str) -> State:
     return {"state": "open", "id": session_id, "part_size": PART, "missing": links}
 
 
-def complete(services: Services, session_id: str) -> State:
+def complete(services: Services, session_id: str, uploader: str | None = None) -> State:
     """All parts are there: they are joined, and :func:`finish` is called with the event of that."""
-    now = state(services, session_id)
+    now = state(services, session_id, uploader)
     if now["state"] != "open" or now["missing"]:
         return now
     session = _session(services.files, session_id)
@@ -109,11 +133,6 @@ def complete(services: Services, session_id: str) -> State:
     assert services.staging is not None
     services.staging.join(f"{FOLDER}{session_id}", session.upload)
     return {"state": "checking", "id": session_id}
-
-
-def is_staged(key: str) -> bool:
-    """Whether a key is a file whose parts were joined."""
-    return re.fullmatch(rf"{re.escape(FOLDER)}[0-9a-f]{{64}}", key) is not None
 
 
 def finish_all(services: Services, keys: Iterable[str]) -> Iterator[Outcome]:
@@ -174,14 +193,20 @@ def _session(files: Files, session_id: str) -> Session | None:
 
 
 def _save(files: Files, key: str, data: State) -> None:
-    body = json.dumps(data).encode()
+    body = _bytes(data)
     files.save(key, io.BytesIO(body), sha256(body), overwrite=True)
 
 
+def _bytes(data: State) -> bytes:
+    return json.dumps(data).encode()
+
+
 def _load(files: Files, key: str) -> State | None:
-    stat = files.stat(key)
-    if stat is None:
-        return None
-    with files.open(stat) as content:
-        data: State = json.loads(content.read())
-    return data
+    for _ in range(LOOKS):
+        stat = files.stat(key)
+        if stat is None:
+            return None
+        with suppress(NotFound, Changed), files.open(stat) as content:  # it is being replaced
+            data: State = json.loads(content.read())
+            return data
+    raise Unavailable("The state of the upload keeps changing: try again.")

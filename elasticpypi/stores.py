@@ -80,6 +80,9 @@ class Files(Protocol):
 class Staging(Protocol):
     """Where clients put the parts of a large file themselves; nobody sees it there."""
 
+    def claim(self, key: str, body: bytes, revision: str | None) -> bool:
+        """Put a small key in the place of the one with this revision, None: of none; False if somebody was faster."""
+
     def begin(self, key: str) -> str:
         """Begin an upload of parts to a key; its id."""
 

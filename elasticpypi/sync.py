@@ -7,6 +7,7 @@ off and arrive in any order.
 """
 
 import logging
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -80,6 +81,11 @@ def meaning(key: str) -> Meaning | str:
             return Meaning(about.project, kind=kind) if about else f"It marks as {kind} what is no package."
     name = filename.parse_stored(base)
     return Meaning(name.project, name=name) if name else "Its name is none of a wheel or an sdist."
+
+
+def is_staged(key: str) -> bool:
+    """Whether a key is a large upload whose parts were joined, and that waits for its check (``sessions.py``)."""
+    return re.fullmatch(r"\.uploads/[0-9a-f]{64}", key) is not None
 
 
 def sync(files: Files, index: Index, key: str, *, force: bool = False, dry: bool = False) -> Outcome:

@@ -1,7 +1,7 @@
 """Settings → the store and the index that they choose. The one place that knows which family runs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from elasticpypi.config import Config
@@ -63,6 +63,15 @@ def services(config: Config) -> Services:
 
     folder = DirectoryFiles(config.data)  # first: it looks whether there is an index already
     return Services(config, folder, SQLiteIndex(config.data / "index.db"), behind=partial(behind, config.data))
+
+
+def with_staging(opened: Services) -> Services:
+    """The same with a way for large files; nothing changes on one machine, which needs none."""
+    if not opened.config.on_aws:
+        return opened
+    from elasticpypi.aws.staging import S3Staging
+
+    return replace(opened, staging=S3Staging(opened.config.bucket, opened.files, opened.config.link_seconds))
 
 
 def _link(config: Config) -> Callable[[File], str] | None:

@@ -371,12 +371,17 @@ def test_the_gateway_gets_a_policy_for_the_stage_of_this_api_only(header: str) -
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"Authorization": None}, {"Authorization": basic("alice:wrong")}])
-def test_the_gateway_hears_of_a_401(headers: Any) -> None:
-    with pytest.raises(Exception, match=r"^Unauthorized$"):
-        authorize({"headers": headers, "methodArn": ARN}, gatekeeper(USERS))
+def test_a_wrong_password_is_a_policy_that_denies_and_no_error(headers: Any) -> None:
+    policy = authorize({"headers": headers, "methodArn": ARN}, gatekeeper(USERS))
+    assert policy["principalId"] == "nobody"
+    [statement] = policy["policyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == (
+        "Deny",
+        "arn:aws:execute-api:eu-west-1:123456789012:abc123/dev/*",
+    )
 
 
-def test_the_gateway_hears_of_a_429_as_of_a_401(clock: Clock) -> None:
+def test_who_has_to_wait_gets_a_401_that_the_gateway_does_not_keep(clock: Clock) -> None:
     check = gatekeeper({"alice": "pa:ss"})
 
     def asked(login: str, address: str) -> Any:
@@ -385,9 +390,8 @@ def test_the_gateway_hears_of_a_429_as_of_a_401(clock: Clock) -> None:
             {"headers": {"Authorization": basic(login)}, "methodArn": ARN, "requestContext": context}, check
         )
 
-    for number in range(attempts.PAIR.free + 1):
-        with pytest.raises(Exception, match=r"^Unauthorized$"):
-            asked(f"alice:{number}", "192.0.2.1")
+    for number in range(attempts.PAIR.free):
+        assert asked(f"alice:{number}", "192.0.2.1")["principalId"] == "nobody"
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         asked("alice:pa:ss", "192.0.2.1")
     assert asked("alice:pa:ss", "192.0.2.2")["principalId"] == "alice"

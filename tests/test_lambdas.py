@@ -223,8 +223,8 @@ def test_the_authorizer(deployed: Any) -> None:
     arn = "arn:aws:execute-api:us-east-1:1:abc123/dev/GET/"
     allowed = deployed.authorizer({"methodArn": arn, "headers": {"authorization": basic(f"{USER}:{PASSWORD}")}}, None)
     assert allowed["principalId"] == USER
-    with pytest.raises(Exception, match=r"^Unauthorized$"):
-        deployed.authorizer({"methodArn": arn, "headers": {}}, None)
+    denied = deployed.authorizer({"methodArn": arn, "headers": {"Authorization": basic("carol:x")}}, None)
+    assert denied["policyDocument"]["Statement"][0]["Effect"] == "Deny"
 
 
 def test_a_body_arrives_as_it_was(deployed: Any, tmp_path: Path) -> None:

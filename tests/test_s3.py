@@ -35,7 +35,9 @@ def test_what_we_saved_has_its_digest_at_hand() -> None:
 
 def test_keys_of_an_event() -> None:
     keys = ["demo-1.0%2Blocal-py3-none-any.whl", "a+b/d%C3%A9mo-1.0.tar.gz", "x", "x"]
-    event = {"Records": [{"s3": {"object": {"key": key}}} for key in keys] + [{"other": {}}]}
+    event = {"Records": [{"s3": {"object": {"key": key}}} for key in keys]}
+    odd = [{"other": {}}, {"s3": {"object": {}}}, {"s3": {"object": {"key": None}}}, {"s3": None}, None, "x"]
+    event["Records"][1:1] = odd  # which stop none of the others
     assert event_keys(event) == ["demo-1.0+local-py3-none-any.whl", "a b/d\u00e9mo-1.0.tar.gz", "x"]
     assert event_keys({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
 
@@ -64,6 +66,23 @@ def test_a_link_is_the_same_within_a_window_and_lives_for_two(monkeypatch: pytes
     assert files.url(file) == link
     now += 1
     assert files.url(file) != link
+
+
+@pytest.mark.req("REQ-70")
+def test_a_link_is_the_same_as_long_as_the_credentials_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process of a function on Lambda has a token of its own, which is part of the link."""
+    monkeypatch.setattr(s3.time, "time", lambda: 1_800_000_000.0)
+    for name, value in {"AWS_LAMBDA_FUNCTION_NAME": "api", "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    links = []
+    for token in ("of one", "of one", "of another"):
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+        links.append(S3Files(BUCKET).url(a_file("demo-1.0.tar.gz", INLINE + 1)) or "")
+    assert links[0] == links[1] != links[2]
+    assert [parse_qs(urlsplit(link).query)["X-Amz-Security-Token"] for link in links[1:]] == [
+        ["of one"],
+        ["of another"],
+    ]
 
 
 def test_an_object_is_read_with_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Large files by way of parts: announced, put into the store, checked, shown."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,14 @@ from urllib.parse import urlencode
 import boto3
 import pytest
 import requests
+from click.testing import CliRunner
+from packaging.utils import NormalizedName
 
-from elasticpypi import sessions
+from elasticpypi import audit, sessions
 from elasticpypi.aws.dynamodb import DynamoIndex
 from elasticpypi.aws.s3 import S3Files
 from elasticpypi.aws.staging import S3Staging
+from elasticpypi.cli import main
 from elasticpypi.config import MEGABYTE, Config
 from elasticpypi.errors import Unavailable
 from elasticpypi.stores import Stat
@@ -192,6 +196,109 @@ def test_one_that_hangs_begins_anew_after_an_hour(
 
     monkeypatch.setattr(S3Files, "stat", older)
     assert sorted(announce(client, wheel)["missing"]) == ["1", "2", "3"]
+
+
+# ---- Whose it is
+
+
+@pytest.fixture
+def bob(services: Services) -> Client:
+    """Somebody else, at the same index."""
+    config = replace(services.config, users={USER: PASSWORD, "bob": "another"})
+    other = Client(replace(services, config=config))
+    real = other.request
+    other.request = lambda *asked, **options: real(*asked, user="bob:another", **options)  # type: ignore[method-assign]
+    return other
+
+
+def test_an_upload_belongs_to_who_announced_it(client: Client, bob: Client, services: Services, wheel: Path) -> None:
+    ours, theirs = announce(client, wheel), announce(bob, wheel)
+    assert ours["id"] != theirs["id"]
+    for method in ("GET", "POST"):
+        assert bob.request(method, f"/uploads/{ours['id']}").status_code == 404
+    put(wheel, theirs)
+    assert bob.request("POST", f"/uploads/{theirs['id']}").status_code == 202
+    assert event_of(services, theirs) == "written"
+    put(wheel, ours)  # the same bytes, a moment later
+    client.request("POST", f"/uploads/{ours['id']}")
+    assert event_of(services, ours) == "written"
+    assert pages(client) == [wheel.name]
+    file = services.index.file(NormalizedName("demo"), wheel.name)
+    assert file is not None
+    assert file.uploader == "bob"
+
+
+def test_another_size_or_digest_blocks_nobody(client: Client, bob: Client, services: Services, wheel: Path) -> None:
+    wrong = announce(client, wheel, size=str(6 * MEGABYTE), sha256_digest="ab" * 32, blake2_256_digest=None)
+    longer = announce(client, wheel, size=str(12 * MEGABYTE))
+    state = announce(client, wheel)
+    assert len({wrong["id"], longer["id"], state["id"]}) == 3
+    put(wheel, state)
+    client.request("POST", f"/uploads/{state['id']}")
+    assert event_of(services, state) == "written"
+    data = wheel.read_bytes()[: 6 * MEGABYTE]
+    for number, link in wrong["missing"].items():
+        part = data[(int(number) - 1) * PART : int(number) * PART]
+        requests.put(link, data=part, timeout=10).raise_for_status()
+    client.request("POST", f"/uploads/{wrong['id']}")
+    assert event_of(services, wrong) == "ignored"
+    assert client.get(f"/uploads/{wrong['id']}").get_json()["state"] == "refused"
+    assert pages(client) == [wheel.name]
+
+
+def test_eight_announcements_begin_one_upload(client: Client, services: Services, wheel: Path) -> None:
+    def begun() -> int:
+        return len(boto3.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
+
+    with ThreadPoolExecutor(8) as pool:
+        states = list(pool.map(lambda _: announce(client, wheel), range(8)))
+    assert len({state["id"] for state in states}) == 1
+    assert begun() == 1
+    services.files.put(f".uploads/{states[0]['id']}.result", b'{"state": "refused", "status": 400, "message": "x"}')
+    with ThreadPoolExecutor(8) as pool:  # all find that it is over, and one begins anew
+        states = list(pool.map(lambda _: announce(client, wheel), range(8)))
+    assert {state["state"] for state in states} == {"open"}
+    assert begun() == 2
+
+
+def test_what_cannot_be_begun_now_can_be_in_a_moment(
+    client: Client, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> str:
+        raise Unavailable("The bucket cannot be used now.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Staging, "begin", failing)
+        announce(client, wheel, 503)
+    assert announce(client, wheel)["state"] == "open"
+
+
+@pytest.mark.parametrize("repair", ["audit", "reindex"])
+def test_a_check_that_failed_three_times_is_made_up_for(
+    client: Client, services: Services, wheel: Path, monkeypatch: pytest.MonkeyPatch, repair: str
+) -> None:
+    state = announce(client, wheel)
+    put(wheel, state)
+    client.request("POST", f"/uploads/{state['id']}")  # and nobody hears of the event
+
+    def failing(*_: object, **__: object) -> Stat:
+        raise Unavailable("The bucket cannot be used now.")
+
+    for name, value in {"BUCKET": BUCKET, "TABLE": TABLE}.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Staging, "promote", failing)
+        report = audit.Report(repair=True)
+        assert [outcome.action for outcome in audit.audit(services, report)] == ["ignored", "failed"]
+        assert "1 failed" in str(report)
+    if repair == "audit":
+        report = audit.Report(repair=True)
+        assert [outcome.action for outcome in audit.audit(services, report)] == ["ignored", "written"]
+    else:
+        done = CliRunner().invoke(main, ["reindex"])
+        assert done.exit_code == 0, done.output
+    assert pages(client) == [wheel.name]
+    assert client.get(f"/uploads/{state['id']}").get_json()["state"] == "done"
 
 
 def test_small_files_and_one_machine_take_the_ordinary_way(

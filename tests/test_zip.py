@@ -164,17 +164,15 @@ from elasticpypi import lambdas
 
 event = {"httpMethod": "GET", "path": "/simple/", "headers": {}, "requestContext": {"stage": "dev"}, "body": None}
 print(lambdas.api(event, None)["statusCode"])
-try:
-    lambdas.authorizer({"headers": {}, "methodArn": "arn:aws:execute-api:us-east-1:1:api/dev/GET/"}, None)
-except Exception as error:
-    print(error)
+event = {"headers": {}, "methodArn": "arn:aws:execute-api:us-east-1:1:api/dev/GET/"}
+print(lambdas.authorizer(event, None)["principalId"])
 print(lambdas.sync({"Records": []}, None))
 """
 
 
 def test_it_runs_with_nothing_but_the_runtime(package: Package, path: str) -> None:
     environ = {**package.environment("ApiLambdaFunction"), "PYTHONPATH": path, "AWS_DEFAULT_REGION": "us-east-1"}
-    assert run(CODE, **environ).split() == ["401", "Unauthorized", "None"]
+    assert run(CODE, **environ).split() == ["401", "nobody", "None"]
 
 
 def test_a_readme_is_rendered_with_nothing_but_the_runtime(package: Package, path: str, tmp_path: Path) -> None:

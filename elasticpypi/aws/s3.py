@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ SKIP = 1024 * 1024  # bytes that are sooner read than jumped over
 
 # The regional endpoint and SigV4: boto3's default may give global links of the old style.
 STYLE: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+log = logging.getLogger(__name__)
 REGIONAL = Config(signature_version="s3v4", s3=STYLE)
 
 
@@ -212,6 +214,14 @@ class _ObjectReader(io.RawIOBase):
 
 
 def event_keys(event: Mapping[str, Any]) -> list[str]:
-    """The keys that an S3 event tells of, each once, in their order (AWS: event message structure)."""
-    keys = (unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", []) if "s3" in record)
+    """The keys that an S3 event tells of, each once, in their order (AWS: event message structure).
+
+    A record that names none is left out, with a line in the log: nobody can do anything about it, then or later.
+    """
+    keys = []
+    for record in event.get("Records", []):
+        try:
+            keys.append(unquote_plus(record["s3"]["object"]["key"]))
+        except (KeyError, TypeError, AttributeError):
+            log.warning("a record of the event names no key: %.500s", record)
     return list(dict.fromkeys(keys))

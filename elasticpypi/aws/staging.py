@@ -38,6 +38,15 @@ class S3Staging:
         client: S3Client = aws.client("s3", REGIONAL.merge(Config(read_timeout=COPY_SECONDS)))
         return client
 
+    def claim(self, key: str, body: bytes, revision: str | None) -> bool:
+        condition: dict[str, Any] = {"IfMatch": f'"{revision}"'} if revision else {"IfNoneMatch": "*"}
+        try:
+            with translated("The bucket", key):
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, **condition)
+        except (Changed, NotFound):
+            return False
+        return True
+
     def begin(self, key: str) -> str:
         return self._begin(key)
 

@@ -26,13 +26,13 @@ def blueprint(services: Services) -> Blueprint:
     def state(session_id: str) -> Response:
         from elasticpypi import sessions
 
-        return _answer(sessions.state(services, session_id))
+        return _answer(sessions.state(services, session_id, g.user))
 
     @views.post("/uploads/<session_id>")
     def complete(session_id: str) -> Response:
         from elasticpypi import sessions
 
-        return _answer(sessions.complete(services, session_id))
+        return _answer(sessions.complete(services, session_id, g.user))
 
     return views
 
