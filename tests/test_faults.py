@@ -21,7 +21,7 @@ from moto.s3.models import s3_backends
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from elasticpypi.aws import direct, dynamodb
+from elasticpypi.aws import PATIENCE, direct, dynamodb
 from tests import faulty
 from tests.builders import make_sdist, make_wheel, upload_form
 from tests.conftest import PASSWORD, USER, basic, begin_anew
@@ -182,3 +182,23 @@ def test_every_fault_at_every_request_is_a_503(
         elif met.status != (503 if between.met else clean.status):
             wrong.append((name, met.status, met.body[:200]))
     assert not wrong
+
+
+def test_no_try_begins_when_it_is_too_late(
+    lambdas: Any, between: Faulty, requests_: dict[str, Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "LAST_TRY", -1)
+    between.calls.clear()
+    for name in ("page in HTML", "small file", "upload", "announcement", "delete"):
+        assert sentence(ask(lambdas, requests_[name])) == "AWS answers too slowly: try again.\n"
+    assert "AWS answers too slowly" in sentence(ask(lambdas, requests_["health"]))
+    assert between.calls == []
+    lambdas._services().files.check()  # who is no request has time
+
+
+def test_all_tries_end_before_the_gateway_does() -> None:
+    longest = direct.CONNECT_SECONDS + direct.READ_SECONDS
+    assert direct.LAST_TRY + longest <= 25
+    assert direct.ATTEMPTS * direct.READ_SECONDS + 3 <= 25  # with the pauses between them
+    assert (PATIENCE.connect_timeout, PATIENCE.read_timeout) == (direct.CONNECT_SECONDS, direct.READ_SECONDS)
+    assert PATIENCE.retries == {"mode": "standard", "total_max_attempts": direct.ATTEMPTS}

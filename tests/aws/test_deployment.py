@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.deployed import Index, deploy, run_osls
+from tests.aws.deployed import PASSWORD, Index, deploy, run_osls
 from tests.aws.local_aws import LocalAws
 from tests.builders import make_wheel
+from tests.deploying import osls
 
 pytestmark = pytest.mark.aws
 
@@ -16,6 +17,12 @@ def test_packages_outlive_deployments(index: Index, local_aws: LocalAws, tmp_pat
     first = deploy(local_aws, "prod")
     first.upload(wheel)
     assert index.files("outlives") == []  # a stage is an index of its own
+
+    typo = {"ELASTICPYPI_BUCKET": f"{first.bucket}x", "ELASTICPYPI_PASSWORD": PASSWORD, **local_aws.deployer}
+    refused = osls("deploy", "--stage", "prod", **typo)
+    assert refused.returncode == 1
+    assert f"BUCKET was {first.bucket} and is {first.bucket}x now" in refused.stdout
+    assert f"{first.bucket}x" not in {each["Name"] for each in local_aws.boto3("s3").list_buckets()["Buckets"]}
 
     optional = {"SNAPSTART": "true", "WARM": "true", "ALARM_EMAIL": "ops@example.com"}
     again = deploy(local_aws, "prod", STRICT_NAMES="true", **optional)

@@ -26,7 +26,7 @@ WRITE = {"s3:PutObject", "s3:DeleteObject"}
 ALLOWED = {
     "api": READ | WRITE | ITEMS | LOG | {"s3:ListMultipartUploadParts"},
     "sync": READ | WRITE | ITEMS | LOG | {"sqs:SendMessage"},
-    "audit": READ | ITEMS | LOG | {"dynamodb:Scan"},
+    "audit": READ | WRITE | ITEMS | LOG | {"dynamodb:Scan"},
     "authorizer": LOG,
 }
 
