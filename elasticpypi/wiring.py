@@ -80,15 +80,6 @@ def with_staging(opened: Services) -> Services:
     return replace(opened, staging=S3Staging(opened.config.bucket, opened.files, opened.config.link_seconds))
 
 
-def with_staging(opened: Services) -> Services:
-    """The same with a way for large files; nothing changes on one machine, which needs none."""
-    if not opened.config.on_aws:
-        return opened
-    from elasticpypi.aws.staging import S3Staging
-
-    return replace(opened, staging=S3Staging(opened.config.bucket, opened.files, opened.config.link_seconds))
-
-
 def _link(config: Config) -> Callable[[File], str] | None:
     if not config.cloudfront_host:
         return None
