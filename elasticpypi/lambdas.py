@@ -87,7 +87,7 @@ def authorizer(event: dict[str, Any], context: object) -> dict[str, Any]:
 def sync(event: dict[str, Any], context: object) -> None:
     """An S3 event → the index. Fails if any key failed, so that AWS tries again and keeps what never works."""
     from elasticpypi import catalog
-    from elasticpypi.aws.s3 import event_keys
+    from elasticpypi.aws.s3 import event_keys, nameless
     from elasticpypi.sync import is_staged, sync_all
 
     keys = event_keys(event)
@@ -105,6 +105,8 @@ def sync(event: dict[str, Any], context: object) -> None:
         raise RuntimeError(f"{len(failed)} of {len(outcomes)} keys failed, {failed[0].key!r} first: {failed[0].reason}")
     if stale:
         raise RuntimeError(f"The entries of {len(stale)} projects are behind, that of {stale[0]!r} first.")
+    if count := nameless(event):
+        raise RuntimeError(f"{count} records of the event name no key; all others are done.")
 
 
 def _refresh_root(keys: list[str]) -> None:

@@ -133,6 +133,9 @@ class Index(Protocol):
     def record(self, name: NormalizedName, key: str) -> Record | None:
         """The record of one key, whatever the status of the project; None if there is none."""
 
+    def record_and_tombstone(self, name: NormalizedName, key: str) -> tuple[Record | None, Record | None]:
+        """What :meth:`record` gives for a key and for ``<key>.deleted``, at the cost of one."""
+
     def file(self, name: NormalizedName, filename: str) -> File | None:
         """The file that ``filename`` means now; None if there is none or the project is quarantined.
 

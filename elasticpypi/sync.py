@@ -123,14 +123,18 @@ def saved(files: Files, index: Index, stat: Stat, dist: Distribution, check: Che
 
 
 def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry: bool) -> Outcome:
-    stat, known = files.stat(key), index.record(means.project, key)
+    stat = files.stat(key)
+    if means.name:
+        known, tombstone = index.record_and_tombstone(means.project, key)
+    else:
+        known, tombstone = index.record(means.project, key), None
     look = partial(_look, files, key, stat)
     if stat is None:
         gone = known is not None and (dry or index.remove(means.project, key, look))
         return Outcome(key, "removed", found="gone from the store") if gone else Outcome(key, "unchanged")
     if known and is_current(known) and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
-    if known is None and means.name and _was_deleted(files, index, means.project, key):
+    if known is None and tombstone and files.stat(tombstone.key):
         return Outcome(key, "ignored", "It is deleted, but its bytes are still there: delete it again.")
     found: Found = "stale in the index" if known else "missing in the index"
     if dry and known:
@@ -146,19 +150,15 @@ def _sync(files: Files, index: Index, means: Meaning, key: str, force: bool, dry
     return Outcome(key, "written", found=found)
 
 
-def _was_deleted(files: Files, index: Index, project: NormalizedName, key: str) -> bool:
-    """Whether a file has a tombstone beside it: its deletion was broken off, and is to be finished (REQ-117).
-
-    The same bytes come back by an upload, which removes the tombstone, or when somebody else does.
-    """
-    return index.record(project, f"{key}.deleted") is not None and files.stat(f"{key}.deleted") is not None
-
-
 def _follow_tombstone(files: Files, index: Index, project: NormalizedName, key: str) -> None:
-    """The file of a tombstone that came is not listed, that of one that went is."""
+    """The file of a tombstone that came is not listed, that of one that went is.
+
+    A file beside its tombstone is one whose deletion was broken off, and is to be finished (REQ-117). The same bytes
+    come back by an upload, which removes the tombstone, or when somebody else does.
+    """
     if files.stat(f"{key}.deleted") is None:
         sync(files, index, key)
-    elif index.record(project, key) is not None and _was_deleted(files, index, project, key):
+    elif all(index.record_and_tombstone(project, key)):
         index.remove(project, key)
 
 

@@ -125,6 +125,23 @@ def test_what_failed_is_tried_again(
     assert page["versions"] == ["1.0", "2.0"]
 
 
+def test_a_first_look_that_failed_is_done_again(
+    services: Services, follower: Follower, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The table was throttled while it was compared with the bucket, and nothing was brought in."""
+    put(make_wheel(tmp_path, "demo", "1.0"))
+
+    def throttled(*_: object) -> Any:
+        raise Unavailable("The table is throttled: try again.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DynamoIndex, "records", throttled)
+        with pytest.raises(Unavailable):
+            follower.look()
+    assert follower.look() == ""
+    assert Client(services).get("/simple/demo/").status_code == 200
+
+
 def test_health_says_what_the_follower_says(services: Services, tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     told = replace(services, behind=lambda: heartbeat.behind(state))

@@ -282,3 +282,14 @@ print(random.random())
     environ = {**os.environ, "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
     numbers = {subprocess.check_output([sys.executable, "-c", program], env=environ) for _ in range(2)}
     assert len(numbers) == 2
+
+
+def test_a_record_without_a_key_stops_no_other(deployed: Any, tmp_path: Path) -> None:
+    """And the event ends in the queue all the same, where somebody sees it."""
+    wheel = make_wheel(tmp_path, "demo", "1.0")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=wheel.name, Body=wheel.read_bytes())
+    records = [{"s3": {"object": {}}}, {"s3": {"object": {"key": wheel.name}}}, {"s3": None}, None]
+    with pytest.raises(RuntimeError, match=r"^3 records of the event name no key; all others are done\.$"):
+        deployed.sync({"Records": records}, None)
+    project = deployed._services().index.project("demo")
+    assert [file.filename for file in project.files] == [wheel.name]

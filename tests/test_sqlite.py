@@ -84,6 +84,16 @@ def test_a_locked_index_is_no_damaged_one(tmp_path: Path) -> None:
     assert index.remove(DEMO, "demo-1.0.tar.gz") is False
 
 
+@pytest.mark.parametrize("kind", [sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.DataError])
+def test_only_damage_is_damage(tmp_path: Path, kind: type[sqlite3.DatabaseError]) -> None:
+    """Whatever else SQLite says, the index stays."""
+    index = SQLiteIndex(tmp_path / "index.db")
+    index.mark_whole()
+    with pytest.raises(Unavailable, match="cannot be used now"), index.reading():
+        raise kind("no damage")
+    assert index.is_whole()
+
+
 def test_threads_pass_a_connection_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The 64 of a worker had one each, and the first page of each was slow."""
     opened: list[sqlite3.Connection] = []

@@ -63,9 +63,16 @@ class DynamoIndex:
         return int(item["serial"]["N"])
 
     def record(self, name: NormalizedName, key: str) -> Record | None:
-        place = _sort("file", key)
-        item = self._get(_key(name, place)).get(place)
-        return None if item is None else _record(item)
+        return self._records(name, key)[0]
+
+    def record_and_tombstone(self, name: NormalizedName, key: str) -> tuple[Record | None, Record | None]:
+        record, tombstone = self._records(name, key, f"{key}.deleted")
+        return record, tombstone
+
+    def _records(self, name: NormalizedName, *keys: str) -> list[Record | None]:
+        places = [_sort("file", key) for key in keys]
+        found = self._get(*(_key(name, place) for place in places))
+        return [_record(found[place]) if place in found else None for place in places]
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
         return self._find(name, filename)[0]
@@ -151,41 +158,29 @@ class DynamoIndex:
         Everything about a project is written under the condition that its serial is still the one that
         was read, so what was read is true at the moment of writing.
         """
+        place = _key(name, _sort("file", key))
         for attempt in range(ATTEMPTS):
+            head: Item | None
+            known: Item | None
             try:
-                return self._change_once(name, key, item, metadata, about, check, look)
+                if check:
+                    # The head comes first; what comes after it is at least as new, and the write fails if it is newer.
+                    head, records = self._read(name)
+                    known = next((_item(record) for record in records if record.key == key), None)
+                    if head:
+                        check(assemble(name, int(head["serial"]["N"]), records))
+                else:
+                    head, known = self.table.at_once(_key(name, "#project"), place)
+                if known == item:
+                    return False
+                if look:
+                    look()
+                actions = _item_actions(name, key, item, known, {"metadata": metadata, "page": about})
+                self.table.write(actions + self._head_actions(name, key, head, known, item))
+                return True
             except Conflict:
                 time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
         raise Unavailable(f"The project {name!r} is being changed by too many writers: try again.")
-
-    def _change_once(
-        self,
-        name: NormalizedName,
-        key: str,
-        item: Item | None,
-        metadata: bytes | None,
-        about: bytes | None,
-        check: Check | None,
-        look: Look | None,
-    ) -> bool:
-        place = _key(name, _sort("file", key))
-        head: Item | None
-        known: Item | None
-        if check:
-            # The head comes first; what is read after it is at least as new, and the write fails if it is newer.
-            head, records = self._read(name)
-            known = next((_item(record) for record in records if record.key == key), None)
-            if head:
-                check(assemble(name, int(head["serial"]["N"]), records))
-        else:
-            head, known = self.table.at_once(_key(name, "#project"), place)
-        if known == item:
-            return False
-        if look:
-            look()
-        actions = _item_actions(name, key, item, known, {"metadata": metadata, "page": about})
-        self.table.write(actions + self._head_actions(name, key, head, known, item))
-        return True
 
     def _head_actions(
         self, name: NormalizedName, key: str, head: Item | None, known: Item | None, item: Item | None

@@ -61,43 +61,43 @@ class Follower:
             self._failed.clear()
             return ""
         keys = set(self._failed)
-        if self._known is None or time.monotonic() - self._compared > WHOLE:
-            self._known = self._listed()
+        known, self._known = self._known, None  # what fails on the way begins anew with everything
+        stale: Iterator[NormalizedName] = iter(())
+        if known is None or time.monotonic() - self._compared > WHOLE:
+            now = self._listed()
             keys.update(audit.changed_keys(self._files, self._index))
-            self._compared = time.monotonic()
-            stale: Iterator[NormalizedName] = self._services.catalog.stale()
+            self._compared, stale = time.monotonic(), self._services.catalog.stale()
         else:
-            now = self._listed(keys)
-            keys.update(self._gone())
-            self._known, stale = now, iter(())
+            now = self._listed(known, keys)
+            keys.update(self._gone(known))
         self._sync(keys, stale)
+        self._known = now
         if not self._failed:
             return ""
         key, reason = next(iter(self._failed.items()))
         return f"{len(self._failed)} files could not be brought in yet, {key!a} for one: {reason}"
 
-    def _listed(self, differing: set[str] | None = None) -> audit.Known:
-        """The bucket as it is listed now, and what ``differing`` from the last time."""
+    def _listed(self, known: audit.Known | None = None, differing: set[str] | None = None) -> audit.Known:
+        """The bucket as it is listed now; keys that differ from what was ``known`` are added to ``differing``."""
         count = 0
 
         def pairs() -> Iterator[tuple[str, str, bool]]:
             nonlocal count
             for stat in self._files.list():
                 count += 1
-                if differing is not None and self._known and not self._known.has(stat.key, stat.revision):
+                if known and differing is not None and not known.has(stat.key, stat.revision):
                     differing.add(stat.key)
                 yield stat.key, stat.revision, True
 
-        known = audit.Known(pairs())
+        now = audit.Known(pairs())
         self.pause = PAUSE * max(1.0, count / MANY)
-        return known
+        return now
 
-    def _gone(self) -> Iterator[str]:
+    def _gone(self, known: audit.Known) -> Iterator[str]:
         """Keys of the table that the last listing had and this one has not, by a look at the whole table."""
-        assert self._known
-        if self._known.unseen:
+        if known.unseen:
             for record in self._index.records():
-                if self._known.is_unseen(record.key, record.revision):
+                if known.is_unseen(record.key, record.revision):
                     yield record.key
 
     def _sync(self, keys: set[str], stale: Iterator[NormalizedName]) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -29,7 +28,6 @@ SKIP = 1024 * 1024  # bytes that are sooner read than jumped over
 
 # The regional endpoint and SigV4: boto3's default may give global links of the old style.
 STYLE: Any = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
-log = logging.getLogger(__name__)
 REGIONAL = Config(signature_version="s3v4", s3=STYLE)
 
 
@@ -224,12 +222,19 @@ class _ObjectReader(io.RawIOBase):
 def event_keys(event: Mapping[str, Any]) -> list[str]:
     """The keys that an S3 event tells of, each once, in their order (AWS: event message structure).
 
-    A record that names none is left out, with a line in the log: nobody can do anything about it, then or later.
+    A record that names none is left out: see :func:`nameless`.
     """
-    keys = []
-    for record in event.get("Records", []):
-        try:
-            keys.append(unquote_plus(record["s3"]["object"]["key"]))
-        except (KeyError, TypeError, AttributeError):
-            log.warning("a record of the event names no key: %.500s", record)
-    return list(dict.fromkeys(keys))
+    keys = map(_event_key, event.get("Records", []))
+    return list(dict.fromkeys(key for key in keys if key is not None))
+
+
+def nameless(event: Mapping[str, Any]) -> int:
+    """How many records of an S3 event name no key."""
+    return sum(_event_key(record) is None for record in event.get("Records", []))
+
+
+def _event_key(record: Any) -> str | None:
+    try:
+        return unquote_plus(record["s3"]["object"]["key"])
+    except (KeyError, TypeError, AttributeError):
+        return None

@@ -147,7 +147,7 @@ class SQLiteIndex:
 
     def _remove(self) -> None:
         self.close()
-        for end in ("-wal", "-shm", ""):  # SQLite would take these as those of the next file
+        for end in ("", "-wal", "-shm"):  # SQLite would take the last two as those of the next file
             Path(f"{self._path}{end}").unlink(missing_ok=True)
 
     def _put_away(self, opened: Identity) -> None:
@@ -167,19 +167,18 @@ class SQLiteIndex:
             return _project(database, name)
 
     def serial(self, name: NormalizedName | None) -> int | None:
-        opened = identity_of(self._path)
-        try:  # a transaction of its own, without the words for it
-            query = "SELECT serial FROM projects WHERE name = ?"
-            with self._connection() as database:
-                row = database.execute(query, (name or "",)).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise self._unavailable(error, opened) from error
+        query = "SELECT serial FROM projects WHERE name = ?"
+        with self._connection() as database:  # a transaction of its own, without the words for it
+            row = database.execute(query, (name or "",)).fetchone()
         return row and int(row[0])
 
     def record(self, name: NormalizedName, key: str) -> Record | None:
         with self.reading() as database:
             row = database.execute(SELECT_ONE, (name, key.rpartition("/")[2], key)).fetchone()
             return row and _record(row)
+
+    def record_and_tombstone(self, name: NormalizedName, key: str) -> tuple[Record | None, Record | None]:
+        return self.record(name, key), self.record(name, f"{key}.deleted")
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
         query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ?"
@@ -279,28 +278,33 @@ class SQLiteIndex:
 
     def close(self) -> None:
         """Close the connections that are not in use; the next call opens another one."""
-        while self._idle:
-            self._idle.pop()[0].close()
+        self._idle_one(NONE)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection that no other thread uses meanwhile."""
+        """A connection that no other thread uses meanwhile; what SQLite cannot do is :class:`Unavailable`."""
         identity = identity_of(self._path)
-        connection = None
-        while self._idle and connection is None:
-            connection, opened = self._idle.pop()
-            if opened != identity:
-                connection.close()
-                connection = None
-        if connection is None:
-            connection = self._opened()
         try:
-            yield connection
-        finally:
-            if connection.in_transaction:  # a ROLLBACK that failed
+            connection = self._idle_one(identity) or self._opened()
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:  # a ROLLBACK that failed
+                    connection.close()
+                else:
+                    self._idle.append((connection, identity))
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable(error, identity) from error
+
+    def _idle_one(self, identity: Identity) -> sqlite3.Connection | None:
+        """One to the file that has the name now; those to another one are closed."""
+        with suppress(IndexError):  # other threads take them too
+            while True:
+                connection, opened = self._idle.pop()
+                if opened == identity:
+                    return connection
                 connection.close()
-            else:
-                self._idle.append((connection, identity))
+        return None
 
     def _opened(self) -> sqlite3.Connection:
         connection = self._open()
@@ -324,22 +328,18 @@ class SQLiteIndex:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        opened = identity_of(self._path)
-        try:
-            with self._connection() as connection:
-                connection.execute(begin)
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-        except sqlite3.DatabaseError as error:
-            raise self._unavailable(error, opened) from error
+        with self._connection() as connection:
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
     def _unavailable(self, error: sqlite3.DatabaseError, opened: Identity) -> Unavailable:
-        if isinstance(error, sqlite3.OperationalError):
+        if type(error) is not sqlite3.DatabaseError:  # which is what SQLITE_CORRUPT and SQLITE_NOTADB are
             if identity_of(self._path) == NONE:
                 return Unavailable("The index is not there: `elasticpypi serve` or `reindex` makes it anew.")
             return Unavailable(f"The index {self._path.name!r} cannot be used now: {error}.")

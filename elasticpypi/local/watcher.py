@@ -76,7 +76,7 @@ class Follower:
         """One look at everything, and the changes until the next one."""
         from watchfiles import watch as changes_of
 
-        folders = [folder.absolute() for folder in self._files.folders()]
+        folders = {folder.absolute() for folder in self._files.folders()}
         end: float | None = None
         # Quiet for 200 ms, so that a copy is seen when it is whole, but told of after 1 s in any case.
         notices = changes_of(
@@ -104,7 +104,7 @@ class Follower:
                 if time.monotonic() >= end:
                     return
 
-    def _is_another(self, folders: list[Path], changed: set[Path]) -> bool:
+    def _is_another(self, folders: set[Path], changed: set[Path]) -> bool:
         """Whether folders came or went: the kernel has to be told to watch others."""
         return any(path in folders or path.is_dir() for path in changed if not path.name.startswith("."))
 
@@ -114,7 +114,7 @@ class Follower:
 
     def _differing(self) -> Iterator[str]:
         for key, revision in audit.changed(self._files, self._index):
-            if not isinstance(sync.meaning(key), str) and self._left_out.get(key) != revision:
+            if self._left_out.get(key) != revision:
                 yield key
 
     def _sync(self, keys: list[str]) -> None:

@@ -54,7 +54,7 @@ def test_what_is_no_package_disturbs_nothing(index: Index, tmp_path: Path) -> No
 
 
 def test_an_event_that_fails_ends_in_the_queue(index: Index) -> None:
-    event = {"Records": 7}  # what is a list without keys is taken, with a line in the log
+    event = {"Records": [{"eventSource": "aws:s3", "s3": {"object": {}}}]}
     functions, sqs = index.aws.boto3("lambda"), index.aws.boto3("sqs")
     functions.invoke(FunctionName=f"{index.stack}-sync", InvocationType="Event", Payload=json.dumps(event))
 
