@@ -1,5 +1,6 @@
 """Wheels and sdists out of shape: refused with one sentence, in little time and memory."""
 
+import bz2
 import gzip
 import io
 import os
@@ -13,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from elasticpypi import filename
+from elasticpypi import archive, filename
 from elasticpypi.archive import core_metadata
-from elasticpypi.errors import BadUpload
+from elasticpypi.errors import BadUpload, Damaged
 from tests.builders import make_sdist, make_wheel, metadata, tar_bytes, zip_bytes
 
 WHEEL = filename.parse("demo-1.0-py3-none-any.whl")
@@ -145,6 +146,23 @@ def test_a_bomb_that_lies_about_its_size() -> None:
     place = data.rindex(b"PK\x01\x02")
     data[place + 24 : place + 28] = struct.pack("<I", 1000)
     assert refused(bytes(data))
+
+
+def test_headers_of_old_sdists_are_bounded() -> None:
+    """``tarfile`` reads the attributes of a member whole, however large, and the map of a sparse file too."""
+    name = filename.parse_stored("demo-1.0.tar.bz2")
+    assert name is not None
+    for kind in (b"x", b"g", b"L", b"K", b"S", b"?"):
+        info = tarfile.TarInfo("demo-1.0/setup.py")
+        info.type, info.size = kind, 40 * 1024 * 1024
+        packed = bz2.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(info.size + 1024))
+        tracemalloc.start()
+        try:
+            with pytest.raises(Damaged):
+                archive.check_source(io.BytesIO(packed), name)
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000, kind
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.req("REQ-132")

@@ -87,6 +87,11 @@ def sdist_metadata(file: BinaryIO, name: Name, thorough: bool) -> bytes:
     return _read(file, members[f"{top}/PKG-INFO"])
 
 
+def names(file: BinaryIO) -> list[str]:
+    """The names in the directory of a zip file, whatever else it is."""
+    return [member.name for member in _members(file)[0]]
+
+
 def _open_zip(file: BinaryIO, thorough: bool) -> dict[str, Member]:
     """The members by their names, after the checks that hold for the archive as a whole."""
     members, size, directory = _members(file)
