@@ -431,7 +431,6 @@ def test_another_folder_of_the_same_name(files: DirectoryFiles, keys: Callable[[
 def test_who_says_nothing_is_behind(services: Services, follower: Follower) -> None:
     assert behind(services) == "Nothing follows the packages: `elasticpypi serve` does."
     follower.look()
-    follower._behind("")
     assert behind(services) == ""
     state = services.config.data / STATE
     os.utime(state, (0, 0))

@@ -43,6 +43,7 @@ class Follower:
         :class:`Unavailable` if the folder or the index cannot be read.
         """
         begin = time.monotonic()
+        self._behind(self._reason())  # a start is told at once
         self._index.make()  # if somebody removed it
         self._failed.clear()
         keys = list(self._differing())
