@@ -13,7 +13,7 @@ from tests.deploying import BUCKET, PASSWORD, ROOT, Package, lint, make_package,
 pytestmark = pytest.mark.aws
 
 SECRETS = {"USERNAME", "PASSWORD", "USERS"}
-ONE_MACHINE = {"DATA", "LISTEN", "PORT", "WORKERS"}
+ONE_MACHINE = {"DATA", "FOLLOW", "LISTEN", "PORT", "TLS_CERT", "TLS_KEY", "WORKERS"}
 FRONT = {"CLOUDFRONT_HOST", "CLOUDFRONT_KEY_ID", "CLOUDFRONT_KEY"}  # given by deployment.js
 BUCKET_ITSELF = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}"}
 OBJECTS = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}/*"}
