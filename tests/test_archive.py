@@ -148,6 +148,7 @@ def test_a_bomb_that_lies_about_its_size() -> None:
     assert refused(bytes(data))
 
 
+@pytest.mark.slow
 def test_headers_of_old_sdists_are_bounded() -> None:
     """``tarfile`` reads the attributes of a member whole, however large, and the map of a sparse file too."""
     name = filename.parse_stored("demo-1.0.tar.bz2")

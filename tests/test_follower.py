@@ -291,6 +291,7 @@ def test_links_that_lead_out(services: Services, follower: Follower, files: Dire
     assert all(any(known in reason for known in reasons) for reason in said.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("followed")
 def test_links_that_are_made_while_it_runs(
     files: DirectoryFiles, keys: Callable[[], list[str]], index: SQLiteIndex, tmp_path: Path
@@ -358,6 +359,7 @@ def test_what_is_left_out_is_read_once(
 # ---- what failed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("followed")
 def test_what_failed_is_tried_until_it_is_right(
     services: Services, index: SQLiteIndex, files: DirectoryFiles, keys: Callable[[], list[str]]
@@ -418,6 +420,7 @@ def test_without_notices_it_looks_again_and_again(
         thread.join(10)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("followed")
 def test_another_folder_of_the_same_name(files: DirectoryFiles, keys: Callable[[], list[str]]) -> None:
     for number in range(3):  # ext4 gives the new one the number of the old one

@@ -17,6 +17,8 @@ from elasticpypi.local.sqlite import SQLiteIndex
 from elasticpypi.local.watcher import Follower
 from tests.builders import make_wheel
 
+pytestmark = pytest.mark.slow
+
 DEMO = NormalizedName("demo")
 
 
