@@ -19,8 +19,8 @@ import boto3
 from packaging.utils import NormalizedName
 
 from bench.cold_start import PIP, TABLE, WAYS, Figures, Way, asked, deployed, measure, say
-from elasticpypi.aws.dynamodb import _item
-from elasticpypi.model import File, first_serial
+from elasticpypi.core.model import File, first_serial
+from elasticpypi.storage.aws.dynamodb import _item
 from tests.servers import dynamodb_local
 
 LARGEST = "ten-thousand-files"

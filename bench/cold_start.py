@@ -27,9 +27,9 @@ import boto3
 import botocore
 from moto.server import DomainDispatcherApplication, create_backend_app
 
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.s3 import S3Files
-from elasticpypi.sync import sync_all
+from elasticpypi.indexing.sync import sync_all
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import S3Files
 from tests.aws.local_aws import CREDENTIALS, lambda_python, make_certificate
 from tests.builders import make_sdist, make_wheel
 from tests.clients.live import until
@@ -279,7 +279,7 @@ class Figures:
 
 def measure(python: Path, task: Path, way: Way, environ: Mapping[str, str], runs: int) -> Figures:
     """What a way takes in a new process, of so many."""
-    module = "empty" if way is EMPTY else "elasticpypi.lambdas"
+    module = "empty" if way is EMPTY else "elasticpypi.hosts.aws.lambdas"
     found = []
     for number in range(runs + 1):
         for name in NEW:

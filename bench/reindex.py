@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from elasticpypi import audit, sync
 from elasticpypi.config import Config
+from elasticpypi.indexing import audit, sync
 from elasticpypi.wiring import services
 from tests.builders import make_wheel
 

@@ -16,10 +16,11 @@ from pathlib import Path
 import click
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.catalog import _marks
-from elasticpypi.catalog import Entry, near, words
-from elasticpypi.local.catalog import SQLiteCatalog
-from elasticpypi.local.sqlite import SQLiteIndex
+from elasticpypi.core.search_entry import Entry, words
+from elasticpypi.indexing.catalog import near
+from elasticpypi.storage.aws.catalog import _marks
+from elasticpypi.storage.local.catalog import SQLiteCatalog
+from elasticpypi.storage.local.sqlite import SQLiteIndex
 
 TEAMS = ("acme", "billing", "orders", "search", "mail", "audit", "data", "web", "mobile", "infra", "legacy", "shared")
 THINGS = (

@@ -18,7 +18,7 @@ from bench.corpus import Corpus
 from bench.server import PASSWORD, Place, Server, links, run
 from bench.static import CONFIGURATION, write_site
 from bench.tools import debian
-from elasticpypi.first_user import HASH_OF_RANDOM
+from elasticpypi.accounts.first_user import HASH_OF_RANDOM
 
 ROOT = Path(__file__).parents[1]
 

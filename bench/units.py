@@ -20,12 +20,12 @@ from packaging.utils import NormalizedName
 
 from bench.aws_scale import items, names
 from bench.tables import markdown
-from elasticpypi import about
-from elasticpypi.aws import rootlist
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.errors import NotFound
-from elasticpypi.model import File
-from elasticpypi.stores import Stat
+from elasticpypi.core import about
+from elasticpypi.core.errors import NotFound
+from elasticpypi.core.model import File
+from elasticpypi.storage.aws import rootlist
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.contracts import Stat
 from tests.conftest import make_table
 from tests.servers import dynamodb_local
 
@@ -81,7 +81,7 @@ def _size(item: Any) -> int:
 
 
 class Memory:
-    """What the root list takes of :class:`~elasticpypi.aws.s3.S3Files`, which DynamoDB does not charge for."""
+    """What the root list takes of :class:`~elasticpypi.storage.aws.s3.S3Files`, which DynamoDB does not charge for."""
 
     def __init__(self) -> None:
         self._kept: dict[str, bytes] = {}

@@ -14,11 +14,13 @@ import click
 from packaging.utils import NormalizedName
 
 from elasticpypi import __version__
+from elasticpypi.accounts.principal import Actor, Principal
 from elasticpypi.config import SETTINGS, Config
-from elasticpypi.errors import ConfigurationError, Refusal
-from elasticpypi.filename import project_name
-from elasticpypi.model import Status
-from elasticpypi.wiring import Services, services, with_staging
+from elasticpypi.core.errors import ConfigurationError, Refusal
+from elasticpypi.core.filename import project_name
+from elasticpypi.core.keys import Status
+from elasticpypi.services import Services
+from elasticpypi.wiring import services, with_staging, with_subscribers
 
 data_option = click.option("--data", type=click.Path(path_type=Path), help="Folder of the packages.  [default: data]")
 
@@ -43,9 +45,20 @@ def main() -> None:
 
 
 def _config(**options: object) -> Config:
-    """Settings, with options in the place of environment variables; worker processes see them too."""
-    os.environ.update({name.upper(): str(value) for name, value in options.items() if value is not None})
-    return Config.from_env(os.environ)
+    """Settings, with options in the place of environment variables."""
+    given = {name.upper(): str(value) for name, value in options.items() if value is not None}
+    return Config.from_env({**os.environ, **given})
+
+
+def _actor() -> Actor:
+    """Whoever runs a command, by the name that they have on this machine."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number
+        user = str(os.getuid()) if hasattr(os, "getuid") else "somebody"
+    return Actor(Principal(user, through="command"))
 
 
 def _opened(data: Path | None) -> Services:
@@ -53,7 +66,7 @@ def _opened(data: Path | None) -> Services:
     config = _config(data=data)
     if not config.on_aws and not config.data.is_dir():
         raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
-    return with_staging(services(config))
+    return with_subscribers(with_staging(services(config)))
 
 
 @main.command()
@@ -62,10 +75,10 @@ def _opened(data: Path | None) -> Services:
 @data_option
 def serve(host: str | None, port: int | None, data: Path | None) -> None:
     """Run the index on this machine until it is stopped."""
-    from elasticpypi import processes
+    from elasticpypi.hosts.machine import processes
 
     processes.end_at_once()
-    from elasticpypi import server
+    from elasticpypi.hosts.machine import server
 
     server.serve(_config(listen=host, port=port, data=data))
 
@@ -76,7 +89,7 @@ def serve(host: str | None, port: int | None, data: Path | None) -> None:
 def upload(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     """Upload packages to an index, with the options of `twine upload`; files of any size."""
     try:
-        from elasticpypi import publish
+        from elasticpypi.client import publish
     except ModuleNotFoundError:
         raise ConfigurationError("Uploading needs twine: pip install 'twine>=7'.") from None
     try:
@@ -90,7 +103,8 @@ def upload(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @data_option
 def reindex(data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
-    from elasticpypi import audit, catalog, sync
+    from elasticpypi.core import keys
+    from elasticpypi.indexing import audit, sync
 
     opened = _opened(data)
     files, index = opened.files, opened.index
@@ -102,25 +116,26 @@ def reindex(data: Path | None) -> None:
     total = sum(1 for _ in files.list())
     with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
         for outcome in sync.sync_all(files, index, audit.every_key(files, index), force=True, threads=opened.threads):
-            if sync.is_staged(outcome.key):
+            if keys.is_staged(outcome.key):
                 staged.append(outcome.key)
                 continue
             counts["left out" if outcome.action == "ignored" else outcome.action] += 1
             if outcome.reason:
                 _echo_beside_bar(audit.line(outcome))
-            projects |= catalog.projects_of([outcome.key])
+            if not isinstance(key := keys.parse(outcome.key), keys.IgnoredKey):
+                projects.add(key.project)
             bar.update(1)
     if staged:
-        from elasticpypi import sessions
+        from elasticpypi.actions import upload_sessions
 
-        for outcome in sessions.finish_all(opened, staged):
+        for outcome in upload_sessions.finish_all(opened, staged):
             counts[outcome.action] += 1
             click.echo(audit.line(outcome))
         projects.update(opened.catalog.stale())
-    catalog.refresh_projects(index, opened.catalog, projects)
+    opened.events.tell([], also=projects)
     seconds = time.monotonic() - begin
-    told = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"
-    click.echo(f"{counts.total()} keys in {seconds:.1f} s ({counts.total() / seconds:.0f} a second): {told}.")
+    numbers = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"
+    click.echo(f"{counts.total()} keys in {seconds:.1f} s ({counts.total() / seconds:.0f} a second): {numbers}.")
     if counts["failed"]:
         raise click.ClickException("Some keys failed: run it again.")
 
@@ -136,13 +151,14 @@ def _echo_beside_bar(line: str) -> None:
 @data_option
 def compare(repair: bool, data: Path | None) -> None:
     """Compare the index with the packages in the folder or bucket. Exit status 1 if they differ."""
-    from elasticpypi import audit, catalog
+    from elasticpypi.actions.audit import audit
+    from elasticpypi.indexing.audit import Report, line
 
-    opened, report = _opened(data), audit.Report(repair=repair)
-    for outcome in audit.audit(opened, report):
-        click.echo(audit.line(outcome))
+    opened, report = _opened(data), Report(repair=repair)
+    for outcome in audit(opened, report):
+        click.echo(line(outcome))
     if repair:
-        catalog.refresh_projects(opened.index, opened.catalog, opened.catalog.stale())
+        opened.events.tell([], also=opened.catalog.stale())
     click.echo(report)
     if report.failed:
         raise click.ClickException("Some keys failed: run it again.")
@@ -156,11 +172,11 @@ def compare(repair: bool, data: Path | None) -> None:
 @data_option
 def yank(what: str, reason: str, data: Path | None) -> None:
     """Yank a file (demo-1.0.tar.gz) or a release (demo==1.0): only an exact pin installs it."""
-    from elasticpypi import manage
+    from elasticpypi.actions import decisions
 
     opened = _opened(data)
-    for name in manage.files_of(opened, what):
-        manage.yank(opened, name, reason)
+    for name in decisions.files_of(opened, _actor(), what):
+        decisions.yank(opened, _actor(), name, reason)
         click.echo(f"{name} is yanked.")
 
 
@@ -169,11 +185,11 @@ def yank(what: str, reason: str, data: Path | None) -> None:
 @data_option
 def unyank(what: str, data: Path | None) -> None:
     """Take back the yank of a file or a release."""
-    from elasticpypi import manage
+    from elasticpypi.actions import decisions
 
     opened = _opened(data)
-    for name in manage.files_of(opened, what):
-        manage.unyank(opened, name)
+    for name in decisions.files_of(opened, _actor(), what):
+        decisions.unyank(opened, _actor(), name)
         click.echo(f"{name} is not yanked.")
 
 
@@ -183,14 +199,14 @@ def unyank(what: str, data: Path | None) -> None:
 @data_option
 def delete(what: str, yes: bool, data: Path | None) -> None:
     """Delete a file or a release for good. Its name cannot be used for other bytes."""
-    from elasticpypi import manage
+    from elasticpypi.actions import decisions
 
     opened = _opened(data)
-    names = manage.files_of(opened, what)
+    names = decisions.files_of(opened, _actor(), what)
     if not yes:
         click.confirm(f"Delete {', '.join(names)} for good?", abort=True)
     for name in names:
-        manage.delete(opened, name)
+        decisions.delete(opened, _actor(), name)
         click.echo(f"{name} is deleted.")
 
 
@@ -201,11 +217,11 @@ def delete(what: str, yes: bool, data: Path | None) -> None:
 @data_option
 def status(project: str, status: str, reason: str, data: Path | None) -> None:
     """Set the status of a project. Archived: no uploads. Quarantined: no uploads, no downloads."""
-    from elasticpypi import manage
+    from elasticpypi.actions import decisions
 
     opened = _opened(data)
     name = project_name(project)
-    manage.set_status(opened, name, status, reason)
+    decisions.set_status(opened, _actor(), name, status, reason)
     click.echo(f"{name} is {status}.")
 
 
@@ -215,7 +231,7 @@ def password(data: Path | None) -> None:
     """Set a new password for the user that the first start made."""
     import getpass
 
-    from elasticpypi import first_user
+    from elasticpypi.accounts import first_user
 
     config = _config(data=data)
     if config.on_aws or config.users:
@@ -227,7 +243,7 @@ def password(data: Path | None) -> None:
     else:
         chosen = sys.stdin.readline().rstrip("\n")
     url = config.public_url or first_user.address(config, config.listen, config.port)
-    click.echo(first_user.set_password(config.data, url, chosen))
+    click.echo(first_user.set_password(config.data, url, chosen)[1])
     click.echo("It holds from the next start, or SIGHUP.")
 
 

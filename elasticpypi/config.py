@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from elasticpypi.errors import ConfigurationError
+from elasticpypi.core.errors import ConfigurationError
 
 SAMPLE_PASSWORD = "something-secretive"  # published in the README of the earlier elasticpypi
 MEGABYTE = 1024 * 1024
@@ -54,7 +54,7 @@ SETTINGS = (
 class Config:
     """The settings, checked. ``users`` maps names to passwords or hashes; sizes are bytes, times seconds.
 
-    ``proxies`` are networks, ``public_url`` has no slash at its end (:mod:`elasticpypi.proxies`).
+    ``proxies`` are networks, ``public_url`` has no slash at its end (:mod:`elasticpypi.core.addresses`).
     """
 
     service: str = "elasticpypi"
@@ -84,6 +84,11 @@ class Config:
     def on_aws(self) -> bool:
         """Whether packages and index are on AWS, wherever the application itself runs."""
         return bool(self.bucket)
+
+    def with_users(self, text: str) -> "Config":
+        """The same with the users of a text in the form of USERS; :class:`ConfigurationError` if ADMINS has others."""
+        users = _users({"USERS": text})
+        return replace(self, users=users, admins=_known(self.admins, users))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Config":
@@ -151,7 +156,7 @@ def _number(name: str, text: str, least: int, most: int) -> int:
 def _proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
     if not (text := environ.get("PROXIES", "").strip()):
         return LOOPBACK
-    from elasticpypi.proxies import networks  # which no cold start waits for
+    from elasticpypi.core.addresses import networks  # which no cold start waits for
 
     return networks(text)
 
@@ -159,14 +164,18 @@ def _proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
 def _public_url(text: str) -> str:
     if not text:
         return ""
-    from elasticpypi.proxies import public_url
+    from elasticpypi.core.addresses import public_url
 
     return public_url(text)
 
 
 def _admins(text: str, users: Mapping[str, str]) -> frozenset[str]:
     admins = frozenset(name.strip() for name in text.split(",") if name.strip())
-    for unknown in sorted(admins - set(users)) if users else ():
+    return _known(admins, users) if users else admins
+
+
+def _known(admins: frozenset[str], users: Mapping[str, str]) -> frozenset[str]:
+    for unknown in sorted(admins - set(users)):
         raise ConfigurationError(f"ADMINS: {unknown!r} is no user: add it to USERS.")
     return admins
 

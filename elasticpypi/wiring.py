@@ -1,46 +1,24 @@
 """Settings → the store and the index that they choose. The one place that knows which family runs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
-from elasticpypi import heartbeat
+from packaging.utils import NormalizedName
+
 from elasticpypi.config import Config
-from elasticpypi.errors import ConfigurationError
-from elasticpypi.model import File
-from elasticpypi.stores import ANEW, FOR_EVER, Catalog, Files, Index, Staging
+from elasticpypi.core.errors import ConfigurationError
+from elasticpypi.core.model import File
+from elasticpypi.events import Change, Events, Subscriber
+from elasticpypi.services import Services
+from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, Index
 
-
-@dataclass(frozen=True)
-class Services:
-    """What the views, the sync function and the commands work with.
-
-    ``staging`` is there where requests are too small for a large file: behind API Gateway. ``threads`` is
-    how many keys are best looked at together: more than one where each call is a wait. ``behind`` gives "" or why
-    the index may differ from the store, where a process follows it.
-    """
-
-    config: Config
-    files: Files
-    index: Index
-    staging: Staging | None = None
-    threads: int = 1
-    behind: Callable[[], str] | None = None
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        """Made when it is first asked for, which no installer does."""
-        if self.config.on_aws:
-            from elasticpypi.aws.catalog import DynamoCatalog
-            from elasticpypi.aws.dynamodb import DynamoIndex
-
-            assert isinstance(self.index, DynamoIndex)
-            return DynamoCatalog(self.index)
-        from elasticpypi.local.catalog import SQLiteCatalog
-        from elasticpypi.local.sqlite import SQLiteIndex
-
-        assert isinstance(self.index, SQLiteIndex)
-        return SQLiteCatalog(self.index)
+if TYPE_CHECKING:
+    from elasticpypi.storage.aws.dynamodb import DynamoIndex
+    from elasticpypi.storage.aws.s3 import S3Files
+    from elasticpypi.storage.local.directory import DirectoryFiles
+    from elasticpypi.storage.local.sqlite import SQLiteIndex
 
 
 def services(config: Config) -> Services:
@@ -48,41 +26,112 @@ def services(config: Config) -> Services:
 
     :class:`ConfigurationError` if AWS is asked for where it cannot be used: no boto3, no region.
     """
-    if config.on_aws:
-        try:
-            from elasticpypi.aws.direct import CONNECTIONS
-            from elasticpypi.aws.dynamodb import DynamoIndex
-            from elasticpypi.aws.s3 import S3Files
+    return on_bucket(config, *bucket(config)) if config.on_aws else on_folder(config, *folder(config))
 
-            cache = ANEW if config.overwrite else FOR_EVER
-            files = S3Files(config.bucket, config.link_seconds, _link(config), cache)
-            return Services(config, files, DynamoIndex(config.table, files=files), threads=CONNECTIONS)
-        except ModuleNotFoundError:
-            raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
-    from elasticpypi.local.directory import DirectoryFiles
-    from elasticpypi.local.sqlite import SQLiteIndex
 
-    folder = DirectoryFiles(config.data)  # first: it looks whether there is an index already
+def folder(config: Config) -> "tuple[DirectoryFiles, SQLiteIndex]":
+    """The store and the index of one machine; :class:`Unavailable` if they cannot be made."""
+    from elasticpypi.storage.local.directory import DirectoryFiles
+    from elasticpypi.storage.local.sqlite import SQLiteIndex
+
+    files = DirectoryFiles(config.data)  # first: it looks whether there is an index already
+    return files, SQLiteIndex(config.data / "index.db")
+
+
+def bucket(config: Config) -> "tuple[S3Files, DynamoIndex]":
+    """The store and the index on AWS; :class:`ConfigurationError` if AWS cannot be used here."""
+    try:
+        from elasticpypi.storage.aws.dynamodb import DynamoIndex
+        from elasticpypi.storage.aws.s3 import S3Files
+
+        files = S3Files(config.bucket, config.link_seconds, _link(config), ANEW if config.overwrite else FOR_EVER)
+        return files, DynamoIndex(config.table, files=files)
+    except ModuleNotFoundError:
+        raise ConfigurationError("AWS needs boto3: pip install boto3.") from None
+
+
+def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> Services:
+    """Services over a folder and SQLite."""
+    from elasticpypi.indexing import heartbeat
+
+    @cache
+    def catalog() -> Catalog:
+        from elasticpypi.storage.local.catalog import SQLiteCatalog
+
+        return SQLiteCatalog(index)
+
     return Services(
         config,
-        folder,
-        SQLiteIndex(config.data / "index.db"),
+        files,
+        index,
+        catalog,
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
+        spool=files.incoming,
+        subscribers=(_entries(index, catalog),),
     )
+
+
+def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Services:
+    """Services over a bucket and a table."""
+    from elasticpypi.storage.aws.direct import CONNECTIONS
+
+    @cache
+    def catalog() -> Catalog:
+        from elasticpypi.storage.aws.catalog import DynamoCatalog
+
+        return DynamoCatalog(index)
+
+    def root_list(change: Change) -> Iterable[NormalizedName]:
+        from elasticpypi.storage.aws import rootlist
+
+        if any(outcome.action != "ignored" for outcome in change.outcomes):
+            rootlist.refresh(index.table, files)
+        return ()
+
+    def root_link(serial: int) -> str | None:
+        from elasticpypi.storage.aws import rootlist
+
+        return rootlist.link(files, serial)
+
+    return Services(
+        config,
+        files,
+        index,
+        catalog,
+        threads=CONNECTIONS,
+        subscribers=(_entries(index, catalog), root_list),
+        root_link=root_link,
+    )
+
+
+def _entries(index: Index, catalog: Callable[[], Catalog]) -> Subscriber:
+    """The catalog as a subscriber."""
+
+    def follow(change: Change) -> Iterable[NormalizedName]:
+        from elasticpypi.indexing.catalog import follow
+
+        return follow(index, catalog(), change.projects)
+
+    return follow
 
 
 def with_staging(opened: Services) -> Services:
     """The same with a way for large files; nothing changes on one machine, which needs none."""
     if not opened.config.on_aws:
         return opened
-    from elasticpypi.aws.staging import S3Staging
+    from elasticpypi.storage.aws.staging import S3Staging
 
     return replace(opened, staging=S3Staging(opened.config.bucket, opened.files, opened.config.link_seconds))
+
+
+def with_subscribers(opened: Services) -> Services:
+    """The same for whom nobody waits: changes bring the catalog, and the copy of a long root list, up to date."""
+    return replace(opened, events=Events(*opened.subscribers))
 
 
 def _link(config: Config) -> Callable[[File], str] | None:
     if not config.cloudfront_host:
         return None
-    from elasticpypi.aws.cloudfront import linker
+    from elasticpypi.storage.aws.cloudfront import linker
 
     return linker(config.cloudfront_host, config.cloudfront_key_id, config.cloudfront_key, config.link_seconds)

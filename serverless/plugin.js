@@ -13,7 +13,7 @@ import os, sys
 if sys.version_info < (3, 11):
     sys.exit("python3 is Python %d.%d: put Python 3.11 or newer first on the PATH." % sys.version_info[:2])
 from elasticpypi.config import Config
-from elasticpypi.errors import ConfigurationError
+from elasticpypi.core.errors import ConfigurationError
 try:
     Config.from_env(os.environ)
 except ConfigurationError as error:

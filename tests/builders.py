@@ -13,6 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from elasticpypi.accounts.principal import Actor, Principal
+
+ACTOR = Actor(Principal("alice"))
+
 
 def metadata(name: str, version: str, **fields: str | list[str]) -> bytes:
     """Core metadata; ``requires_python=">=3.8"`` becomes a ``Requires-Python`` line, a list several lines."""

@@ -36,16 +36,17 @@ from urllib3 import HTTPResponse
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from elasticpypi import lambdas
-from elasticpypi.app import create_app
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.s3 import S3Files
 from elasticpypi.config import Config
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.proxies import behind
-from elasticpypi.stores import Files, Index
-from elasticpypi.wiring import Services
+from elasticpypi.hosts.aws import lambdas
+from elasticpypi.services import Services
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import S3Files
+from elasticpypi.storage.contracts import Files, Index
+from elasticpypi.storage.local.directory import DirectoryFiles
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.web.app import create_app
+from elasticpypi.web.proxies import behind
+from elasticpypi.wiring import on_bucket, on_folder
 from tests import servers
 from tests.builders import upload_form
 from tests.conformance import Recorder
@@ -175,7 +176,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def begin_anew() -> None:
     """From now on, the functions on AWS run in other processes."""
-    for cached in (lambdas._services, lambdas._app, lambdas._gatekeeper):
+    for cached in (lambdas._config, lambdas._services, lambdas._background, lambdas._app, lambdas._authenticator):
         cached.cache_clear()
 
 
@@ -253,9 +254,9 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> Services:
     """Store and index of one family, and a configuration with one user."""
     config = Config(users={USER: PASSWORD}, data=tmp_path / "data", link_seconds=600)
     if request.param == "one machine":
-        return Services(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))
+        return on_folder(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))
     request.getfixturevalue("aws")
-    return Services(replace(config, bucket=BUCKET, table=TABLE), S3Files(BUCKET, 600), DynamoIndex(TABLE))
+    return on_bucket(replace(config, bucket=BUCKET, table=TABLE), S3Files(BUCKET, 600), DynamoIndex(TABLE))
 
 
 class Client:

@@ -6,9 +6,9 @@ from typing import Any
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.dynamodb import _item
-from elasticpypi.aws.rootlist import ROOT
-from elasticpypi.model import File
+from elasticpypi.core.model import File
+from elasticpypi.storage.aws.dynamodb import _item
+from elasticpypi.storage.aws.rootlist import ROOT
 
 SERIAL = 1_800_000_000_000
 

@@ -15,6 +15,6 @@ def rendering_below(pid: int) -> int | None:
     for process in below:
         below += parents.get(process, [])
         with suppress(OSError):
-            if b"elasticpypi import rendering" in Path(f"/proc/{process}/cmdline").read_bytes():
+            if b"pages.rendering import main" in Path(f"/proc/{process}/cmdline").read_bytes():
                 return process
     return None

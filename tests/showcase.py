@@ -5,10 +5,13 @@ from pathlib import Path
 
 from packaging.utils import NormalizedName
 
-from elasticpypi import catalog, manage, sync
-from elasticpypi.distribution import sha256_of
-from elasticpypi.wiring import Services
-from tests.builders import make_sdist, make_wheel, metadata, zip_bytes
+from elasticpypi.actions import decisions
+from elasticpypi.core.distribution import sha256_of
+from elasticpypi.core.outcome import Outcome
+from elasticpypi.indexing import sync
+from elasticpypi.services import Services
+from elasticpypi.wiring import with_subscribers
+from tests.builders import ACTOR, make_sdist, make_wheel, metadata, zip_bytes
 
 LONG = "a-project-with-a-name-that-nobody-should-have-chosen-since-it-does-not-fit-into-any-list-or-title"
 MARKDOWN = """\
@@ -251,12 +254,14 @@ def fill(services: Services, folder: Path) -> None:
         keys.append(path.name)
     failed = [each for each in sync.sync_all(services.files, services.index, keys) if each.action != "written"]
     assert not failed, failed
-    manage.yank(services, "acme_client-2.0-py3-none-any.whl", "signs with the wrong key")
-    manage.yank(services, "acme_client-2.0.tar.gz", "signs with the wrong key")
-    manage.yank(services, "acme_client-1.0.tar.gz", "")
+    decisions.yank(services, ACTOR, "acme_client-2.0-py3-none-any.whl", "signs with the wrong key")
+    decisions.yank(services, ACTOR, "acme_client-2.0.tar.gz", "signs with the wrong key")
+    decisions.yank(services, ACTOR, "acme_client-1.0.tar.gz", "")
     for version in ("1.0", "1.1"):
-        manage.yank(services, f"hostile_rst-{version}-py3-none-any.whl", ATTACKS[0])
-    manage.set_status(services, NormalizedName("archive-tool"), "archived", "Use acme-client.")
-    manage.set_status(services, NormalizedName("held-back"), "quarantined", "Somebody else may have uploaded it.")
-    manage.set_status(services, NormalizedName("hostile-markdown"), "deprecated", ATTACKS[2])
-    catalog.refresh(services.index, services.catalog, keys)
+        decisions.yank(services, ACTOR, f"hostile_rst-{version}-py3-none-any.whl", ATTACKS[0])
+    decisions.set_status(services, ACTOR, NormalizedName("archive-tool"), "archived", "Use acme-client.")
+    decisions.set_status(
+        services, ACTOR, NormalizedName("held-back"), "quarantined", "Somebody else may have uploaded it."
+    )
+    decisions.set_status(services, ACTOR, NormalizedName("hostile-markdown"), "deprecated", ATTACKS[2])
+    with_subscribers(services).events.tell([Outcome(key, "written") for key in keys])

@@ -15,10 +15,13 @@ from typing import Any, Protocol
 from greenlet import getcurrent, greenlet
 from packaging.utils import NormalizedName
 
-from elasticpypi import filename, manage, sync, upload
-from elasticpypi.errors import Refusal, Unavailable
-from elasticpypi.model import File, Project
-from elasticpypi.wiring import Services
+from elasticpypi.actions import decisions, upload
+from elasticpypi.core import filename
+from elasticpypi.core.errors import Refusal, Unavailable
+from elasticpypi.core.model import File, Project
+from elasticpypi.indexing import sync
+from elasticpypi.services import Services
+from tests.builders import ACTOR
 
 # What a byte of the script means from here on. Below, somebody goes on, or an event is delivered.
 STAY, TWICE, FAIL, FAIL_AFTER, KILL = 100, 208, 224, 236, 244
@@ -129,27 +132,27 @@ class Stage:
         began, data = self.moment, self.contents[action.content]
         digest = sha256(data)
         form = {":action": ["file_upload"], "filetype": ["bdist_wheel"], "sha256_digest": [digest]}
-        upload.accept(services, form, action.key, io.BytesIO(data))
+        upload.accept(services, ACTOR, form, action.key, io.BytesIO(data))
         self._acknowledge(action.key, digest, began)
 
     def delete(self, services: Services, action: Action) -> None:
         try:
-            manage.delete(services, action.key)
+            decisions.delete(services, ACTOR, action.key)
         except (Killed, Unavailable):
             self.interrupted.add(action.key)
             raise
 
     def yank(self, services: Services, action: Action) -> None:
-        manage.yank(services, action.key, "bad")
+        decisions.yank(services, ACTOR, action.key, "bad")
 
     def unyank(self, services: Services, action: Action) -> None:
-        manage.unyank(services, action.key)
+        decisions.unyank(services, ACTOR, action.key)
 
     def archive(self, services: Services, action: Action) -> None:
-        manage.set_status(services, NormalizedName(action.key), "archived")
+        decisions.set_status(services, ACTOR, NormalizedName(action.key), "archived")
 
     def activate(self, services: Services, action: Action) -> None:
-        manage.set_status(services, NormalizedName(action.key), "active")
+        decisions.set_status(services, ACTOR, NormalizedName(action.key), "active")
 
     # ---- what must never be seen
 

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from packaging.metadata import parse_email
 from packaging.utils import NormalizedName
 
-from elasticpypi import about as abouts
-from elasticpypi import audit, catalog, filename
-from elasticpypi import metadata as core_metadata
-from elasticpypi.about import About, Link, Person, dump, parse
-from elasticpypi.model import File
-from elasticpypi.sync import sync
+from elasticpypi.actions.audit import audit as audit_services
+from elasticpypi.core import about as abouts
+from elasticpypi.core import filename
+from elasticpypi.core import metadata as core_metadata
+from elasticpypi.core.about import About, Link, Person, dump, parse
+from elasticpypi.core.model import File
+from elasticpypi.indexing import audit, catalog
+from elasticpypi.indexing import said as said_of
+from elasticpypi.indexing.sync import sync
 from tests.builders import make_wheel, metadata, upload_form
 from tests.conftest import Client
 
@@ -330,7 +333,7 @@ def test_every_page_of_it(client: Client, tmp_path: Path, case: str) -> None:
     wheel = make_wheel(tmp_path, "demo", "1.0", core=FITTING[case])
     assert client.upload(wheel).status_code == 200
     services = client.services
-    catalog.refresh_project(services.index, services.catalog, DEMO)
+    catalog.refresh(services.index, services.catalog, DEMO)
     assert [entry.name for entry in services.catalog.search("demo", 0, 10).entries] == [DEMO]
     for path in PAGES:
         answer = client.get(path, headers=BROWSER)
@@ -349,7 +352,7 @@ def test_no_page_is_ever_an_error(client: Client, lines: list[tuple[str, str, st
     services = client.services
     file = File("demo-1.0-py3-none-any.whl", DEMO, "1.0", 1, "ab" * 32, "2026-01-31T12:00:00.000000Z", str(hash(core)))
     services.index.put(replace(file, form=abouts.FORM), core, about=dump(parse(core)))
-    catalog.refresh_project(services.index, services.catalog, DEMO)
+    catalog.refresh(services.index, services.catalog, DEMO)
     for path in PAGES:
         assert client.get(path, headers=BROWSER).status_code == 200, path
 
@@ -363,8 +366,8 @@ def test_pages_read_what_is_kept(client: Client, tmp_path: Path, monkeypatch: py
     def fail(*_: object) -> None:
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr("elasticpypi.metadata.parse_email", fail)
-    catalog.refresh_project(client.services.index, client.services.catalog, DEMO)
+    monkeypatch.setattr("elasticpypi.core.metadata.parse_email", fail)
+    catalog.refresh(client.services.index, client.services.catalog, DEMO)
     page: Any = client.get("/pypi/demo/json").get_json()
     assert (page["info"]["summary"], page["info"]["description"]) == ("It is kept", "Read me")
     html = client.get("/project/demo/").text
@@ -384,13 +387,13 @@ def test_records_of_an_earlier_version(client: Client, tmp_path: Path) -> None:
     assert found is not None
     services.index.put(replace(file, form=None), found[1])
     for text in (False, True):
-        said, description = abouts.read(services.index, DEMO, wheel.name, text=text)
+        said, description = said_of.read(services.index, DEMO, wheel.name, text=text)
         assert (said["summary"], description) == ("It was there", "Read me" if text else "")
     assert "It was there" in client.get("/project/demo/").text
     serial = services.index.serial(DEMO)
     assert list(audit.changed_keys(services.files, services.index)) == [wheel.name]
     report = audit.Report(repair=True)
-    assert [outcome.found for outcome in audit.audit(services, report)] == ["stale in the index"]
+    assert [outcome.found for outcome in audit_services(services, report)] == ["stale in the index"]
     again = services.index.file(DEMO, wheel.name)
     assert again is not None
     assert (again.form, again.sha256, again.upload_time) == (abouts.FORM, file.sha256, file.upload_time)

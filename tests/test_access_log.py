@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from elasticpypi.access_log import logged
+from elasticpypi.hosts.machine.access_log import logged
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from elasticpypi import archive, filename
-from elasticpypi.archive import core_metadata
-from elasticpypi.errors import BadUpload, Damaged
+from elasticpypi.core import archive, filename
+from elasticpypi.core.archive import core_metadata
+from elasticpypi.core.errors import BadUpload, Damaged
 from tests.builders import make_sdist, make_wheel, metadata, tar_bytes, zip_bytes
 
 WHEEL = filename.parse("demo-1.0-py3-none-any.whl")

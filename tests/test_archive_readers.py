@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from elasticpypi import filename, sync
-from elasticpypi.archive import core_metadata
-from elasticpypi.distribution import inspect
-from elasticpypi.errors import Damaged
+from elasticpypi.core import filename
+from elasticpypi.core.archive import core_metadata
+from elasticpypi.core.distribution import inspect
+from elasticpypi.core.errors import Damaged
+from elasticpypi.indexing import sync
 from tests.builders import RawMember, raw_zip, tar_bytes, zip_bytes
 from tests.conftest import Client
 from tests.test_archive import CORE, INFO, MEMBERS, SDIST, WHEEL, member, refused, tar_with

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import audit, sync
-from elasticpypi.errors import Unavailable
-from elasticpypi.model import File, Record
-from elasticpypi.stores import Stat
-from elasticpypi.sync import Outcome
-from elasticpypi.wiring import Services
+from elasticpypi.actions.audit import audit as audit_services
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.model import File, Record
+from elasticpypi.core.outcome import Outcome
+from elasticpypi.indexing import audit, sync
+from elasticpypi.services import Services
+from elasticpypi.storage.contracts import Stat
 from tests.builders import make_sdist, make_wheel
 from tests.test_sync import put
 
@@ -26,7 +27,7 @@ NOW = datetime.now(UTC)
 
 def run(services: Services, *, repair: bool = False) -> tuple[list[str], str]:
     report = audit.Report(repair=repair)
-    return sorted(audit.line(outcome) for outcome in audit.audit(services, report)), str(report)
+    return sorted(audit.line(outcome) for outcome in audit_services(services, report)), str(report)
 
 
 def records(services: Services) -> list[Record]:
@@ -132,7 +133,7 @@ def test_an_audit_that_has_to_end_is_continued_by_the_next(services: Services, t
     while len(reports) < 4:
         answers = iter([True, True, True])
         report = audit.Report(repair=True)
-        list(audit.audit(services, report, lambda answers=answers: next(answers, False)))  # type: ignore[misc]
+        list(audit_services(services, report, lambda answers=answers: next(answers, False)))  # type: ignore[misc]
         reports.append(str(report))
     missing = "(3 missing in the index)"
     assert reports == [

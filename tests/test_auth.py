@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from werkzeug.security import generate_password_hash
 
-from elasticpypi import attempts, auth
-from elasticpypi.attempts import Turns
-from elasticpypi.auth import authorize, gatekeeper
-from elasticpypi.errors import TooManyAttempts, Unauthorized
+from elasticpypi.accounts import attempts, passwords
+from elasticpypi.accounts.attempts import Turns
+from elasticpypi.accounts.passwords import Authenticator
+from elasticpypi.core.errors import TooManyAttempts, Unauthorized
+from elasticpypi.hosts.aws.authorizer import authorize
 from tests.clients.live import until
 from tests.conftest import basic
 
@@ -108,6 +109,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def gatekeeper(users: dict[str, str]) -> Any:
+    authenticate = Authenticator(users)
+    return lambda header, address="": authenticate(header, address).user
+
+
 def refused(check: Any, user: str, address: str = "192.0.2.1") -> int:
     """The status of a refusal, 401, or of 429 the seconds."""
     with pytest.raises((Unauthorized, TooManyAttempts)) as told:
@@ -159,18 +165,30 @@ def test_a_token_is_held_against_plain_passwords_and_the_first_hash() -> None:
 
 
 def test_what_is_wrong_does_not_push_out_what_is_right(checked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "REMEMBERED", 10)
+    monkeypatch.setattr(passwords, "REMEMBERED", 10)
     monkeypatch.setattr(attempts, "REMEMBERED", 10)
-    check = gatekeeper({"alice": "pa:ss", "carol": USERS["carol"]})
-    assert check(basic("carol:secret"), "192.0.2.1") == "carol"
+    check = Authenticator({"alice": "pa:ss", "carol": USERS["carol"]})
+    assert check(basic("carol:secret"), "192.0.2.1").user == "carol"
     for number in range(50):
         assert refused(check, f"alice:{number}", f"198.51.100.{number}") == 401
     checked.clear()
-    assert check(basic("carol:secret"), "192.0.2.1") == "carol"
+    assert check(basic("carol:secret"), "192.0.2.1").user == "carol"
     assert checked == []
-    held = check.__closure__ or ()
-    sizes = [len(cell.cell_contents) for cell in held if isinstance(cell.cell_contents, dict)]
-    assert max(sizes) <= 10
+    assert max(len(check._right), len(check._wrong)) <= 10
+
+
+def test_what_was_found_is_looked_at_again_after_an_hour(checked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    check = gatekeeper({"carol": USERS["carol"]})
+    for _ in range(3):
+        assert check(basic("carol:secret"), "192.0.2.1") == "carol"
+        assert refused(check, "carol:wrong") == 401
+    assert checked == [("scrypt:32768:8:1", "secret"), ("scrypt:32768:8:1", "wrong")]
+    now += passwords.LASTS
+    assert check(basic("carol:secret"), "192.0.2.1") == "carol"
+    assert refused(check, "carol:wrong") == 401
+    assert len(checked) == 4
 
 
 @pytest.mark.parametrize("users", [{"alice": "pa:ss", "bob": "word"}, {"alice": USERS["carol"], "bob": "word"}])
@@ -316,18 +334,12 @@ def test_one_header_is_checked_once_however_many_send_it_at_once(gate: Gate) -> 
 
 
 def turns_of(check: Any) -> Turns:
-    [turns] = [cell.cell_contents for cell in look(check).__closure__ if isinstance(cell.cell_contents, Turns)]
+    turns: Turns = check.__closure__[0].cell_contents._turns
     return turns
 
 
 def places(check: Any) -> int:
     return len(turns_of(check)._places)
-
-
-def look(check: Any) -> Any:
-    return next(
-        cell.cell_contents for cell in check.__closure__ if getattr(cell.cell_contents, "__name__", "") == "look"
-    )
 
 
 def test_the_log_tells_of_failures_and_never_of_passwords(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -360,7 +372,7 @@ def test_no_credentials_are_no_failure(clock: Clock, caplog: pytest.LogCaptureFi
 
 @pytest.mark.parametrize("header", ["Authorization", "authorization", "AUTHORIZATION"])
 def test_the_gateway_gets_a_policy_for_the_stage_of_this_api_only(header: str) -> None:
-    policy = authorize({"headers": {header: basic("alice:pa:ss")}, "methodArn": ARN}, gatekeeper(USERS))
+    policy = authorize({"headers": {header: basic("alice:pa:ss")}, "methodArn": ARN}, Authenticator(USERS))
     assert policy["principalId"] == "alice"
     [statement] = policy["policyDocument"]["Statement"]
     assert statement == {
@@ -372,7 +384,7 @@ def test_the_gateway_gets_a_policy_for_the_stage_of_this_api_only(header: str) -
 
 @pytest.mark.parametrize("headers", [None, {}, {"Authorization": None}, {"Authorization": basic("alice:wrong")}])
 def test_a_wrong_password_is_a_policy_that_denies_and_no_error(headers: Any) -> None:
-    policy = authorize({"headers": headers, "methodArn": ARN}, gatekeeper(USERS))
+    policy = authorize({"headers": headers, "methodArn": ARN}, Authenticator(USERS))
     assert policy["principalId"] == "nobody"
     [statement] = policy["policyDocument"]["Statement"]
     assert (statement["Effect"], statement["Resource"]) == (
@@ -382,7 +394,7 @@ def test_a_wrong_password_is_a_policy_that_denies_and_no_error(headers: Any) -> 
 
 
 def test_who_has_to_wait_gets_a_401_that_the_gateway_does_not_keep(clock: Clock) -> None:
-    check = gatekeeper({"alice": "pa:ss"})
+    check = Authenticator({"alice": "pa:ss"})
 
     def asked(login: str, address: str) -> Any:
         context = {"identity": {"sourceIp": address}}

@@ -15,7 +15,7 @@ from bench.rounds import better_half
 from bench.rows import PAGE, ROWS
 from bench.servers import NGINX, NGINX_LOGIN
 from bench.tables import markdown, number, times
-from elasticpypi.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from tests.conftest import TABLE
 from tests.deploying import ROOT
 

@@ -7,15 +7,25 @@ from typing import Any
 import boto3
 import pytest
 
-from elasticpypi import heartbeat, wiring
-from elasticpypi.aws import follower as module
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.follower import Follower
+from elasticpypi import wiring
 from elasticpypi.config import Config
-from elasticpypi.errors import Unavailable
-from elasticpypi.wiring import Services
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.indexing import bucket_follower as module
+from elasticpypi.indexing import heartbeat
+from elasticpypi.indexing.bucket_follower import Follower
+from elasticpypi.services import Services
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import S3Files
+from elasticpypi.wiring import with_subscribers
 from tests.builders import make_wheel
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client
+
+
+def make(services: Services, state: Path) -> Follower:
+    told = with_subscribers(services)
+    assert isinstance(services.files, S3Files)
+    assert isinstance(services.index, DynamoIndex)
+    return Follower(services.files, services.index, told.catalog, told.events.tell, state, services.threads)
 
 
 @pytest.fixture
@@ -25,7 +35,7 @@ def services(aws: None) -> Services:
 
 @pytest.fixture
 def follower(services: Services, tmp_path: Path) -> Follower:
-    return Follower(services, tmp_path / "state.json")
+    return make(services, tmp_path / "state.json")
 
 
 class Clock:
@@ -81,7 +91,7 @@ def test_a_look_that_finds_nothing_new_costs_a_listing(
 def test_one_of_several_looks(
     services: Services, follower: Follower, clock: Clock, calls: list[str], tmp_path: Path
 ) -> None:
-    other = Follower(services, tmp_path / "other.json")
+    other = make(services, tmp_path / "other.json")
     follower.look()
     calls.clear()
     other.look()

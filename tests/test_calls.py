@@ -7,14 +7,15 @@ from typing import Any
 
 import boto3
 import pytest
+from packaging.utils import NormalizedName
 
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.s3 import S3Files
-from elasticpypi.catalog import refresh
 from elasticpypi.config import Config
-from elasticpypi.distribution import sha256_of
-from elasticpypi.sync import sync
-from elasticpypi.wiring import Services
+from elasticpypi.core.distribution import sha256_of
+from elasticpypi.indexing.catalog import refresh
+from elasticpypi.indexing.sync import sync
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import S3Files
+from elasticpypi.wiring import on_bucket
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client, basic, begin_anew
 from tests.events import Answer, call
@@ -28,7 +29,7 @@ LARGE = {"large.bin": os.urandom(5_000_000)}
 @pytest.fixture
 def client(aws: None, calls: list[str]) -> Client:
     config = Config(users={USER: PASSWORD}, bucket=BUCKET, table=TABLE)
-    return Client(Services(config, S3Files(BUCKET), DynamoIndex(TABLE)))
+    return Client(on_bucket(config, S3Files(BUCKET), DynamoIndex(TABLE)))
 
 
 @pytest.fixture
@@ -105,9 +106,16 @@ def test_files_cost_no_call_more_on_the_way_through_the_gateway(
             assert calls == expected
 
 
+@pytest.fixture
+def secret(client: Client) -> None:
+    """The secret of forms, which each process reads once."""
+    client.services.form_tokens.make(USER)
+
+
+@pytest.mark.usefixtures("secret")
 def test_pages_for_people(made: Callable[..., list[str]], client: Client) -> None:
     services = client.services
-    refresh(services.index, services.catalog, ["demo-1.0.tar.gz"])
+    refresh(services.index, services.catalog, NormalizedName("demo"))
     # The newest releases: their marks, their entries; the counts.
     assert made("GET", "/") == ["Query", "BatchGetItem", "BatchGetItem"]
     # A query per word, and the entries of the page.
@@ -118,6 +126,7 @@ def test_pages_for_people(made: Callable[..., list[str]], client: Client) -> Non
     assert made("GET", "/project/demo/", 304, **{"If-None-Match": etag}) == ["GetItem", "Query", "GetItem"]
 
 
+@pytest.mark.usefixtures("secret")
 def test_a_page_with_a_readme(made: Callable[..., list[str]], client: Client, tmp_path: Path) -> None:
     """One call more; the first view looks again when it is its turn, and keeps what was rendered."""
     client.upload(make_wheel(tmp_path, "read", "1.0", **described("*a*", "text/markdown")))

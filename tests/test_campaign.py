@@ -19,9 +19,10 @@ import pytest
 import urllib3
 from packaging.utils import NormalizedName
 
-from elasticpypi import catalog, lambdas
-from elasticpypi.aws import direct
-from elasticpypi.model import Decision, File
+from elasticpypi.core.model import Decision, File
+from elasticpypi.core.search_entry import Counts
+from elasticpypi.hosts.aws import lambdas
+from elasticpypi.storage.aws import direct
 from tests import faulty
 from tests.builders import make_wheel
 from tests.conftest import PASSWORD, USER, begin_anew, make_table
@@ -106,7 +107,7 @@ def world(
         for variable, value in {**settings, "AWS_ENDPOINT_URL": between.url}.items():
             monkeypatch.setenv(variable, value)
         monkeypatch.setattr(direct, "READ_SECONDS", 0.7)
-        monkeypatch.setattr("elasticpypi.aws.PATIENCE", _patience())
+        monkeypatch.setattr("elasticpypi.storage.aws.PATIENCE", _patience())
         boto3.client("s3").create_bucket(Bucket=name)
         make_table(name)
         begin_anew()
@@ -134,7 +135,7 @@ def world(
 
 
 def _patience() -> Any:
-    from elasticpypi import aws
+    from elasticpypi.storage import aws
 
     return aws.PATIENCE.merge(type(aws.PATIENCE)(read_timeout=0.7))
 
@@ -217,7 +218,7 @@ def compare(world: World, acknowledged: dict[str, bool], yanked: dict[str, bool]
     assert {entry.name: entry.files for entry in entries} == {
         project: len(names(services, project)) for project in projects
     }
-    assert services.catalog.counts() == catalog.Counts(
+    assert services.catalog.counts() == Counts(
         len(projects), sum(entry.releases for entry in entries), sum(entry.files for entry in entries)
     )
 

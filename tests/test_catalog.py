@@ -9,21 +9,28 @@ import boto3
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import about, catalog
-from elasticpypi.aws.catalog import README_SECONDS, DynamoCatalog
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.catalog import Counts, Entry, refresh, words
-from elasticpypi.errors import Unavailable
-from elasticpypi.local import catalog as local
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.model import File, Project
-from elasticpypi.stores import Catalog
-from elasticpypi.wiring import Services
+from elasticpypi.core import about, search_entry
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.model import File, Project
+from elasticpypi.core.outcome import Outcome
+from elasticpypi.core.search_entry import Counts, Entry, words
+from elasticpypi.indexing.catalog import refresh
+from elasticpypi.services import Services
+from elasticpypi.storage.aws.catalog import README_SECONDS, DynamoCatalog
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.contracts import Catalog
+from elasticpypi.storage.local import catalog as local
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.wiring import with_subscribers
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import TABLE, Client
 from tests.deploying import ROOT
 
 TEMPLATE = (ROOT / "serverless.yml").read_text()
+
+
+def tell(services: Services, *keys: str) -> list[NormalizedName]:
+    return with_subscribers(services).events.tell([Outcome(key, "written") for key in keys])
 
 
 @pytest.fixture
@@ -89,7 +96,7 @@ def test_the_best_comes_first(store: Catalog) -> None:
 def test_all_projects_without_words(store: Catalog, client: Client, tmp_path: Path) -> None:
     for name in ("b", "a", "c"):
         client.upload(make_wheel(tmp_path, name, "1.0"))
-        refresh(client.services.index, client.services.catalog, [f"{name}-1.0-py3-none-any.whl"])
+        refresh(client.services.index, client.services.catalog, NormalizedName(name))
     assert found(client.services.catalog, " ", 1, 1) == (3, ["b"])
 
 
@@ -185,7 +192,7 @@ def uploaded(client: Client, *paths: Path) -> Entry | None:
     for path in paths:
         assert client.upload(path).status_code == 200
     services = client.services
-    refresh(services.index, services.catalog, [path.name for path in paths])
+    tell(services, *(path.name for path in paths))
     return next(iter(services.catalog.entries([NormalizedName("demo")])), None)
 
 
@@ -213,7 +220,7 @@ def test_the_newest_release_is_the_one_that_appeared_last() -> None:
     appeared = {"2.0": "2026-01-01", "1.0": "2026-03-01", "1.1": "2026-02-01"}
     files = [File(f"demo-{version}.tar.gz", demo, version, 1, "", time, "r") for version, time in appeared.items()]
     files.append(File("demo-1.1-py3-none-any.whl", demo, "1.1", 1, "", "2026-04-01", "r"))  # a wheel of an old release
-    made = catalog.describe(Project(demo, 1, tuple(files)), about.parse(None))
+    made = search_entry.describe(Project(demo, 1, tuple(files)), about.parse(None))
     assert (made.version, made.released, made.time) == ("2.0", "1.0", "2026-03-01")
 
 
@@ -222,13 +229,13 @@ def test_a_project_that_nobody_may_see_has_no_entry(client: Client, tmp_path: Pa
     assert uploaded(client, wheel) is not None
     client.request("PUT", "/packages/demo.status", data="quarantined")
     services = client.services
-    refresh(services.index, services.catalog, ["demo.status"])
+    tell(services, "demo.status")
     assert found(services.catalog, "demo") == (0, [])
     client.request("DELETE", "/packages/demo.status")
-    refresh(services.index, services.catalog, ["demo.status"])
+    tell(services, "demo.status")
     assert found(services.catalog, "demo") == (1, ["demo"])
     client.request("DELETE", f"/packages/{wheel.name}")
-    refresh(services.index, services.catalog, [wheel.name])
+    tell(services, wheel.name)
     assert services.catalog.counts() == Counts()
 
 
@@ -244,10 +251,10 @@ def test_a_failure_holds_up_nothing(client: Client, tmp_path: Path, monkeypatch:
         return real(name)
 
     monkeypatch.setattr(services.index, "project", failing)
-    refresh(services.index, services.catalog, ["demo-1.0.tar.gz", "README.md", "other-1.0.tar.gz"])
+    assert tell(services, "demo-1.0.tar.gz", "README.md", "other-1.0.tar.gz") == ["demo"]
     assert names(services.catalog.newest(5)) == ["other"]
 
 
 def test_words() -> None:
     assert words("Caf\u00e9 cafe X_y-z 3D \u4e2d\u6587") == ["cafe", "x", "y", "z", "3d", "\u4e2d\u6587"]
-    assert words("a" * 100) == ["a" * catalog.LONGEST_WORD]
+    assert words("a" * 100) == ["a" * search_entry.LONGEST_WORD]

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.model import Decision
+from elasticpypi.core.model import Decision
+from elasticpypi.storage.local.sqlite import SQLiteIndex
 
 WRITER = """
 import sys
 from pathlib import Path
 from packaging.utils import NormalizedName
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.model import Decision
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.core.model import Decision
 
 for line in sys.stdin:
     index = SQLiteIndex(Path(sys.argv[1]))  # the one before, and its connections, go

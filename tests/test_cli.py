@@ -14,7 +14,8 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.cli import main
 from elasticpypi.config import SETTINGS, Config
-from elasticpypi.wiring import Services, services
+from elasticpypi.services import Services
+from elasticpypi.wiring import services
 from tests.builders import make_old_sdist, make_sdist, make_wheel
 from tests.conftest import BUCKET, TABLE
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from elasticpypi import views
+from elasticpypi.accounts.first_user import set_password
 from elasticpypi.config import Config
-from elasticpypi.errors import ConfigurationError
-from elasticpypi.first_user import set_password
-from elasticpypi.wiring import Services
+from elasticpypi.core.errors import ConfigurationError
+from elasticpypi.services import Services
+from elasticpypi.web import views
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import Client, basic
 

@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws import cloudfront
-from elasticpypi.aws.cloudfront import linker
-from elasticpypi.aws.s3 import INLINE
 from elasticpypi.config import Config
-from elasticpypi.errors import ConfigurationError
-from elasticpypi.model import File
+from elasticpypi.core.errors import ConfigurationError
+from elasticpypi.core.model import File
+from elasticpypi.storage.aws import cloudfront
+from elasticpypi.storage.aws.cloudfront import linker
+from elasticpypi.storage.aws.s3 import INLINE
 from elasticpypi.wiring import services
 from tests.conftest import BUCKET, TABLE
 

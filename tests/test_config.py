@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from elasticpypi.config import SETTINGS, Config
-from elasticpypi.errors import ConfigurationError
+from elasticpypi.core.errors import ConfigurationError
 
 
 def test_nothing_set_is_one_machine_without_users() -> None:

@@ -17,8 +17,8 @@ import pytest
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from elasticpypi import connections
-from elasticpypi.connections import Counts, Mark, progress
+from elasticpypi.hosts.machine import connections
+from elasticpypi.hosts.machine.connections import Counts, Mark, progress
 from tests.builders import make_sparse_wheel, make_wheel, upload_form
 from tests.conftest import basic
 from tests.test_server import Server
@@ -30,7 +30,7 @@ LARGE = 30_000_000
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the counters of connections are those of Linux")
 SLOW_LOOK = """
 import pathlib, time
-from elasticpypi import upload
+from elasticpypi.actions import upload
 accept = upload.accept
 def slow(*arguments):
     while not pathlib.Path("{go}").exists():
@@ -51,7 +51,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
     def begin(first: str = "", *, workers: int = 1, **limits: float) -> Server:
         lines = [f"connections.{name} = {value}" for name, value in limits.items()]
-        program = "\n".join(["from elasticpypi import connections", *lines, first, "from elasticpypi.cli import main"])
+        program = "\n".join(
+            ["from elasticpypi.hosts.machine import connections", *lines, first, "from elasticpypi.cli import main"]
+        )
         environ = {"USERS": USER, "WORKERS": str(workers)}
         server = Server(tmp_path / "data", program=("-c", f"{program}\nmain(prog_name='elasticpypi')"), **environ)
         running.append(server)
@@ -306,7 +308,7 @@ def test_progress(before: Counts, after: Counts, stays: bool) -> None:
 
 def _room(soft: int, hard: int) -> subprocess.CompletedProcess[str]:
     program = (
-        "import resource\nfrom elasticpypi import connections\n"
+        "import resource\nfrom elasticpypi.hosts.machine import connections\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
         "print(connections.room(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )

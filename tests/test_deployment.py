@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from elasticpypi import lambdas
+from elasticpypi.hosts.aws import lambdas
 from tests import scan
 from tests.conftest import BUCKET as BUCKET_OF_MOTO
 from tests.conftest import TABLE

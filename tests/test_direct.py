@@ -17,13 +17,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from packaging.utils import NormalizedName
 
-from elasticpypi import aws
-from elasticpypi.aws import direct, s3
-from elasticpypi.aws.direct import DirectDynamoDB, DirectS3
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.s3 import INLINE, REGIONAL, S3Files
-from elasticpypi.errors import Unavailable
-from elasticpypi.model import File
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.model import File
+from elasticpypi.storage import aws
+from elasticpypi.storage.aws import direct, s3
+from elasticpypi.storage.aws.direct import DirectDynamoDB, DirectS3
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import INLINE, REGIONAL, S3Files
 from tests.aws.local_aws import make_certificate
 from tests.conftest import BUCKET, TABLE, make_table
 from tests.test_stores import *  # noqa: F403  the contract, with the fixtures below

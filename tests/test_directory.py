@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from elasticpypi.errors import NotFound, Unavailable
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.stores import Stat
+from elasticpypi.core.errors import NotFound, Unavailable
+from elasticpypi.storage.contracts import Stat
+from elasticpypi.storage.local.directory import DirectoryFiles
 from tests.builders import make_wheel
 
 

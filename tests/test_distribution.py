@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from elasticpypi import filename
-from elasticpypi.distribution import check_upload, inspect
-from elasticpypi.errors import BadUpload, Damaged
+from elasticpypi.core import filename
+from elasticpypi.core.distribution import check_upload, inspect
+from elasticpypi.core.errors import BadUpload, Damaged
 from tests.builders import make_old_sdist, make_sdist, make_wheel, metadata, upload_form
 
 

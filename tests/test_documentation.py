@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from elasticpypi.app import create_app
 from elasticpypi.config import SETTINGS, Config
+from elasticpypi.web.app import create_app
 from elasticpypi.wiring import services
 
 ROOT = Path(__file__).parents[1]

@@ -10,10 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws import dynamodb, table
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.errors import Unavailable
-from elasticpypi.model import Decision, File
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.model import Decision, File
+from elasticpypi.storage.aws import dynamodb, table
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from tests.conftest import TABLE
 from tests.test_table import Before, failing
 

@@ -9,10 +9,11 @@ import boto3
 import pytest
 import requests
 
-from elasticpypi.aws import edge, rootlist
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.s3 import S3Files
-from elasticpypi.simple import HTML, JSON
+from elasticpypi.core.simple_api import HTML, JSON
+from elasticpypi.hosts.aws import response_limit
+from elasticpypi.storage.aws import rootlist
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import S3Files
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic, begin_anew
 from tests.events import Answer, call
 from tests.filling import a_file, fill
@@ -40,7 +41,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], None]:
     """From now on, and for processes that have just begun, an answer is a byte too large."""
 
     def limit(answer: Answer) -> None:
-        monkeypatch.setattr(edge, "LARGEST", len(answer.body) - 1)
+        monkeypatch.setattr(response_limit, "LARGEST", len(answer.body) - 1)
         begin_anew()
 
     return limit
@@ -49,7 +50,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], None]:
 @pytest.mark.parametrize("path", ["/simple/", "/simple/demo/", "/pypi/demo/json", "/", "/nothing"])
 def test_what_fits_is_left_alone(get: Get, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     plain = get(path)
-    monkeypatch.setattr(edge, "LARGEST", len(plain.body))
+    monkeypatch.setattr(response_limit, "LARGEST", len(plain.body))
     begin_anew()
     assert get(path) == plain
     assert "Content-Encoding" not in plain.headers
@@ -153,6 +154,6 @@ def test_head_is_answered_as_ever(get: Get, limit: Callable[[Answer], None], dep
 
 @pytest.mark.usefixtures("get")
 def test_nobody_else_gets_anything(deployed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "LARGEST", 0)
+    monkeypatch.setattr(response_limit, "LARGEST", 0)
     told = call(deployed, "/simple/", {"Accept": JSON})
     assert (told.status, "Location" in told.headers) == (401, False)

@@ -21,7 +21,7 @@ from moto.s3.models import s3_backends
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from elasticpypi.aws import PATIENCE, direct, dynamodb
+from elasticpypi.storage.aws import PATIENCE, direct, dynamodb
 from tests import faulty
 from tests.builders import make_sdist, make_wheel, upload_form
 from tests.conftest import PASSWORD, USER, basic, begin_anew

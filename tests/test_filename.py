@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from packaging.version import InvalidVersion, Version
 
-from elasticpypi.errors import BadUpload
-from elasticpypi.filename import parse, parse_stored, project_name
+from elasticpypi.core.errors import BadUpload
+from elasticpypi.core.filename import parse, parse_stored, project_name
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
 

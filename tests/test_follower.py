@@ -17,15 +17,17 @@ from typing import Any
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import audit, heartbeat, wiring
+from elasticpypi import wiring
+from elasticpypi.actions.audit import audit as audit_services
 from elasticpypi.config import Config
-from elasticpypi.errors import AlreadyExists, Unavailable
-from elasticpypi.heartbeat import FILE as STATE
-from elasticpypi.local import watcher
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.local.sqlite import Damaged, SQLiteIndex
-from elasticpypi.local.watcher import Follower
-from elasticpypi.wiring import Services
+from elasticpypi.core.errors import AlreadyExists, Unavailable
+from elasticpypi.indexing import audit, folder_follower, heartbeat
+from elasticpypi.indexing.folder_follower import Follower
+from elasticpypi.indexing.heartbeat import FILE as STATE
+from elasticpypi.services import Services
+from elasticpypi.storage.local.directory import DirectoryFiles
+from elasticpypi.storage.local.sqlite import Damaged, SQLiteIndex
+from elasticpypi.wiring import with_subscribers
 from tests.builders import make_sdist, make_wheel, zip_bytes
 from tests.conftest import PASSWORD, USER, Client
 from tests.test_watcher import until
@@ -56,7 +58,7 @@ def index(services: Services) -> SQLiteIndex:
 
 @pytest.fixture
 def follower(services: Services, files: DirectoryFiles, index: SQLiteIndex) -> Follower:
-    return Follower(files, index, services.catalog, services.config.data)
+    return Follower(files, index, services.catalog, with_subscribers(services).events.tell, services.config.data)
 
 
 @pytest.fixture
@@ -67,8 +69,8 @@ def keys(index: SQLiteIndex) -> Callable[[], list[str]]:
 @pytest.fixture
 def followed(follower: Follower, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A follower at work, which looks at everything every second."""
-    monkeypatch.setattr(watcher, "LOOK", 1.0)
-    monkeypatch.setattr(watcher, "RETRY", 0.2)
+    monkeypatch.setattr(folder_follower, "LOOK", 1.0)
+    monkeypatch.setattr(folder_follower, "RETRY", 0.2)
     stop = threading.Event()
     thread = threading.Thread(target=follower.follow, args=(stop,))
     thread.start()
@@ -166,7 +168,7 @@ def test_without_links(files: DirectoryFiles, monkeypatch: pytest.MonkeyPatch, e
     def refuse(*_: object) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr("elasticpypi.local.directory._rename", lambda *_: False)
+    monkeypatch.setattr("elasticpypi.storage.local.directory._rename", lambda *_: False)
     monkeypatch.setattr(os, "link", refuse)
     won: list[bytes] = []
     start = threading.Barrier(64)
@@ -188,7 +190,7 @@ def test_without_links(files: DirectoryFiles, monkeypatch: pytest.MonkeyPatch, e
 
 
 def test_a_name_that_was_taken_and_left_can_be_used(files: DirectoryFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elasticpypi.local.directory._rename", lambda *_: False)
+    monkeypatch.setattr("elasticpypi.storage.local.directory._rename", lambda *_: False)
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
     left = files.root / "a.txt"
     left.touch()
@@ -255,7 +257,7 @@ def test_a_folder_that_may_only_be_read(
 
 def test_names_that_are_no_text_can_be_told(files: DirectoryFiles, services: Services) -> None:
     (files.root / "demo-1.0\udcff.tar.gz").write_bytes(b"x")
-    [outcome] = audit.audit(services, audit.Report(repair=False))
+    [outcome] = audit_services(services, audit.Report(repair=False))
     assert audit.line(outcome).encode() == b"left out: demo-1.0\\udcff.tar.gz: It has characters that are not text."
 
 
@@ -285,7 +287,7 @@ def test_links_that_lead_out(services: Services, follower: Follower, files: Dire
     assert sorted(file["filename"] for file in listed["files"]) == sorted([wheel.name, sdist.name])
     assert not any(file["yanked"] for file in listed["files"])
     report = audit.Report(repair=False)
-    said = {outcome.key: outcome.reason for outcome in audit.audit(services, report)}
+    said = {outcome.key: outcome.reason for outcome in audit_services(services, report)}
     assert len(said) == 7
     reasons = "link that leads out", "damaged", "is no sdist"
     assert all(any(known in reason for known in reasons) for reason in said.values())
@@ -407,7 +409,7 @@ def test_without_notices_it_looks_again_and_again(
         raise OSError(24, "Too many open files (os error 24)")
 
     monkeypatch.setattr("watchfiles.watch", none)
-    monkeypatch.setattr(watcher, "RETRY", 0.1)
+    monkeypatch.setattr(folder_follower, "RETRY", 0.1)
     stop = threading.Event()
     thread = threading.Thread(target=follower.follow, args=(stop,))
     thread.start()
@@ -464,7 +466,8 @@ def test_an_index_that_is_removed_is_made_anew(
     refused = client.get("/simple/demo/")
     assert refused.status_code == 503
     assert "being made anew" in refused.text
-    again = Follower(files, other.index, other.catalog, services.config.data)  # type: ignore[arg-type]
+    tell = with_subscribers(other).events.tell
+    again = Follower(files, other.index, other.catalog, tell, services.config.data)  # type: ignore[arg-type]
     again.look()
     assert client.upload(make_wheel(tmp_path, "demo", "3.0")).status_code == 200
     page: Any = client.json("/simple/demo/")
@@ -513,7 +516,7 @@ def test_an_index_of_somebody_else_is_told(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
         "from elasticpypi import wiring; from elasticpypi.config import Config\n"
-        "from elasticpypi.local import directory, sqlite, watcher\n"
+        "from elasticpypi.indexing import folder_follower\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "try: wiring.services(Config(data=Path(sys.argv[1])))\n"
         "except Exception as error: print(type(error).__name__, error)"

@@ -12,11 +12,12 @@ import pytest
 from werkzeug.test import Client as WerkzeugClient
 from werkzeug.test import TestResponse
 
-from elasticpypi import attempts, front
-from elasticpypi.app import create_app
-from elasticpypi.front import Front
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.wiring import Services
+from elasticpypi.accounts import attempts
+from elasticpypi.services import Services
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.web import response_cache
+from elasticpypi.web.app import create_app
+from elasticpypi.web.response_cache import ResponseCache
 from tests.builders import make_wheel
 from tests.clients.live import until
 from tests.conftest import PASSWORD, USER, Client, basic, staged
@@ -43,7 +44,7 @@ class Worker:
             self.asked.append(environ["PATH_INFO"])
             return app(environ, start_response)
 
-        self.front = Front(counted, services.index, app.extensions["gatekeeper"])
+        self.front = ResponseCache(counted, services.repository, services.permissions, app.extensions["authenticator"])
         if isinstance(services.index, SQLiteIndex):
             self.front.mark = services.index.changes().mark
         self._client = WerkzeugClient(self.front)
@@ -207,7 +208,7 @@ def test_a_password_is_checked_before_others_wait_for_the_page(
 
 
 def test_large_files_are_not_kept(worker: Worker, services: Services, tmp_path: Path) -> None:
-    wheel = make_wheel(tmp_path, "large", "1.0", files={"x": os.urandom(front.LARGEST_FILE + 1)})
+    wheel = make_wheel(tmp_path, "large", "1.0", files={"x": os.urandom(response_cache.LARGEST_FILE + 1)})
     Client(services).upload(wheel)
     for _ in range(2):
         assert worker.open(f"/packages/{wheel.name}").data == wheel.read_bytes()
@@ -216,10 +217,10 @@ def test_large_files_are_not_kept(worker: Worker, services: Services, tmp_path: 
 
 def test_the_room_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(worker.open("/simple/demo/", Accept="text/html;q=0.0001").data)
-    monkeypatch.setattr(front, "ROOM", 3 * (size + front.ADDED + 50))  # 50 for address and Accept
+    monkeypatch.setattr(response_cache, "ROOM", 3 * (size + response_cache.ADDED + 50))  # 50 for address and Accept
     for number in range(10):
         assert worker.open("/simple/demo/", Accept=f"text/html;x={number}").status_code == 200
-    assert worker.front._size == sum(answer.size for answer in worker.front._kept.values()) <= front.ROOM
+    assert worker.front._size == sum(answer.size for answer in worker.front._kept.values()) <= response_cache.ROOM
     assert len(worker.front._kept) == 3
     worker.asked.clear()
     worker.open("/simple/demo/", Accept="text/html;x=9")
@@ -284,7 +285,9 @@ def test_what_changes_while_a_page_is_made_is_on_the_next_one(
 
 
 def test_files_can_be_left_to_the_application(worker: Worker, services: Services, reads: list[str]) -> None:
-    worker.front = Front(worker.front._app, services.index, worker.front._check, files=False)
+    worker.front = ResponseCache(
+        worker.front._app, services.repository, services.permissions, worker.front._authenticate, files=False
+    )
     worker._client = WerkzeugClient(worker.front)
     for path, read in ((f"/packages/{WHEEL}", "file"), (f"/packages/{WHEEL}.metadata", "metadata")):
         for _ in range(2):
@@ -350,7 +353,7 @@ def test_those_who_wait_for_a_page_leave_threads_to_others(worker: Worker, monke
         return inner(environ, start_response)
 
     worker.front._app = slow
-    monkeypatch.setattr(front, "MOST_WAITING", 2)
+    monkeypatch.setattr(response_cache, "MOST_WAITING", 2)
     answers: list[TestResponse] = []
     ways = "/simple/demo/", "/simple/demo/?x=1", "/simple/demo/"
     threads = [threading.Thread(target=lambda way=way: answers.append(worker.open(way))) for way in ways]

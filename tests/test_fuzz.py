@@ -25,16 +25,18 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from werkzeug.test import TestResponse
 
-from elasticpypi import filename, sync
-from elasticpypi.archive import core_metadata
 from elasticpypi.config import Config
-from elasticpypi.distribution import DIGESTS, SINGLE, check_upload, inspect
-from elasticpypi.errors import BadUpload, Damaged
-from elasticpypi.filename import Name, parse, parse_stored
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.simple import HTML, JSON, PLAIN_HTML, negotiate
-from elasticpypi.wiring import Services
+from elasticpypi.core import filename, keys
+from elasticpypi.core.archive import core_metadata
+from elasticpypi.core.distribution import DIGESTS, SINGLE, check_upload, inspect
+from elasticpypi.core.errors import BadUpload, Damaged
+from elasticpypi.core.filename import Name, parse, parse_stored
+from elasticpypi.core.simple_api import HTML, JSON, PLAIN_HTML
+from elasticpypi.indexing import sync
+from elasticpypi.storage.local.directory import DirectoryFiles
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.web.negotiation import negotiate
+from elasticpypi.wiring import on_folder
 from tests.builders import make_wheel, metadata, tar_bytes, zip_bytes
 from tests.conftest import PASSWORD, USER, Client, basic
 from tests.examples import examples
@@ -62,7 +64,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         data = folder / "data"
-        self.services = Services(
+        self.services = on_folder(
             Config(users={USER: PASSWORD}, data=data), DirectoryFiles(data), SQLiteIndex(folder / "index.db")
         )
         self.client = Client(self.services)
@@ -487,8 +489,8 @@ def test_file_names(text: str) -> None:
     stored = parse_stored(text)
     if stored is not None:
         assert stored.filename == text
-        assert sync.meaning(text) == sync.Meaning(stored.project, name=stored) or text.startswith(".")
-    assert isinstance(sync.meaning(text), (str, sync.Meaning))
+        assert keys.parse(text) == keys.FileKey(text, stored) or text.startswith(".")
+    assert keys.parse(text).key == text
 
 
 def check_name(text: str, name: Name) -> None:
@@ -824,8 +826,8 @@ KEYS = st.builds("{}{}".format, st.sampled_from(["", "a/", ".hidden/"]), ANY_NAM
 @settings(max_examples=examples(500))
 @given(KEYS)
 def test_keys(key: str) -> None:
-    means = sync.meaning(key)
-    if isinstance(means, str):
-        assert means
+    means = keys.parse(key)
+    if isinstance(means, keys.IgnoredKey):
+        assert means.reason
     else:
         assert canonicalize_name(means.project, validate=True) == means.project

@@ -107,8 +107,8 @@ def test_names_that_are_none(client: Client) -> None:
 def test_files_that_were_put_with_nothing_known(client: Client, tmp_path: Path) -> None:
     import io
 
-    from elasticpypi import sync
-    from elasticpypi.distribution import sha256
+    from elasticpypi.core.distribution import sha256
+    from elasticpypi.indexing import sync
     from tests.builders import make_old_sdist
 
     path = make_old_sdist(tmp_path, "demo", "1.0")

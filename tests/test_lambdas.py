@@ -16,11 +16,11 @@ import pytest
 import requests
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.catalog import DynamoCatalog
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.table import Table
-from elasticpypi.errors import Unavailable
-from elasticpypi.sync import sync
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.indexing.sync import sync
+from elasticpypi.storage.aws.catalog import DynamoCatalog
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.table import Table
 from tests.builders import make_wheel, upload_form
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, basic, begin_anew
 from tests.events import HOST, event, request
@@ -272,7 +272,7 @@ def test_a_body_arrives_as_it_was(deployed: Any, tmp_path: Path) -> None:
 def test_processes_from_one_snapshot_draw_numbers_of_their_own() -> None:
     program = """
 import random
-from elasticpypi import lambdas
+from elasticpypi.hosts.aws import lambdas
 random.seed(1)  # what the snapshot holds
 from snapshot_restore_py import get_after_restore
 for function, arguments, options in get_after_restore():

@@ -20,9 +20,9 @@ MEMORY = 128 * 1024 * 1024
 # As the function has it: no more than what ranged reads and a digest need. Prints action, digest and bytes read.
 SYNC = """
 import re, sys
-from elasticpypi import sync
-from elasticpypi.aws import s3
-from elasticpypi.local.sqlite import SQLiteIndex
+from elasticpypi.indexing import sync
+from elasticpypi.storage.aws import s3
+from elasticpypi.storage.local.sqlite import SQLiteIndex
 
 read = 0
 real = s3._ObjectReader.readinto

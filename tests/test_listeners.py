@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from elasticpypi.errors import ConfigurationError
-from elasticpypi.listeners import EACH, Listeners
+from elasticpypi.core.errors import ConfigurationError
+from elasticpypi.hosts.machine.listeners import EACH, Listeners
 
 
 @pytest.mark.skipif(not EACH, reason="all workers have the same socket elsewhere")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from werkzeug.security import generate_password_hash
 
-from elasticpypi import attempts
-from elasticpypi.wiring import Services
+from elasticpypi.accounts import attempts
+from elasticpypi.services import Services
 from tests.builders import make_wheel
 from tests.conftest import USER, Client
 

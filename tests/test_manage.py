@@ -4,19 +4,29 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import audit, sync
-from elasticpypi.errors import Unavailable
-from elasticpypi.wiring import Services
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.keys import unsign
+from elasticpypi.indexing import audit, sync
+from elasticpypi.services import Services
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import USER, Client
 from tests.test_upload import stored
 from tests.test_watcher import until
+
+
+def signed(services: Services, key: str) -> tuple[str, str | None]:
+    """The text of a decision, and who signed it."""
+    text, by, at = unsign(stored(services)[key].decode())
+    assert at is not None
+    assert abs(datetime.fromisoformat(at) - datetime.now(UTC)) < timedelta(minutes=5)
+    return text, by
 
 
 @pytest.fixture
@@ -46,7 +56,7 @@ def test_yank_and_back(client: Client, wheel: Path) -> None:
     assert yanked(client) == ['bad "b" <i>&']
     assert client.get("/simple/demo/").headers["ETag"] != tag
     assert client.get(f"/packages/{wheel.name}").data == wheel.read_bytes()
-    assert stored(client.services)[f"{wheel.name}.yanked"] == b'bad "b" <i>&'
+    assert signed(client.services, f"{wheel.name}.yanked") == ('bad "b" <i>&', USER)
     rebuild(client.services)
     assert yanked(client) == ['bad "b" <i>&']
     assert client.request("PUT", url).status_code == 200
@@ -63,7 +73,8 @@ def test_a_deleted_file_is_gone_and_its_name_is_kept(client: Client, wheel: Path
     response = client.request("DELETE", f"/packages/{wheel.name}")
     assert (response.status_code, response.text) == (200, f"{wheel.name} is deleted.\n")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    assert stored(client.services) == {f"{wheel.name}.deleted": digest.encode()}
+    assert list(stored(client.services)) == [f"{wheel.name}.deleted"]
+    assert signed(client.services, f"{wheel.name}.deleted") == (digest, USER)
     for path in ("/simple/demo/", f"/packages/{wheel.name}", f"/packages/{wheel.name}.metadata"):
         assert client.get(path).status_code == 404
     assert client.json("/simple/")["projects"] == []

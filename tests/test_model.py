@@ -3,7 +3,8 @@
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi.model import Decision, File, assemble, parse_status
+from elasticpypi.core.keys import parse_status
+from elasticpypi.core.model import Decision, File, assemble
 
 DEMO = NormalizedName("demo")
 

@@ -2,8 +2,8 @@
 
 from packaging.utils import NormalizedName
 
-from elasticpypi import page
-from elasticpypi.model import File, Project
+from elasticpypi.core.model import File, Project
+from elasticpypi.web.pages import releases
 
 DEMO = NormalizedName("demo")
 
@@ -17,7 +17,7 @@ def project(*files: File, status: str = "active") -> Project:
 
 
 def test_releases_newest_first() -> None:
-    made = page.releases(
+    made = releases.releases(
         project(
             file("demo-1.0.tar.gz", "1.0", "2026-01-02", "bad"),
             file("demo-1.0.0-py3-none-any.whl", "1.0.0", "2026-01-01", "worse"),
@@ -39,15 +39,15 @@ def test_releases_newest_first() -> None:
 
 
 def test_nobody_sees_the_releases_of_a_quarantined_project() -> None:
-    assert page.releases(project(file("demo-1.0.tar.gz", "1.0"), status="quarantined")) == []
+    assert releases.releases(project(file("demo-1.0.tar.gz", "1.0"), status="quarantined")) == []
 
 
 def test_a_release_is_found_by_any_spelling() -> None:
     demo = project(file("demo-1.0.tar.gz", "1.0"), file("demo-2.0.tar.gz", "2.0"), file("demo-3.0a1.tar.gz", "3.0a1"))
-    made = page.releases(demo)
+    made = releases.releases(demo)
 
     def version(text: str) -> str | None:
-        found = page.find(made, demo, text)
+        found = releases.find(made, demo, text)
         return found and found.version
 
     assert version("") == "2.0"
@@ -56,10 +56,10 @@ def test_a_release_is_found_by_any_spelling() -> None:
 
 
 def test_files_are_shown_as_far_as_there_is_room() -> None:
-    files = [file(f"demo-{n}-cp3{n:03}-none-any.whl", "2") for n in range(page.MOST_FILES + 1)]
-    files += [file(f"demo-1.{n}.tar.gz", f"1.{n}") for n in range(page.MOST_FILES_IN_ALL)]
-    made = page.releases(project(*files))
-    assert (len(made[0].files), len(made[0].downloads)) == (page.MOST_FILES + 1, page.MOST_FILES)
-    fit = page.unfolded(made)
-    assert len(fit) == 1 + page.MOST_FILES_IN_ALL - page.MOST_FILES
-    assert {"2", f"1.{page.MOST_FILES_IN_ALL - 1}"} <= fit
+    files = [file(f"demo-{n}-cp3{n:03}-none-any.whl", "2") for n in range(releases.MOST_FILES + 1)]
+    files += [file(f"demo-1.{n}.tar.gz", f"1.{n}") for n in range(releases.MOST_FILES_IN_ALL)]
+    made = releases.releases(project(*files))
+    assert (len(made[0].files), len(made[0].downloads)) == (releases.MOST_FILES + 1, releases.MOST_FILES)
+    fit = releases.unfolded(made)
+    assert len(fit) == 1 + releases.MOST_FILES_IN_ALL - releases.MOST_FILES
+    assert {"2", f"1.{releases.MOST_FILES_IN_ALL - 1}"} <= fit

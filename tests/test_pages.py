@@ -16,13 +16,17 @@ import pytest
 from packaging.utils import NormalizedName
 from werkzeug.test import TestResponse
 
-from elasticpypi import catalog, manage, readme
+from elasticpypi.actions import decisions
 from elasticpypi.config import Config
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.model import File
-from elasticpypi.wiring import Services
-from tests.builders import make_sdist, make_wheel
+from elasticpypi.core.model import File
+from elasticpypi.core.outcome import Outcome
+from elasticpypi.core.search_entry import Entry
+from elasticpypi.services import Services
+from elasticpypi.storage.local.directory import DirectoryFiles
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.web.pages import readme
+from elasticpypi.wiring import on_folder, with_subscribers
+from tests.builders import ACTOR, make_sdist, make_wheel
 from tests.conftest import PASSWORD, USER, Client, staged
 from tests.showcase import ATTACKS, HOSTILE_MARKDOWN, HOSTILE_RST_RENDERED, MARKDOWN, described, hostile
 from tests.tags import Tags, harmless
@@ -55,7 +59,7 @@ def add(client: Client, *paths: Path) -> None:
 
 
 def refresh(client: Client, *keys: str) -> None:
-    catalog.refresh(client.services.index, client.services.catalog, keys)
+    with_subscribers(client.services).events.tell([Outcome(key, "written") for key in keys])
 
 
 RENDERED = cache(readme._render)  # the same README in each test, which a process of its own renders in 0.2 s
@@ -170,7 +174,7 @@ def test_search_for_programs(shown: Client, path: str, accept: str) -> None:
 def test_many_projects_come_in_pages(client: Client) -> None:
     for number in range(45):
         name = NormalizedName(f"part-{number:02}")
-        entry = catalog.Entry(name, 1, "1.0", "1.0", "2026-01-01", "", ("part",))
+        entry = Entry(name, 1, "1.0", "1.0", "2026-01-01", "", ("part",))
         client.services.catalog.replace(name, 1, entry)
 
     def names(page: str) -> list[str]:
@@ -247,8 +251,8 @@ def test_redirects_are_relative(shown: Client, path: str, location: str) -> None
 
 
 def test_yanked(shown: Client) -> None:
-    manage.yank(shown.services, "Acme_Client-1.0-py3-none-any.whl", "a <bad> build")
-    manage.yank(shown.services, "acme_client-1.1+local.tar.gz", "")
+    decisions.yank(shown.services, ACTOR, "Acme_Client-1.0-py3-none-any.whl", "a <bad> build")
+    decisions.yank(shown.services, ACTOR, "acme_client-1.1+local.tar.gz", "")
     html = look(shown, "/project/acme-client/1.0/")
     assert "This release is yanked. Installers take it only where it is pinned exactly. a <bad> build" in text(html)
     assert '<span class="mark bad">yanked: a &lt;bad&gt; build</span>' in html
@@ -260,7 +264,7 @@ def test_yanked(shown: Client) -> None:
 @pytest.mark.parametrize("status", ["archived", "deprecated", "quarantined"])
 def test_the_status_of_a_project(shown: Client, status: str) -> None:
     name = NormalizedName("acme-client")
-    manage.set_status(shown.services, name, status, "Since <today>")
+    decisions.set_status(shown.services, ACTOR, name, status, "Since <today>")
     refresh(shown, "acme-client.status")
     html = look(shown, "/project/acme-client/")
     assert f"This project is {status}." in text(html)
@@ -292,7 +296,7 @@ def test_what_is_not_there_is_404_with_what_may_have_been_meant(shown: Client, p
 
 
 def test_a_project_whose_files_are_gone_is_not_there(shown: Client) -> None:
-    manage.delete(shown.services, "base-1.0-py3-none-any.whl")
+    decisions.delete(shown.services, ACTOR, "base-1.0-py3-none-any.whl")
     look(shown, "/project/base/", 404)
 
 
@@ -479,8 +483,8 @@ def test_hostile_projects_are_harmless(client: Client, tmp_path: Path) -> None:
         wheel = make_wheel(tmp_path, "hostile", version, **hostile(description, content_type))
         put(client, wheel)
     for name, attack in zip(("hostile-1.0-py3-none-any.whl", "hostile-1.1-py3-none-any.whl"), ATTACKS, strict=False):
-        manage.yank(client.services, name, attack)
-    manage.set_status(client.services, NormalizedName("hostile"), "deprecated", ATTACKS[2])
+        decisions.yank(client.services, ACTOR, name, attack)
+    decisions.set_status(client.services, ACTOR, NormalizedName("hostile"), "deprecated", ATTACKS[2])
     refresh(client, "hostile.status")
     for path in (
         "/",
@@ -497,7 +501,8 @@ def test_hostile_projects_are_harmless(client: Client, tmp_path: Path) -> None:
 
 def put(client: Client, path: Path) -> None:
     """Straight into the store, where nobody checks it."""
-    from elasticpypi import distribution, sync
+    from elasticpypi.core import distribution
+    from elasticpypi.indexing import sync
 
     with path.open("rb") as content:
         client.services.files.save(path.name, content, distribution.sha256_of(content))
@@ -530,7 +535,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from elasticpypi.config import Config
-from elasticpypi.app import create_app
+from elasticpypi.web.app import create_app
 from elasticpypi.wiring import services
 
 app = create_app(services(Config(users={"alice": "x"}, data=Path(sys.argv[1]))))
@@ -547,23 +552,33 @@ print(*sys.modules)
 
 def test_installers_load_nothing_of_it(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    services = Services(Config(users={USER: PASSWORD}, data=data), DirectoryFiles(data), SQLiteIndex(data / "index.db"))
+    services = on_folder(
+        Config(users={USER: PASSWORD}, data=data), DirectoryFiles(data), SQLiteIndex(data / "index.db")
+    )
     client = Client(services)
     client.upload(make_wheel(tmp_path, "demo", "1.0", **described("*a*", "text/markdown")))
     command = [sys.executable, "-c", COLD, str(data)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     loaded, with_people = map(str.split, said.splitlines())
-    assert "elasticpypi.views.pages" in loaded
-    ours = {"elasticpypi.page", "elasticpypi.readme", "elasticpypi.catalog", "elasticpypi.local.catalog"}
+    ours = {
+        "elasticpypi.web.pages.releases",
+        "elasticpypi.web.pages.readme",
+        "elasticpypi.web.views.pages",
+        "elasticpypi.storage.local.catalog",
+    }
     assert not ours & set(loaded)
     assert ours <= set(with_people)
     # What renders is in a process of its own, whoever comes.
-    assert not {"elasticpypi.rendering", "readme_renderer", "nh3", "comrak", "docutils", "pygments"} & set(with_people)
+    assert not {"elasticpypi.web.pages.rendering", "readme_renderer", "nh3", "comrak", "docutils", "pygments"} & set(
+        with_people
+    )
 
 
 def test_a_thousand_files(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    services = Services(Config(users={USER: PASSWORD}, data=data), DirectoryFiles(data), SQLiteIndex(data / "index.db"))
+    services = on_folder(
+        Config(users={USER: PASSWORD}, data=data), DirectoryFiles(data), SQLiteIndex(data / "index.db")
+    )
     name = NormalizedName("many")
     for number in range(1000):
         version, tag = f"1.{number // 25}", f"cp3{number % 25}-cp3{number % 25}-manylinux_2_28_x86_64"

@@ -28,6 +28,6 @@ def test_a_process_is_busy_for_as_long_as_it_works_and_waits() -> None:
 
 
 def test_what_is_larger_than_a_limit_of_the_code_is_known() -> None:
-    from elasticpypi.aws import edge
+    from elasticpypi.hosts.aws import response_limit
 
-    assert plan.ANSWER == edge.LARGEST
+    assert plan.ANSWER == response_limit.LARGEST

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from werkzeug.test import Client as WerkzeugClient
 
-from elasticpypi import attempts
-from elasticpypi.access_log import logged
-from elasticpypi.app import create_app
+from elasticpypi.accounts import attempts
 from elasticpypi.config import Config
-from elasticpypi.errors import ConfigurationError
-from elasticpypi.front import Front
-from elasticpypi.proxies import OURS, behind
-from elasticpypi.wiring import Services
+from elasticpypi.core.errors import ConfigurationError
+from elasticpypi.hosts.machine.access_log import logged
+from elasticpypi.services import Services
+from elasticpypi.web.app import create_app
+from elasticpypi.web.proxies import OURS, behind
+from elasticpypi.web.response_cache import ResponseCache
 from tests.builders import make_wheel
 from tests.conftest import PASSWORD, USER, Client, basic, staged
 
@@ -180,7 +180,9 @@ def test_an_answer_for_one_address_is_not_taken_for_another(services: Services, 
     """The front keeps what has no address in it, and a tag holds for one address."""
     services = make().services
     app = create_app(services)
-    front = behind(Front(app, services.index, app.extensions["gatekeeper"]), services.config)
+    front = behind(
+        ResponseCache(app, services.repository, services.permissions, app.extensions["authenticator"]), services.config
+    )
     client = WerkzeugClient(front)
     login = {"Authorization": basic(f"{USER}:{PASSWORD}")}
 

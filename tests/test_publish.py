@@ -20,8 +20,8 @@ from click.testing import CliRunner, Result
 from twine.package import PackageFile
 from twine.repository import Repository
 
-from elasticpypi import parts, publish
 from elasticpypi.cli import main
+from elasticpypi.client import parts, publish
 from tests.builders import make_sdist, make_sparse_wheel, make_wheel
 from tests.clients.live import PASSWORD as LIVE_PASSWORD
 from tests.clients.live import USER as LIVE_USER

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from elasticpypi import simple
 from elasticpypi.config import Config
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.wiring import Services
+from elasticpypi.core import simple_api
+from elasticpypi.services import Services
+from elasticpypi.storage.local.directory import DirectoryFiles
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.wiring import on_folder
 from tests.builders import make_wheel
 from tests.conftest import PASSWORD, USER, Client
 from tests.test_front import Worker
@@ -22,7 +23,7 @@ READ = ["BEGIN", "SELECT projects", "SELECT records", "COMMIT"]
 @pytest.fixture
 def services(tmp_path: Path) -> Services:
     config = Config(users={USER: PASSWORD}, data=tmp_path / "data")
-    return Services(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))
+    return on_folder(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def _short(statement: str) -> str:
 def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The pages that were built: their names, and "" for the root list."""
     names: list[str] = []
-    project_page, root_page = simple.project_page, simple.root_page
+    project_page, root_page = simple_api.project_page, simple_api.root_page
 
     def count_project(project: Any, *rest: Any) -> Any:
         names.append(project.name)
@@ -69,8 +70,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append("")
         return root_page(*arguments)
 
-    monkeypatch.setattr(simple, "project_page", count_project)
-    monkeypatch.setattr(simple, "root_page", count_root)
+    monkeypatch.setattr(simple_api, "project_page", count_project)
+    monkeypatch.setattr(simple_api, "root_page", count_root)
     return names
 
 

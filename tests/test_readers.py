@@ -13,7 +13,7 @@ import pypi_simple
 import pytest
 from mousebender import simple as mousebender
 
-from elasticpypi.simple import HTML, JSON, PLAIN_HTML
+from elasticpypi.core.simple_api import HTML, JSON, PLAIN_HTML
 from tests.builders import make_sdist, make_wheel
 from tests.conftest import Client
 from tests.test_standards import put_straight

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from werkzeug.test import TestResponse
 
-from elasticpypi import readme
-from elasticpypi.errors import Unavailable
-from elasticpypi.local.catalog import SQLiteCatalog
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.stores import Catalog
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.storage.contracts import Catalog
+from elasticpypi.storage.local.catalog import SQLiteCatalog
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.web.pages import readme
 from tests.builders import make_wheel
 from tests.clients.live import until
 from tests.conftest import Client
@@ -299,9 +299,9 @@ def test_it_inherits_nothing_and_ends_with_its_parent(tmp_path: Path) -> None:
     code = f"""
 import os, socket
 from pathlib import Path
-from elasticpypi import readme
-from elasticpypi.local.catalog import SQLiteCatalog
-from elasticpypi.local.sqlite import SQLiteIndex
+from elasticpypi.web.pages import readme
+from elasticpypi.storage.local.catalog import SQLiteCatalog
+from elasticpypi.storage.local.sqlite import SQLiteIndex
 
 listening = socket.create_server(("127.0.0.1", 0))
 os.set_inheritable(listening.fileno(), True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from elasticpypi import filename
-from elasticpypi.archive import core_metadata
-from elasticpypi.errors import BadUpload
+from elasticpypi.core import filename
+from elasticpypi.core.archive import core_metadata
+from elasticpypi.core.errors import BadUpload
 from tests.real_packages import UNREACHABLE, packages
 
 # None of these is refused for how its archive is made.

@@ -6,7 +6,7 @@ import re
 import pytest
 from readme_renderer.clean import ALLOWED_TAGS
 
-from elasticpypi import readme, rendering
+from elasticpypi.web.pages import readme, rendering
 from tests.showcase import ATTACKS, HOSTILE_MARKDOWN, HOSTILE_RST, HOSTILE_RST_RENDERED, MARKDOWN, RST
 from tests.tags import Tags, harmless
 

@@ -11,14 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws import rootlist
-from elasticpypi.aws.catalog import DynamoCatalog
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.s3 import S3Files
 from elasticpypi.config import Config
-from elasticpypi.model import File
-from elasticpypi.simple import JSON
-from elasticpypi.wiring import Services
+from elasticpypi.core.model import File
+from elasticpypi.core.simple_api import JSON
+from elasticpypi.storage.aws import rootlist
+from elasticpypi.storage.aws.catalog import DynamoCatalog
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import S3Files
+from elasticpypi.wiring import on_bucket
 from tests.builders import make_wheel
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client
 from tests.events import event
@@ -88,7 +88,7 @@ def test_the_first_reader_makes_it_and_the_next_process_uses_it(index: DynamoInd
 
 def test_it_is_the_page_itself(index: DynamoIndex) -> None:
     config = Config(users={USER: PASSWORD}, bucket=BUCKET, table=TABLE)
-    page = Client(Services(config, S3Files(BUCKET), index)).get("/simple/", headers={"Accept": JSON})
+    page = Client(on_bucket(config, S3Files(BUCKET), index)).get("/simple/", headers={"Accept": JSON})
     [(key, body)] = snapshots().items()
     assert key == f".simple/{page.headers['X-PyPI-Last-Serial']}.json"
     assert gzip.decompress(body) == page.data

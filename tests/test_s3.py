@@ -10,12 +10,12 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws import s3
-from elasticpypi.aws.s3 import INLINE, S3Files, event_keys
 from elasticpypi.config import Config as Settings
-from elasticpypi.errors import Unavailable
-from elasticpypi.model import File
-from elasticpypi.stores import ANEW, FOR_EVER
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.model import File
+from elasticpypi.storage.aws import s3
+from elasticpypi.storage.aws.s3 import INLINE, S3Files, event_keys
+from elasticpypi.storage.contracts import ANEW, FOR_EVER
 from elasticpypi.wiring import services
 from tests.conftest import BUCKET, TABLE
 

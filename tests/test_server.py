@@ -24,7 +24,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.security import generate_password_hash
 from werkzeug.test import encode_multipart
 
-from elasticpypi.first_user import HASH_OF_RANDOM
+from elasticpypi.accounts.first_user import HASH_OF_RANDOM
 from tests.builders import make_wheel, upload_form
 from tests.clients.live import heeds_signals, until
 from tests.processes import rendering_below
@@ -303,7 +303,7 @@ def test_an_index_that_was_whole_is_served_and_follows(data: Path, servers: list
 def test_a_stop_that_meets_a_fork_is_not_lost() -> None:
     code = """
 import os, signal
-from elasticpypi import processes
+from elasticpypi.hosts.machine import processes
 signal.signal(signal.SIGTERM, lambda *_: None)  # as it is in the main process
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))  # before its first line
 processes._guard_forks()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from elasticpypi.auth import CHALLENGE
+from elasticpypi.accounts.passwords import CHALLENGE
 from elasticpypi.config import SETTINGS
 from tests.deploying import BUCKET, PASSWORD, ROOT, Package, lint, make_package, packaged, refusal
 

@@ -14,15 +14,19 @@ import requests
 from click.testing import CliRunner
 from packaging.utils import NormalizedName
 
-from elasticpypi import audit, sessions
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.aws.s3 import S3Files
-from elasticpypi.aws.staging import S3Staging
+from elasticpypi.actions import upload_sessions
+from elasticpypi.actions.audit import audit as audit_services
 from elasticpypi.cli import main
 from elasticpypi.config import MEGABYTE, Config
-from elasticpypi.errors import Unavailable
-from elasticpypi.stores import Stat
-from elasticpypi.wiring import Services
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.keys import is_staged
+from elasticpypi.indexing import audit
+from elasticpypi.services import Services
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import S3Files
+from elasticpypi.storage.aws.staging import S3Staging
+from elasticpypi.storage.contracts import Stat
+from elasticpypi.wiring import on_bucket
 from tests.builders import make_wheel, upload_form
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client
 
@@ -31,10 +35,10 @@ PART = 5 * MEGABYTE  # the smallest that S3 joins
 
 @pytest.fixture
 def services(aws: None, monkeypatch: pytest.MonkeyPatch) -> Services:
-    monkeypatch.setattr(sessions, "PART", PART)
+    monkeypatch.setattr(upload_sessions, "PART", PART)
     files = S3Files(BUCKET)
     config = Config(users={USER: PASSWORD}, bucket=BUCKET, table=TABLE)
-    return Services(config, files, DynamoIndex(TABLE), S3Staging(BUCKET, files))
+    return replace(on_bucket(config, files, DynamoIndex(TABLE)), staging=S3Staging(BUCKET, files))
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def put(path: Path, state: dict[str, Any], *numbers: int) -> None:
 
 def event_of(services: Services, state: dict[str, Any]) -> str:
     """What the function does with the event of the joined parts; the action of its outcome."""
-    [outcome] = sessions.finish_all(services, [f".uploads/{state['id']}"])
+    [outcome] = upload_sessions.finish_all(services, [f".uploads/{state['id']}"])
     return outcome.action
 
 
@@ -121,7 +125,7 @@ def test_other_bytes_than_announced_are_never_seen(client: Client, services: Ser
     assert (result["state"], result["status"]) == ("refused", 400)
     assert "'sha256_digest' does not fit the file" in result["message"]
     assert pages(client) == []
-    assert [stat.key for stat in services.files.list() if sessions.is_staged(stat.key)] == []
+    assert [stat.key for stat in services.files.list() if is_staged(stat.key)] == []
     wheel.write_bytes(data)
     again = announce(client, wheel)  # after a refusal it begins anew
     assert sorted(again["missing"]) == ["1", "2", "3"]
@@ -289,11 +293,11 @@ def test_a_check_that_failed_three_times_is_made_up_for(
     with monkeypatch.context() as patch:
         patch.setattr(S3Staging, "promote", failing)
         report = audit.Report(repair=True)
-        assert [outcome.action for outcome in audit.audit(services, report)] == ["ignored", "failed"]
+        assert [outcome.action for outcome in audit_services(services, report)] == ["failed"]
         assert "1 failed" in str(report)
     if repair == "audit":
         report = audit.Report(repair=True)
-        assert [outcome.action for outcome in audit.audit(services, report)] == ["ignored", "written"]
+        assert [outcome.action for outcome in audit_services(services, report)] == ["written"]
     else:
         done = CliRunner().invoke(main, ["reindex"])
         assert done.exit_code == 0, done.output

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi.model import File, Project
-from elasticpypi.simple import HTML, JSON, PLAIN_HTML, negotiate, project_page, root_page
+from elasticpypi.core.model import File, Project
+from elasticpypi.core.simple_api import HTML, JSON, PLAIN_HTML, project_page, root_page
+from elasticpypi.web.negotiation import negotiate
 
 VECTORS: list[dict[str, str]] = json.loads((Path(__file__).parent / "vectors.json").read_text())["accept"]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from elasticpypi import sync
-from elasticpypi.errors import Unavailable
-from elasticpypi.wiring import Services
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.indexing import sync
+from elasticpypi.services import Services
 from tests.builders import make_wheel
 from tests.conftest import Client
 

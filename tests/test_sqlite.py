@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi.errors import Unavailable
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.local.sqlite import SQLiteIndex
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.storage.local.directory import DirectoryFiles
+from elasticpypi.storage.local.sqlite import SQLiteIndex
 from tests.builders import make_wheel
 
 DEMO = NormalizedName("demo")
@@ -63,8 +63,8 @@ def test_processes_see_each_others_writes(tmp_path: Path) -> None:
     files, index = DirectoryFiles(tmp_path / "data"), SQLiteIndex(tmp_path / "index.db")
     wheel = make_wheel(files.root, "demo", "1.0")
     script = (
-        "import sys; from pathlib import Path; from elasticpypi import sync; "
-        "from elasticpypi.local import directory, sqlite;"
+        "import sys; from pathlib import Path; from elasticpypi.indexing import sync; "
+        "from elasticpypi.storage.local import directory, sqlite;"
         "data = Path(sys.argv[1]); index = sqlite.SQLiteIndex(data.parent / 'index.db');"
         "print(sync.sync(directory.DirectoryFiles(data), index, sys.argv[2]).action)"
     )

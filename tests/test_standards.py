@@ -24,12 +24,12 @@ from packaging.utils import NormalizedName
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
-from elasticpypi import sync
-from elasticpypi.aws.s3 import INLINE
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.model import File, Project
-from elasticpypi.simple import HTML, JSON, PLAIN_HTML
-from elasticpypi.wiring import Services
+from elasticpypi.core.model import File, Project
+from elasticpypi.core.simple_api import HTML, JSON, PLAIN_HTML
+from elasticpypi.indexing import sync
+from elasticpypi.services import Services
+from elasticpypi.storage.aws.s3 import INLINE
+from elasticpypi.storage.local.directory import DirectoryFiles
 from tests.builders import make_sdist, make_wheel, metadata, tar_bytes, upload_form, zip_bytes
 from tests.conftest import BUCKET, PASSWORD, USER, Client, basic, staged
 from tests.test_manage import rebuild

@@ -12,10 +12,10 @@ from typing import BinaryIO
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi.aws.dynamodb import DynamoIndex
-from elasticpypi.errors import AlreadyExists, Changed, NotFound
-from elasticpypi.model import Decision, File, Project
-from elasticpypi.stores import Files, Index, Stat
+from elasticpypi.core.errors import AlreadyExists, Changed, NotFound
+from elasticpypi.core.model import Decision, File, Project
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.contracts import Files, Index, Stat
 from tests.conftest import TABLE
 
 DEMO = NormalizedName("demo")

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import distribution, filename, sync
-from elasticpypi.errors import Changed, Unavailable
-from elasticpypi.model import Project
-from elasticpypi.stores import Files, Stat
-from elasticpypi.wiring import Services
+from elasticpypi.core import distribution, filename
+from elasticpypi.core.errors import Changed, Unavailable
+from elasticpypi.core.model import Project
+from elasticpypi.indexing import sync
+from elasticpypi.services import Services
+from elasticpypi.storage.contracts import Files, Stat
 from tests.builders import make_sdist, make_wheel, metadata
 
 DEMO = NormalizedName("demo")

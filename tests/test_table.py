@@ -8,9 +8,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from elasticpypi.aws.faults import Conflict
-from elasticpypi.aws.table import ATTEMPTS, LOOKS, Table, aliases, until_whole
-from elasticpypi.errors import Unavailable
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.storage.aws.faults import Conflict
+from elasticpypi.storage.aws.table import ATTEMPTS, LOOKS, Table, aliases, until_whole
 from tests.conftest import TABLE
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -63,12 +63,13 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_written_is_read() -> None:
-    table().write([put("a", kind="x"), put("b"), put("c", kind="y")])
+    table().write([put("a", kind="x"), put("b"), put("ca", kind="y")])
     assert table().item(key("a")) == {**key("a"), "kind": {"S": "x"}}
     assert table().item(key("z")) is None
     assert [item["sk"]["S"] for item in table().items([key("b"), key("z")])] == ["b"]
     assert table().at_once(key("z"), key("b")) == [None, key("b")]
-    assert [item["sk"]["S"] for item in table().having("kind")] == ["a", "c"]
+    found = table().scan("begins_with(#sk, :sk)", {":sk": {"S": "c"}})
+    assert [item["sk"]["S"] for item in found] == ["ca"]
 
 
 def test_a_query_goes_on_page_after_page() -> None:
@@ -141,7 +142,7 @@ def test_a_refusal_is_not_taken_for_an_absence() -> None:
         "batch_get_item": lambda table: table.items([key("a")]),
         "transact_get_items": lambda table: table.at_once(key("a")),
         "query": lambda table: list(table.query("#pk = :pk", {":pk": {"S": "demo"}})),
-        "scan": lambda table: list(table.having("kind")),
+        "scan": lambda table: list(table.scan("#sk = :sk", {":sk": {"S": "a"}})),
     }
     for operation, call in calls.items():
         with pytest.raises(Unavailable, match="AccessDeniedException"):

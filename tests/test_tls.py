@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from elasticpypi.errors import ConfigurationError
-from elasticpypi.tls import Certificate
+from elasticpypi.core.errors import ConfigurationError
+from elasticpypi.hosts.machine.tls import Certificate
 from tests.builders import make_wheel
 from tests.certificates import P521, RSA, make_certificate
 from tests.clients.live import until

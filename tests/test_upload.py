@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from elasticpypi import sync
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.wiring import Services
+from elasticpypi.indexing import sync
+from elasticpypi.services import Services
+from elasticpypi.storage.local.directory import DirectoryFiles
 from tests.builders import make_sdist, make_wheel, upload_form
 from tests.conftest import Client
 from tests.test_sync import Meanwhile
@@ -255,7 +255,7 @@ def test_the_name_of_a_deleted_file_stays_its_own(client: Client, tmp_path: Path
 
 
 def put_key(services: Services, key: str, data: bytes) -> None:
-    from elasticpypi import sync
+    from elasticpypi.indexing import sync
 
     services.files.save(key, io.BytesIO(data), hashlib.sha256(data).hexdigest())
     sync.sync(services.files, services.index, key)

@@ -10,10 +10,10 @@ from urllib.parse import urljoin
 
 import pytest
 
-from elasticpypi import sync
-from elasticpypi.aws.s3 import INLINE
-from elasticpypi.errors import Unavailable
-from elasticpypi.wiring import Services
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.indexing import sync
+from elasticpypi.services import Services
+from elasticpypi.storage.aws.s3 import INLINE
 from tests.builders import make_sdist, make_wheel, metadata
 from tests.conftest import Client, staged
 
@@ -427,6 +427,11 @@ def test_health_needs_no_user(client: Client) -> None:
         "version": "1.0.0",
         "store": "ok",
         "index": "ok",
+        **(
+            {"follower": "behind: Nothing follows the packages: `elasticpypi serve` does."}
+            if client.services.behind
+            else {}
+        ),
     }
 
 

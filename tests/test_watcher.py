@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi import audit, sync
-from elasticpypi.local.catalog import SQLiteCatalog
-from elasticpypi.local.directory import DirectoryFiles
-from elasticpypi.local.sqlite import SQLiteIndex
-from elasticpypi.local.watcher import Follower
+from elasticpypi.config import Config
+from elasticpypi.indexing import audit, sync
+from elasticpypi.indexing.folder_follower import Follower
+from elasticpypi.storage.local.catalog import SQLiteCatalog
+from elasticpypi.storage.local.directory import DirectoryFiles
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.wiring import on_folder, with_subscribers
 from tests.builders import make_wheel
 
 pytestmark = pytest.mark.slow
@@ -45,7 +47,8 @@ def index(tmp_path: Path) -> SQLiteIndex:
 def watched(files: DirectoryFiles, index: SQLiteIndex) -> Iterator[Callable[[], list[str]]]:
     """Runs the watcher; gives the keys that the index has."""
     stop = threading.Event()
-    follower = Follower(files, index, SQLiteCatalog(index), files.root.parent)
+    services = with_subscribers(on_folder(Config(), files, index))
+    follower = Follower(files, index, services.catalog, services.events.tell, files.root.parent)
     thread = threading.Thread(target=follower.follow, args=(stop,))
     thread.start()
 
@@ -117,7 +120,7 @@ def test_a_slow_copy_is_listed_when_it_is_whole(
 def test_the_watch_survives_what_happens_to_the_folder(
     files: DirectoryFiles, watched: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("elasticpypi.local.watcher.RETRY", 0.05)
+    monkeypatch.setattr("elasticpypi.indexing.folder_follower.RETRY", 0.05)
     (files.root / "d\udce9mo.txt").write_bytes(b"no text")  # the kernel's notice of it is an error for watchfiles
     one = make_wheel(files.root, "demo", "1.0")
     until(lambda: watched() == [one.name])

@@ -160,7 +160,7 @@ def run(code: str, *arguments: str, **environ: str) -> str:
 
 CODE = """
 import json
-from elasticpypi import lambdas
+from elasticpypi.hosts.aws import lambdas
 
 event = {"httpMethod": "GET", "path": "/simple/", "headers": {}, "requestContext": {"stage": "dev"}, "body": None}
 print(lambdas.api(event, None)["statusCode"])
@@ -179,7 +179,7 @@ def test_a_readme_is_rendered_with_nothing_but_the_runtime(package: Package, pat
     """In a process that gets the paths of this one, and not its environment."""
     for name in ("comrak", "nh3"):  # as built for this machine
         (tmp_path / name).symlink_to(Path(str(importlib.import_module(name).__file__)).parent)
-    code = "from elasticpypi import readme; print(readme._render(*sys.argv[1:], 'GFM'))"
+    code = "from elasticpypi.web.pages import readme; print(readme._render(*sys.argv[1:], 'GFM'))"
     for text, media_type in (
         ("*a*\n\n```python\nx\n```", "text/markdown"),
         ("*a*\n\n.. code:: python\n\n   x", "text/x-rst"),
@@ -193,7 +193,7 @@ def test_a_readme_is_rendered_with_nothing_but_the_runtime(package: Package, pat
 
 LOADED = """
 import json, sys
-from elasticpypi import lambdas
+from elasticpypi.hosts.aws import lambdas
 
 answer = getattr(lambdas, sys.argv[1])(json.loads(sys.argv[2]), None)
 print(json.dumps([json.dumps(answer), sorted(sys.modules)]))
@@ -201,10 +201,21 @@ print(json.dumps([json.dumps(answer), sorted(sys.modules)]))
 # What no first request may need: botocore's clients with their models, and what only uploads need.
 NEVER = {"boto3", "s3transfer", "botocore.session", "botocore.client", "botocore.loaders", "jmespath", "pytest"}
 UPLOADS = {f"elasticpypi.{name}" for name in ("archive", "distribution", "manage", "metadata", "sessions", "upload")}
-RENDERING = {"elasticpypi.readme", "elasticpypi.rendering", "readme_renderer", "nh3", "comrak", "docutils", "pygments"}
+RENDERING = {
+    "elasticpypi.web.pages.readme",
+    "elasticpypi.web.pages.rendering",
+    "readme_renderer",
+    "nh3",
+    "comrak",
+    "docutils",
+    "pygments",
+}
 NOT_HERE = {
-    "api": NEVER | UPLOADS | RENDERING | {"elasticpypi.json_api", "elasticpypi.sync", "packaging.metadata", "tarfile"},
-    "sync": NEVER | {"flask", "werkzeug", "jinja2", "click", "elasticpypi.app"},
+    "api": NEVER
+    | UPLOADS
+    | RENDERING
+    | {"elasticpypi.core.json_api", "elasticpypi.indexing.sync", "packaging.metadata", "tarfile"},
+    "sync": NEVER | {"flask", "werkzeug", "jinja2", "click", "elasticpypi.web.app"},
     "authorizer": NEVER | {"flask", "werkzeug", "botocore", "packaging", "ssl", "elasticpypi.wiring"},
 }
 # How many modules that are not Python's own.
@@ -223,7 +234,7 @@ def test_a_cold_start_loads_only_what_it_needs(
         "TABLE": TABLE,
         "AWS_ENDPOINT_URL": aws_endpoint,
         "AWS_LAMBDA_FUNCTION_NAME": way.function,
-        "_HANDLER": f"elasticpypi.lambdas.{way.function}",
+        "_HANDLER": f"elasticpypi.hosts.aws.lambdas.{way.function}",
         "PYTHONPATH": path,
     }
     answer, modules = json.loads(run(LOADED, way.function, json.dumps(way.events[0]), **environ))

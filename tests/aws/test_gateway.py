@@ -2,7 +2,7 @@
 
 import pytest
 
-from elasticpypi.auth import CHALLENGE
+from elasticpypi.accounts.passwords import CHALLENGE
 from tests.aws.deployed import PASSWORD, USER, Index
 
 pytestmark = pytest.mark.aws

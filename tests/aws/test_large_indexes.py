@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from urllib3.util import SKIP_HEADER
 
-from elasticpypi.aws.s3 import INLINE
+from elasticpypi.storage.aws.s3 import INLINE
 from tests.aws.deployed import JSON, Index
 from tests.builders import make_wheel
 from tests.clients.live import until

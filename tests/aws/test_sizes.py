@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from elasticpypi.aws.s3 import INLINE
+from elasticpypi.storage.aws.s3 import INLINE
 from tests.aws.deployed import LINK_SECONDS, Index
 from tests.builders import make_wheel
 from tests.clients.live import until

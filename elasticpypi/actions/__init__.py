@@ -1,0 +1,1 @@
+"""What changes something in the index: each takes the actor, and says what came of it."""

@@ -1,0 +1,1 @@
+"""Commands for who uploads: they see nothing of the server but its core."""

@@ -1,0 +1,1 @@
+"""What an index is about, without any input or output."""

@@ -1,0 +1,49 @@
+"""What happened, and who is told of it.
+
+Actions, followers, functions and commands hand the outcomes of what they did to one :class:`Events`, which tells its
+subscribers. Which there are is a matter of the process (``wiring.py``): one that answers requests has none that take
+long, since the follower, or an event of the bucket, tells of the same keys a moment later.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from packaging.utils import NormalizedName
+
+from elasticpypi.accounts.principal import STORE, Actor
+from elasticpypi.core.keys import IgnoredKey, parse
+from elasticpypi.core.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Some outcomes, and who caused them. ``projects`` are theirs, and others that have to be looked at again."""
+
+    outcomes: Sequence[Outcome]
+    actor: Actor
+    projects: Sequence[NormalizedName]
+
+
+Subscriber = Callable[[Change], Iterable[NormalizedName]]  # gives the projects for which it failed
+
+
+class Events:
+    """Whom to tell of changes."""
+
+    def __init__(self, *subscribers: Subscriber) -> None:
+        self._subscribers = subscribers
+
+    def tell(
+        self, outcomes: Iterable[Outcome], actor: Actor = STORE, *, also: Iterable[NormalizedName] = ()
+    ) -> list[NormalizedName]:
+        """Tell all subscribers of outcomes, and of projects that have ``also`` to be looked at again.
+
+        The projects for which one of them failed, and of which it is to be told once more.
+        """
+        listed = list(outcomes)
+        projects = dict.fromkeys(
+            [*(key.project for outcome in listed if not isinstance(key := parse(outcome.key), IgnoredKey)), *also]
+        )
+        change = Change(listed, actor, tuple(projects))
+        failed = (name for subscriber in self._subscribers for name in subscriber(change))
+        return list(dict.fromkeys(failed))

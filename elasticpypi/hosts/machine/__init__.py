@@ -1,0 +1,1 @@
+"""One machine: processes, connections and signals around the application."""

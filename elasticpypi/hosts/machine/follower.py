@@ -1,0 +1,98 @@
+"""The process that keeps the index in step with the folder or bucket."""
+
+import logging.config
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elasticpypi import wiring
+from elasticpypi.config import Config
+from elasticpypi.core.errors import Refusal, Unavailable
+from elasticpypi.hosts.machine import processes
+from elasticpypi.hosts.machine.web_server import LOGGING
+
+MANY = 100
+NICENESS = 5  # answers come first
+
+Begin = Callable[[], None] | None
+
+
+def keep_on_folder(config: Config, keeper: processes.Keeper, begin: Begin) -> None:
+    """Have a process follow the folder, which calls ``begin`` first; :class:`Unavailable` if it cannot be read.
+
+    An index that was whole before is served at once, and what has changed since comes in as it does at any other
+    time. A new one is made whole first: what is not in it yet would be a 404, and installers would look elsewhere.
+    """
+    _, index = wiring.folder(config)
+    with index.writing():  # which fails now, if it does
+        pass
+    whole = index.is_whole()
+    index.close()  # no connection may be on both sides of a fork
+    told, tell = multiprocessing.Pipe(duplex=False)
+    tells = [] if whole else [tell]
+
+    def make() -> Any:
+        arguments = config, os.getpid(), begin, tells.pop() if tells else None
+        return multiprocessing.Process(target=_follow_folder, args=arguments)
+
+    follower = keeper.keep("follows the folder", make)
+    import_module("elasticpypi.web.app")  # for the workers, while the folder is looked at
+    while not whole and keeper.wait(None, told):
+        if told.poll() or follower.exitcode is not None:
+            if refusal := told.recv() if told.poll() else "The folder of packages cannot be followed.":
+                raise Unavailable(refusal)
+            whole = True
+
+
+def keep_on_bucket(config: Config, keeper: processes.Keeper, begin: Begin, state: Path) -> None:
+    """Have a process keep the table in step with the bucket; it says in the file ``state`` how that goes."""
+    arguments = config, os.getpid(), begin, state
+    keeper.keep("follows the bucket", lambda: multiprocessing.Process(target=_follow_bucket, args=arguments))
+
+
+def _follow_folder(config: Config, parent: int, begin: Begin, tell: Connection | None) -> None:
+    """Bring the index up to date with the folder, ``tell`` "" or why not, and keep it so; in a process of its own."""
+    from elasticpypi.indexing.folder_follower import Follower
+
+    processes.end_with(parent)
+    if begin:
+        begin()
+    if tell is None:
+        os.nice(NICENESS)
+    logging.config.dictConfig(LOGGING)
+    files, index = wiring.folder(config)
+    services = wiring.with_subscribers(wiring.on_folder(config, files, index))
+    follower = Follower(files, index, services.catalog, services.events.tell, config.data)
+    if tell:
+        try:
+            follower.look(_announce)
+            tell.send("")
+        except Refusal as error:
+            tell.send(str(error))
+            sys.exit(1)
+    follower.follow(threading.Event())
+
+
+def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> None:
+    from elasticpypi.indexing.bucket_follower import Follower
+
+    processes.end_with(parent)
+    if begin:
+        begin()
+    logging.config.dictConfig(LOGGING)
+    files, index = wiring.bucket(config)
+    services = wiring.with_subscribers(wiring.on_bucket(config, files, index))
+    Follower(files, index, services.catalog, services.events.tell, state, services.threads).follow(threading.Event())
+
+
+def _announce(count: int) -> None:
+    if count > MANY:
+        click.echo(f"Reading {count} files that are new or changed ...", err=True)

@@ -1,0 +1,1 @@
+"""What is read: projects, files and metadata, each with the moment until which it is known to be true."""

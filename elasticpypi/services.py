@@ -1,0 +1,64 @@
+"""What everything works with: the store, the index, and what is made of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elasticpypi.accounts.permissions import Permissions
+from elasticpypi.config import Config
+from elasticpypi.events import Events, Subscriber
+from elasticpypi.repository.base import Repository
+from elasticpypi.repository.stored import Stored
+from elasticpypi.storage.contracts import Catalog, Files, Index, Staging
+
+if TYPE_CHECKING:
+    from elasticpypi.accounts.form_tokens import FormTokens
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the views, the functions and the commands work with; ``wiring`` makes it.
+
+    ``open_catalog`` is called when the catalog is first asked for, which no installer does. ``subscribers`` are who
+    would be told of changes by a process for which nobody waits; ``events`` tells those of this one. ``staging`` is
+    there where requests are too small for a large file: behind API Gateway. ``threads`` is how many keys are best
+    looked at together: more than one where each call is a wait. ``behind`` gives "" or why the index may differ
+    from the store, where a process follows it. ``spool`` is the folder where uploads wait, None: that of the
+    system. ``root_link`` gives where the root list of a serial can be fetched without us, None: nowhere.
+    """
+
+    config: Config
+    files: Files
+    index: Index
+    open_catalog: Callable[[], Catalog] = field(repr=False)
+    staging: Staging | None = None
+    threads: int = 1
+    behind: Callable[[], str] | None = None
+    spool: Path | None = None
+    root_link: Callable[[int], str | None] = lambda serial: None
+    subscribers: tuple[Subscriber, ...] = ()
+    events: Events = field(default_factory=Events)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What people search."""
+        return self.open_catalog()
+
+    @cached_property
+    def permissions(self) -> Permissions:
+        """Who may do what."""
+        return Permissions(self.config.admins)
+
+    @cached_property
+    def repository(self) -> Repository:
+        """What is read by installers and people."""
+        return Stored(self.index, self.permissions)
+
+    @cached_property
+    def form_tokens(self) -> "FormTokens":
+        """What forms carry; only pages for people need it."""
+        from elasticpypi.accounts.form_tokens import FormTokens
+
+        return FormTokens(self.files)

@@ -1,0 +1,1 @@
+"""Where packages and records lie: the contracts, and a family of implementations for each kind of place."""

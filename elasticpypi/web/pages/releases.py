@@ -1,0 +1,88 @@
+"""A project → its releases, as its page shows them. Everything here is pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from packaging.version import Version
+
+from elasticpypi.core.model import File, Project, latest
+
+MOST_RELEASES = 200
+MOST_FILES = 100  # of a release
+MOST_FILES_IN_ALL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file; ``address`` is relative to ``packages/``, ``tags`` are those of a wheel: Python, ABI, platform."""
+
+    file: File
+    address: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version with its files; ``time`` is when it appeared, ``yanked`` the reason if all of its files are."""
+
+    version: str
+    time: str
+    files: tuple[File, ...]
+    prerelease: bool
+    yanked: str | None
+
+    @property
+    def address(self) -> str:
+        """The last part of the address of its page."""
+        return quote(self.version, safe="")
+
+    @property
+    def downloads(self) -> tuple[Download, ...]:
+        """The files that the page shows, of which there may be more."""
+        shown = self.files[:MOST_FILES]
+        return tuple(Download(file, quote(file.filename, safe=""), _tags(file.filename)) for file in shown)
+
+
+def releases(project: Project) -> list[Release]:
+    """The releases that installers may see, newest version first. Spellings of one version are one."""
+    versions = {text: Version(text) for text in project.versions}
+    groups: dict[Version, list[File]] = {}
+    for file in project.listed:
+        groups.setdefault(versions[file.version], []).append(file)
+    return [_release(version, groups[version]) for version in sorted(groups, reverse=True)]
+
+
+def _release(version: Version, files: list[File]) -> Release:
+    yanked = all(file.yanked is not None for file in files)
+    return Release(
+        version=files[0].version,
+        time=min(file.upload_time for file in files),
+        files=tuple(files),
+        prerelease=version.is_prerelease,
+        yanked=(files[0].yanked or "") if yanked else None,
+    )
+
+
+def unfolded(shown: Iterable[Release]) -> set[str]:
+    """The versions whose files fit on one page with those of all newer ones."""
+    room, versions = MOST_FILES_IN_ALL, set()
+    for release in shown:
+        room -= min(len(release.files), MOST_FILES)
+        if room < 0:
+            break
+        versions.add(release.version)
+    return versions
+
+
+def find(found: Iterable[Release], project: Project, version: str) -> Release | None:
+    """The release of a version in any spelling, of the version that people mean for ""; None if there is none."""
+    try:
+        wanted = Version(version) if version else latest(project)
+    except ValueError:  # InvalidVersion, or a number with thousands of digits
+        return None
+    return next((release for release in found if Version(release.version) == wanted), None)
+
+
+def _tags(filename: str) -> tuple[str, ...]:
+    return tuple(filename.removesuffix(".whl").split("-")[-3:]) if filename.endswith(".whl") else ()

@@ -1,0 +1,32 @@
+"""``/health``: for load balancers and people, without credentials."""
+
+from flask import Response, jsonify
+
+from elasticpypi import __version__
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.services import Services
+
+
+def health(services: Services) -> tuple[Response, int]:
+    """200 with the version and the state of store and index, 503 when one cannot be reached.
+
+    ``follower`` is "ok", or "behind" and why the index may differ from the folder for now: that is no reason to
+    send nobody here any more.
+    """
+    state = {}
+    for name, part in (("store", services.files), ("index", services.index)):
+        try:
+            part.check()
+            state[name] = "ok"
+        except Unavailable as error:
+            state[name] = str(error)
+    status = 200 if set(state.values()) == {"ok"} else 503
+    if services.behind:
+        reason = services.behind()
+        state["follower"] = f"behind: {reason}" if reason else "ok"
+    config = services.config
+    body = jsonify(service=config.service, stage=config.stage, version=__version__, **state)
+    body.headers["Cache-Control"] = "no-store"
+    if status == 503:
+        body.headers["Retry-After"] = "5"  # REQ-73
+    return body, status

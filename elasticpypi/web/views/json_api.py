@@ -1,0 +1,44 @@
+"""``/pypi/``: PyPI's JSON API, under un-normalized names too (REQ-151)."""
+
+import hashlib
+from typing import Any
+
+from flask import Response, g, request
+from packaging.version import Version
+
+from elasticpypi.core import json_api
+from elasticpypi.core.errors import NotFound
+from elasticpypi.core.model import described, latest
+from elasticpypi.repository.base import State
+from elasticpypi.services import Services
+from elasticpypi.web.proxies import base_url
+from elasticpypi.web.views.simple import normalize, respond
+
+
+def release(services: Services, name: str, version: str = "") -> Response:
+    """A project with all its releases; with a version, that release."""
+    reader, repository = g.actor.principal, services.repository
+    normalized, base = normalize(name), base_url(request.environ)
+
+    def page() -> tuple[State, Any]:
+        found = repository.project(reader, normalized)
+        if found is None or not found[1].listed:
+            raise NotFound(f"There is no project {normalized!r} in this index.")
+        state, project = found
+        try:
+            wanted = Version(version) if version else latest(project)
+        except ValueError:  # InvalidVersion, or a number with thousands of digits
+            raise NotFound(f"{version[:80]!r} is not a version.") from None
+        file = described(project, wanted)
+        if file is None:
+            raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
+        said, description = repository.said(reader, normalized, file.filename, text=True)
+        packages = f"{base}packages/"
+        answer = json_api.release(project, wanted, said, description, packages)
+        if not version:
+            answer["releases"] = json_api.releases(project, packages)
+        return state, answer
+
+    # Its URLs are absolute, so it is another page at another address.
+    kind = f"pypi-{hashlib.sha256(base.encode()).hexdigest()[:16]}"
+    return respond("application/json", kind, lambda: repository.state(reader, normalized), page)
