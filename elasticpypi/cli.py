@@ -226,6 +226,26 @@ def status(project: str, status: str, reason: str, data: Path | None) -> None:
 
 
 @main.command()
+@click.option("--after", default="", help="Only those behind the event with this id.")
+@click.option("--type", "kind", default="", help="Only those of a type, such as file.uploaded, or file.")
+@click.option("--project", default="", help="Only those of a project.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each.")
+@data_option
+def events(after: str, kind: str, project: str, as_json: bool, data: Path | None) -> None:
+    """Show who did what, the oldest first."""
+    from elasticpypi.actions.events import PAGE, read
+
+    opened = _opened(data)
+    while True:
+        found, last = read(opened, after, PAGE, type=kind, project=project)
+        for event in found:
+            click.echo(event.dump().decode() if as_json else event.line())
+        if last == after:
+            return
+        after = last
+
+
+@main.command()
 @data_option
 def password(data: Path | None) -> None:
     """Set a new password for the user that the first start made."""

@@ -26,6 +26,7 @@ SETTINGS = (
     Setting("SERVICE", "elasticpypi", "Name of this index, shown on its pages and by /health."),
     Setting("STAGE", "", "Stage of the deployment, such as dev, shown by /health."),
     Setting("BUCKET", "", "S3 bucket of the packages. Together with TABLE it chooses AWS."),
+    Setting("RECORDS_BUCKET", "", "S3 bucket of events and decisions; <BUCKET>-records if it is not set."),
     Setting("TABLE", "", "DynamoDB table of the index. Together with BUCKET it chooses AWS."),
     Setting("USERNAME", "", "The one user, together with PASSWORD; alone it means nothing."),
     Setting("PASSWORD", "", "Password of USERNAME: plain, or a Werkzeug hash (scrypt: or pbkdf2:)."),
@@ -61,6 +62,7 @@ class Config:
     stage: str = ""
     bucket: str = ""
     table: str = ""
+    records_bucket: str = ""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     admins: frozenset[str] = frozenset()
     overwrite: bool = False
@@ -84,6 +86,11 @@ class Config:
     def on_aws(self) -> bool:
         """Whether packages and index are on AWS, wherever the application itself runs."""
         return bool(self.bucket)
+
+    @property
+    def records(self) -> str:
+        """The bucket of events and decisions, "" on one machine."""
+        return self.records_bucket or (f"{self.bucket}-records" if self.bucket else "")
 
     def with_users(self, text: str) -> "Config":
         """The same with the users of a text in the form of USERS; :class:`ConfigurationError` if ADMINS has others."""
@@ -110,6 +117,7 @@ class Config:
             stage=text["STAGE"].strip("/"),
             bucket=text["BUCKET"],
             table=text["TABLE"],
+            records_bucket=text["RECORDS_BUCKET"],
             users=users,
             admins=_admins(text["ADMINS"], users),
             overwrite=_boolean("OVERWRITE", text["OVERWRITE"]),

@@ -5,14 +5,35 @@ subscribers. Which there are is a matter of the process (``wiring.py``): one tha
 long, since the follower, or an event of the bucket, tells of the same keys a moment later.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from packaging.utils import NormalizedName
 
 from elasticpypi.accounts.principal import STORE, Actor
+from elasticpypi.core.errors import Refusal
+from elasticpypi.core.event import Event, Who, new
 from elasticpypi.core.keys import IgnoredKey, parse
 from elasticpypi.core.outcome import Outcome
+from elasticpypi.storage.contracts import EventLog
+
+log = logging.getLogger(__name__)
+
+
+def note(lasting: EventLog | None, event: Event) -> None:
+    """Record what changed nothing: a refusal, a failed login. If that cannot be done now, the log says so."""
+    if lasting is None:
+        return
+    try:
+        lasting.append([event])
+    except Refusal as error:
+        log.error("An event cannot be recorded (%s): %s", error, event.line())
+
+
+def note_failed_login(lasting: EventLog | None, name: str, address: str, reason: str) -> None:
+    """Somebody tried in vain to be ``name``, "" if that is nobody."""
+    note(lasting, new("login.failed", Who(name or "unknown", "nothing", address), reason=reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +53,10 @@ class Events:
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = subscribers
+
+    def also(self, *subscribers: Subscriber) -> "Events":
+        """The same, with more subscribers."""
+        return Events(*self._subscribers, *subscribers)
 
     def tell(
         self, outcomes: Iterable[Outcome], actor: Actor = STORE, *, also: Iterable[NormalizedName] = ()

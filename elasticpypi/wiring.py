@@ -12,7 +12,7 @@ from elasticpypi.core.errors import ConfigurationError
 from elasticpypi.core.model import File
 from elasticpypi.events import Change, Events, Subscriber
 from elasticpypi.services import Services
-from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, Index
+from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, EventLog, Index
 
 if TYPE_CHECKING:
     from elasticpypi.storage.aws.dynamodb import DynamoIndex
@@ -53,12 +53,15 @@ def bucket(config: Config) -> "tuple[S3Files, DynamoIndex]":
 def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> Services:
     """Services over a folder and SQLite."""
     from elasticpypi.indexing import heartbeat
+    from elasticpypi.storage.local.event_log import FileLog
 
     @cache
     def catalog() -> Catalog:
         from elasticpypi.storage.local.catalog import SQLiteCatalog
 
         return SQLiteCatalog(index)
+
+    log = FileLog(config.data)
 
     return Services(
         config,
@@ -67,6 +70,8 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         catalog,
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
+        log=log,
+        events=Events(_record(index, log)),
         subscribers=(_entries(index, catalog),),
     )
 
@@ -74,12 +79,15 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
 def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Services:
     """Services over a bucket and a table."""
     from elasticpypi.storage.aws.direct import CONNECTIONS
+    from elasticpypi.storage.aws.event_log import ObjectLog
 
     @cache
     def catalog() -> Catalog:
         from elasticpypi.storage.aws.catalog import DynamoCatalog
 
         return DynamoCatalog(index)
+
+    log = ObjectLog(config.records)
 
     def root_list(change: Change) -> Iterable[NormalizedName]:
         from elasticpypi.storage.aws import rootlist
@@ -99,9 +107,23 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         index,
         catalog,
         threads=CONNECTIONS,
+        log=log,
+        events=Events(_record(index, log)),
         subscribers=(_entries(index, catalog), root_list),
         root_link=root_link,
     )
+
+
+def _record(index: Index, log: EventLog) -> Subscriber:
+    """What brings events to their lasting place."""
+
+    def move(change: Change) -> Iterable[NormalizedName]:
+        from elasticpypi.indexing.record import move
+
+        move(index, log)
+        return ()
+
+    return move
 
 
 def _entries(index: Index, catalog: Callable[[], Catalog]) -> Subscriber:
@@ -126,7 +148,7 @@ def with_staging(opened: Services) -> Services:
 
 def with_subscribers(opened: Services) -> Services:
     """The same for whom nobody waits: changes bring the catalog, and the copy of a long root list, up to date."""
-    return replace(opened, events=Events(*opened.subscribers))
+    return replace(opened, events=opened.events.also(*opened.subscribers))
 
 
 def _link(config: Config) -> Callable[[File], str] | None:

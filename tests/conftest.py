@@ -105,7 +105,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(HTTPAdapter, "send", _follow_link)
     BackendDict.reset()
     botocore_stubber.enabled = True  # all that we need of mock_aws, which takes 20 ms for patterns of other libraries
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    for bucket in (BUCKET, f"{BUCKET}-records"):
+        boto3.client("s3").create_bucket(Bucket=bucket)
     make_table(TABLE)
     yield
     botocore_stubber.enabled = False

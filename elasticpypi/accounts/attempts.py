@@ -118,11 +118,18 @@ class Attempts:
         return math.ceil(max(0.0, *(count.until - monotonic() for count in counts if count), 0.0))
 
 
-class Failures:
-    """The log of them: a line a minute for a user and an address. Names that are not ``known`` may be passwords."""
+Note = Callable[[str, str, str], None]  # who tried ("": nobody that is known), from which address, how often
 
-    def __init__(self, known: Container[str]) -> None:
+
+class Failures:
+    """The log of them: a line a minute for a user and an address. Names that are not ``known`` may be passwords.
+
+    ``note`` is called as often as there is a line.
+    """
+
+    def __init__(self, known: Container[str], note: "Note | None" = None) -> None:
         self._known = known
+        self._note = note
         self._lines: OrderedDict[tuple[str, str], _Line] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -139,6 +146,8 @@ class Failures:
             line.wrong, line.refused, line.last = 0, 0, monotonic()
         place = address or "an unknown address"
         log.warning("Failed logins of %s from %s: %d wrong, %d refused unchecked.", who, place, wrong, refused)
+        if self._note:
+            self._note(name if name in self._known else "", address, f"{wrong} wrong, {refused} refused unchecked")
 
 
 class Turns:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from elasticpypi.accounts.attempts import Aside, Attempts, Failures, Turns
+from elasticpypi.accounts.attempts import Aside, Attempts, Failures, Note, Turns
 from elasticpypi.accounts.principal import Principal
 from elasticpypi.config import HASH
 from elasticpypi.core.errors import TooManyAttempts, Unauthorized
@@ -30,10 +30,10 @@ class Authenticator:
     It remembers what it found, for ``LASTS`` seconds, since a scrypt check costs 140 ms and pip sends credentials with
     every request; it keeps a keyed digest of the header, never the header. So whoever was let in before does not wait,
     and the old password of a job that sends it again and again counts as one failure. The user name ``__token__``
-    stands for whoever has the password, as clients send tokens (REQ-81).
+    stands for whoever has the password, as clients send tokens (REQ-81). ``note`` is told of failures, now and then.
     """
 
-    def __init__(self, users: Mapping[str, str]) -> None:
+    def __init__(self, users: Mapping[str, str], note: Note | None = None) -> None:
         self._users = users
         self._secret = os.urandom(32)
         self._right: dict[bytes, tuple[Principal, float]] = {}  # until when
@@ -44,7 +44,7 @@ class Authenticator:
         self._hashed = {user for user, password in users.items() if HASH.fullmatch(password)}
         self._methods = _one_of_each_method({user: users[user] for user in users if user in self._hashed})
         self._attempts, self._in_crowds = Attempts(), Attempts()
-        self._failures = Failures(known)
+        self._failures = Failures(known, note)
         self._turns, self._quick, self._aside = Turns(), threading.Lock(), Aside()
 
     def __call__(self, authorization: str, address: str = "") -> Principal:

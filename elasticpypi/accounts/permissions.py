@@ -15,10 +15,11 @@ class Permission(StrEnum):
     READ = "read"
     UPLOAD = "upload"
     DECIDE = "decide"  # yank, delete, set the status
+    ADMINISTER = "administer"  # read the record of events, change the policy
 
 
 class Permissions:
-    """Everybody who is known may read and upload; ``admins`` may decide, or everybody if there are none.
+    """Everybody who is known may read and upload; ``admins`` may do the rest, or everybody if there are none.
 
     Whoever runs a command on the store itself may do everything: the store would let them anyway.
     """
@@ -28,7 +29,7 @@ class Permissions:
 
     def allowed(self, principal: Principal, permission: Permission, project: NormalizedName | None = None) -> bool:
         """Whether a principal may do something with a project; ``None``: with the index."""
-        if permission is not Permission.DECIDE or principal.through in ("command", "store"):
+        if permission in (Permission.READ, Permission.UPLOAD) or principal.through in ("command", "store"):
             return True
         return not self._admins or principal.user in self._admins
 

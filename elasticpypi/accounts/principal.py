@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from elasticpypi.core.event import STORE as BY_STORE
+from elasticpypi.core.event import Who
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -13,16 +16,23 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A principal who changes something, and the ``address`` that the request came from, "" if none did."""
+    """A principal who changes something; where the request came from, by what and which one it was, "" if none did."""
 
     principal: Principal
     address: str = ""
+    program: str = ""  # its User-Agent
+    request_id: str = ""
 
     @property
     def user(self) -> str:
         """The name of who it is."""
         return self.principal.user
 
+    @property
+    def who(self) -> Who:
+        """As events name it."""
+        return Who(self.user, self.principal.through, self.address, self.program, self.request_id)
+
 
 # Whoever can write to the store has no name here: the store is told of as who did it.
-STORE = Actor(Principal("store", through="store"))
+STORE = Actor(Principal(BY_STORE.name, BY_STORE.through))

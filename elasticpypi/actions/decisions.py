@@ -10,9 +10,11 @@ from packaging.version import Version
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.core import distribution, filename, keys, metadata
-from elasticpypi.core.errors import BadUpload, NotFound
+from elasticpypi.core.errors import BadUpload, Forbidden, NotFound
+from elasticpypi.core.event import new
 from elasticpypi.core.keys import Status
 from elasticpypi.core.model import File
+from elasticpypi.events import note
 from elasticpypi.indexing import sync
 from elasticpypi.services import Services
 
@@ -36,8 +38,8 @@ def delete(services: Services, actor: Actor, file_name: str) -> None:
     _require(services, actor, file_name)
     file = _find(services, file_name)
     if file is None and services.files.stat(file_name) and services.files.stat(keys.tombstone_of(file_name)):
-        _withdraw(services, actor, file_name)  # a deletion was broken off
-        return _withdraw(services, actor, f"{file_name}.yanked")
+        _withdraw(services, actor, file_name, noted=False)  # a deletion was broken off
+        return _withdraw(services, actor, f"{file_name}.yanked", noted=False)
     file = file or _file(services, file_name)
     while file is not None:  # the same file name may exist below several prefixes
         try:
@@ -48,14 +50,14 @@ def delete(services: Services, actor: Actor, file_name: str) -> None:
             services.files.empty(file.key)  # its name is still taken if this is broken off
             _decide(services, actor, keys.tombstone_of(file.key), file.sha256)
         services.index.remove(file.project, file.key)  # REQ-125: nothing is listed that cannot be had
-        _withdraw(services, actor, file.key)
-        _withdraw(services, actor, f"{file.key}.yanked")
+        _withdraw(services, actor, file.key, noted=False)
+        _withdraw(services, actor, f"{file.key}.yanked", noted=False)
         file = _find(services, file_name)
 
 
 def set_status(services: Services, actor: Actor, name: NormalizedName, status: str, reason: str = "") -> None:
     """Set the status of a project: active, archived, quarantined or deprecated (PEP 792)."""
-    services.permissions.require(actor.principal, Permission.DECIDE, name)
+    _require_for(services, actor, name)
     if status not in get_args(Status):
         raise BadUpload(f"A project is {', '.join(get_args(Status))}; {status[:40]!r} is none of these.")
     project = services.index.project(name)
@@ -74,7 +76,7 @@ def files_of(services: Services, actor: Actor, what: str) -> list[str]:
         _require(services, actor, what)
         return [_file(services, what).filename]
     name = filename.project_name(spelled.strip())
-    services.permissions.require(actor.principal, Permission.DECIDE, name)
+    _require_for(services, actor, name)
     project = services.index.project(name)
     wanted = metadata.version("the release", version.strip())
     found = [file.filename for file in project.files if Version(file.version) == wanted] if project else []
@@ -111,17 +113,27 @@ def _reason(text: str) -> str:
 def _require(services: Services, actor: Actor, file_name: str) -> None:
     """:class:`Forbidden` for whoever may not decide about this file."""
     named = filename.parse_stored(file_name)
-    services.permissions.require(actor.principal, Permission.DECIDE, named.project if named else None)
+    _require_for(services, actor, named.project if named else None)
+
+
+def _require_for(services: Services, actor: Actor, project: NormalizedName | None) -> None:
+    try:
+        services.permissions.require(actor.principal, Permission.DECIDE, project)
+    except Forbidden as refusal:
+        note(services.log, new("decision.refused", actor.who, project=project, reason=str(refusal)))
+        raise
 
 
 def _decide(services: Services, actor: Actor, key: str, text: str) -> None:
     data = keys.sign(text, actor.user).encode()
     services.files.save(key, io.BytesIO(data), distribution.sha256(data), overwrite=True)
-    services.events.tell([sync.sync(services.files, services.index, key)], actor)
+    services.events.tell([sync.sync(services.files, services.index, key, who=actor.who)], actor)
 
 
-def _withdraw(services: Services, actor: Actor, key: str) -> None:
+def _withdraw(services: Services, actor: Actor, key: str, *, noted: bool = True) -> None:
+    """Remove a key. What is not ``noted`` is a part of what an event tells of already."""
     try:
         services.files.delete(key)
     finally:  # what could not be removed is there, and says so
-        services.events.tell([sync.sync(services.files, services.index, key)], actor)
+        outcome = sync.sync(services.files, services.index, key, who=actor.who if noted else None)
+        services.events.tell([outcome], actor)

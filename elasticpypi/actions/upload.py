@@ -1,7 +1,8 @@
 """An uploaded file → the store and the index: bytes first, then the record (REQ-125)."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -13,8 +14,10 @@ from elasticpypi.config import MEGABYTE
 from elasticpypi.core import filename, keys
 from elasticpypi.core.distribution import Distribution, Form, check_upload, sha256_of, warnings
 from elasticpypi.core.errors import AlreadyExists, Changed, Forbidden, NotFound, Refusal, TooLarge, Unavailable
+from elasticpypi.core.event import new
 from elasticpypi.core.model import File, Project
 from elasticpypi.core.outcome import Outcome
+from elasticpypi.events import note
 from elasticpypi.indexing import sync
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import Stat
@@ -33,12 +36,26 @@ def accept(services: Services, actor: Actor, form: Form, file_name: str, content
     When this returns, every reader sees the file. The same file again is fine (REQ-112); other bytes
     under its name are :class:`AlreadyExists`, unless OVERWRITE allows them.
     """
-    check_size(services, file_name, content.seek(0, os.SEEK_END))
-    dist = check_upload(form, file_name, content)
-    options: Any = {"overwrite": services.config.overwrite, "uploader": actor.user}
-    return known(services, actor, dist) or take(
-        services, actor, form, dist, lambda: services.files.save(file_name, content, dist.sha256, **options)
-    )
+    with noted(services, actor, file_name):
+        check_size(services, file_name, content.seek(0, os.SEEK_END))
+        dist = check_upload(form, file_name, content)
+        options: Any = {"overwrite": services.config.overwrite, "uploader": actor.user}
+        return known(services, actor, dist) or take(
+            services, actor, form, dist, lambda: services.files.save(file_name, content, dist.sha256, **options)
+        )
+
+
+@contextmanager
+def noted(services: Services, actor: Actor, file_name: str) -> Iterator[None]:
+    """A refusal of an upload is an event; what has to be tried again is none."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.status < 500:
+            named = filename.parse_stored(file_name)
+            about = {"filename": file_name, "project": named.project if named else None, "reason": str(refusal)}
+            note(services.log, new("file.refused", actor.who, **about))
+        raise
 
 
 def check_size(services: Services, file_name: str, size: int) -> None:
@@ -82,15 +99,15 @@ def take(services: Services, actor: Actor, form: Form, dist: Distribution, store
         since = (stat.modified.strftime(sync.TIME), file_name) if ours else None
         for last in (False, False, True):  # a deletion at the same moment may put its tombstone there again
             try:
-                sync.saved(files, index, stat, dist, partial(_check_again, dist, since, last))
+                sync.saved(files, index, stat, dist, partial(_check_again, dist, since, last), actor.who)
                 break
             except _Deleted:
                 files.delete(keys.tombstone_of(file_name))  # now that its bytes are back
-                sync.sync(files, index, keys.tombstone_of(file_name))
+                sync.sync(files, index, keys.tombstone_of(file_name), who=None)  # the upload is what happened
     except Refusal as refusal:
         if ours and not overwrite and not isinstance(refusal, Unavailable):
             files.delete(file_name)
-            sync.sync(files, index, file_name)
+            sync.sync(files, index, file_name, who=None)
         raise
     services.events.tell([Outcome(file_name, "written")], actor)
     return " ".join([f"{file_name} is in the index.", *warnings(form, dist)])

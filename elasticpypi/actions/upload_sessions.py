@@ -171,13 +171,14 @@ def finish(services: Services, key: str) -> Outcome:
 
 
 def _take(services: Services, staging: Staging, session: Session, staged: Stat) -> str:
-    with services.files.open(staged) as content:
-        dist = check_upload(session.form, session.file_name, content)
-    options: Any = {"overwrite": services.config.overwrite, "uploader": session.uploader}
     actor = Actor(Principal(session.uploader))
-    return upload.known(services, actor, dist) or upload.take(
-        services, actor, session.form, dist, lambda: staging.promote(staged, session.file_name, **options)
-    )
+    options: Any = {"overwrite": services.config.overwrite, "uploader": session.uploader}
+    with upload.noted(services, actor, session.file_name):
+        with services.files.open(staged) as content:
+            dist = check_upload(session.form, session.file_name, content)
+        return upload.known(services, actor, dist) or upload.take(
+            services, actor, session.form, dist, lambda: staging.promote(staged, session.file_name, **options)
+        )
 
 
 def _over(services: Services, staging: Staging, session: Session, key: str) -> bool:

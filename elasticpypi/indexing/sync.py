@@ -20,6 +20,7 @@ from elasticpypi.core import distribution, keys
 from elasticpypi.core.about import FORM, dump, of
 from elasticpypi.core.distribution import Distribution
 from elasticpypi.core.errors import Changed, Damaged, NotFound, Refusal, Unavailable
+from elasticpypi.core.event import STORE, Who
 from elasticpypi.core.keys import FileKey, IgnoredKey, SidecarKey
 from elasticpypi.core.model import Decision, File, Record
 from elasticpypi.core.outcome import Found, Outcome
@@ -39,11 +40,14 @@ class Tell(Protocol):
         """The projects for which a subscriber failed, and of which it is to be told again."""
 
 
-def sync(files: Files, index: IndexWriter, key: str, *, force: bool = False, dry: bool = False) -> Outcome:
+def sync(
+    files: Files, index: IndexWriter, key: str, *, force: bool = False, dry: bool = False, who: Who | None = STORE
+) -> Outcome:
     """Make the index agree with the store about one key.
 
     With ``force`` a file is read again although its revision has not changed; with ``dry`` the answer is
-    what would be done, and nothing is. :class:`Unavailable` if the store or the index cannot be reached,
+    what would be done, and nothing is. ``who`` is named in the event of a change; None: it is none, as when an index
+    is made anew. :class:`Unavailable` if the store or the index cannot be reached,
     or the key keeps changing.
     """
     means = keys.parse(key)
@@ -51,14 +55,14 @@ def sync(files: Files, index: IndexWriter, key: str, *, force: bool = False, dry
         return Outcome(key, "ignored", means.reason)
     for _ in range(ATTEMPTS):
         with suppress(NotFound, Changed):  # while it was read, or before it was written
-            outcome = _sync(files, index, means, force, dry)
+            outcome = _sync(files, index, means, force, dry, who)
             if isinstance(means, SidecarKey) and means.sidecar.kind == "deleted" and not dry:
                 _follow_tombstone(files, index, means.project, means.subject)
             return outcome
     raise Unavailable(f"{key!r} keeps changing: it will be looked at again with its next event.")
 
 
-def saved(files: Files, index: IndexWriter, stat: Stat, dist: Distribution, check: Check) -> None:
+def saved(files: Files, index: IndexWriter, stat: Stat, dist: Distribution, check: Check, who: Who) -> None:
     """An upload was just stored as ``stat``: write its record without reading it again, if ``check`` agrees.
 
     :class:`Changed` if it is not there any more.
@@ -66,14 +70,16 @@ def saved(files: Files, index: IndexWriter, stat: Stat, dist: Distribution, chec
     try:
         record, metadata = _file_record(stat, dist, stat.modified.strftime(TIME))
         record = replace(record, checked=1)
-        index.put(record, metadata, check, partial(_look, files, stat.key, stat), _about(dist))
+        index.put(record, metadata, check, partial(_look, files, stat.key, stat), _about(dist), who)
     except Changed:
-        sync(files, index, stat.key)
+        sync(files, index, stat.key, who=who)
         if files.stat(stat.key) is None:
             raise Changed(f"{stat.key!r} was removed at the same moment: upload it again.") from None
 
 
-def _sync(files: Files, index: IndexWriter, means: FileKey | SidecarKey, force: bool, dry: bool) -> Outcome:
+def _sync(
+    files: Files, index: IndexWriter, means: FileKey | SidecarKey, force: bool, dry: bool, who: Who | None
+) -> Outcome:
     key = means.key
     stat = files.stat(key)
     if isinstance(means, FileKey):
@@ -82,7 +88,7 @@ def _sync(files: Files, index: IndexWriter, means: FileKey | SidecarKey, force: 
         known, tombstone = index.record(means.project, key), None
     look = partial(_look, files, key, stat)
     if stat is None:
-        gone = known is not None and (dry or index.remove(means.project, key, look))
+        gone = known is not None and (dry or index.remove(means.project, key, look, who))
         return Outcome(key, "removed", found="gone from the store") if gone else Outcome(key, "unchanged")
     if known and is_current(known) and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
@@ -95,9 +101,9 @@ def _sync(files: Files, index: IndexWriter, means: FileKey | SidecarKey, force: 
         record, metadata, about = _read(files, means, stat, known, hashed=not dry)
     except Damaged as error:
         if known:
-            index.remove(means.project, key, look)
+            index.remove(means.project, key, look, who)
         return Outcome(key, "ignored", str(error), found if known else "")
-    if record == known or not (dry or index.put(record, metadata, look=look, about=about)):
+    if record == known or not (dry or index.put(record, metadata, look=look, about=about, who=who)):
         return Outcome(key, "unchanged")
     return Outcome(key, "written", found=found)
 
@@ -183,6 +189,7 @@ def sync_all(
     force: bool = False,
     dry: bool = False,
     threads: int = 1,
+    who: Who | None = STORE,
 ) -> Iterator[Outcome]:
     """:func:`sync` for many keys; one that fails does not stop the others, one that lasts does not with ``threads``.
 
@@ -191,7 +198,7 @@ def sync_all(
 
     def one(key: str) -> Outcome:
         try:
-            return sync(files, index, key, force=force, dry=dry)
+            return sync(files, index, key, force=force, dry=dry, who=who)
         except Refusal as refusal:
             return Outcome(key, "failed", str(refusal))
         except Exception as error:  # whatever it is, the other keys must not wait for it

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from packaging.utils import NormalizedName
 
 from elasticpypi.accounts.principal import Principal
+from elasticpypi.core.event import Event
 from elasticpypi.core.model import File, Project
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Repository(Protocol):
 
     def metadata(self, reader: Principal, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         """What :meth:`file` gives, and its core metadata file; None if there is no such file or no metadata."""
+
+    def recent(self, reader: Principal, name: NormalizedName, most: int) -> list[Event]:
+        """The last events of a project, the newest first."""
 
     def about(
         self, reader: Principal, name: NormalizedName, filename: str, *, text: bool = False

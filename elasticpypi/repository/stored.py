@@ -6,6 +6,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
+from elasticpypi.core.event import Event
 from elasticpypi.core.model import File, Project
 from elasticpypi.repository.base import State
 from elasticpypi.storage.contracts import IndexReader
@@ -38,6 +39,9 @@ class Stored:
 
     def metadata(self, reader: Principal, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         return self._index.metadata(name, filename) if self._may_read(reader, name) else None
+
+    def recent(self, reader: Principal, name: NormalizedName, most: int) -> list[Event]:
+        return self._index.recent(name, most) if self._may_read(reader, name) else []
 
     def about(
         self, reader: Principal, name: NormalizedName, filename: str, *, text: bool = False

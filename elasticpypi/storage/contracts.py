@@ -5,13 +5,14 @@ Their docstrings are the contract, ``tests/contracts`` proves it on every implem
 reached it raises :class:`~elasticpypi.core.errors.Unavailable`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from packaging.utils import NormalizedName
 
+from elasticpypi.core.event import Event, Who
 from elasticpypi.core.model import File, Project, Record
 
 if TYPE_CHECKING:
@@ -144,6 +145,9 @@ class IndexReader(Protocol):
         Either is None if there is none. It costs what :meth:`metadata` does.
         """
 
+    def recent(self, name: NormalizedName, most: int) -> list[Event]:
+        """The last events of a project, the newest first; those of a rebuilt index begin anew."""
+
     def check(self) -> None:
         """:class:`Unavailable` if the index cannot be read."""
 
@@ -164,10 +168,12 @@ class IndexWriter(Protocol):
         check: Check | None = None,
         look: Look | None = None,
         about: bytes | None = None,
+        who: Who | None = None,
     ) -> bool:
         """Add or replace the record of its key, whole or not at all; the project takes a new serial.
 
-        ``metadata`` and ``about`` (``about.dump``) are kept beside it.
+        ``metadata`` and ``about`` (``about.dump``) are kept beside it. With ``who``, the event of the change
+        (``event.of_change``) is written in the same transaction: it is in the :meth:`outbox` then.
 
         False, and no new serial, if the very same record is there already. ``check`` is called with the
         project as it is at the moment of the write. ``look`` is called if something is to be written, and
@@ -175,11 +181,17 @@ class IndexWriter(Protocol):
         raises; neither may use the index.
         """
 
-    def remove(self, name: NormalizedName, key: str, look: Look | None = None) -> bool:
+    def remove(self, name: NormalizedName, key: str, look: Look | None = None, who: Who | None = None) -> bool:
         """Remove the record of a key; False if there is none. The project keeps its serial and takes a new one.
 
-        ``look`` as for :meth:`put`.
+        ``look`` and ``who`` as for :meth:`put`.
         """
+
+    def outbox(self) -> list[Event]:
+        """The oldest events that nobody has told to be :meth:`settled`, a thousand at most."""
+
+    def settled(self, events: Iterable[Event]) -> None:
+        """These events lie in their lasting place (:class:`EventLog`)."""
 
     def records(self) -> Iterator[Record]:
         """Every record, in any order and in bounded memory."""
@@ -224,3 +236,13 @@ class Catalog(Protocol):
 
     def keep_readme(self, digest: str, body: bytes) -> None:
         """Keep 350,000 bytes at most under a digest, in place of what is there; what is oldest goes after a while."""
+
+
+class EventLog(Protocol):
+    """Where events lie for good, one after the other. Nothing here is ever changed or removed."""
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Write events durably, each of them once however often it is given."""
+
+    def read(self, after: str = "", most: int = 100) -> list[Event]:
+        """Events that were written after the one with this id, "": from the first on; the oldest first."""

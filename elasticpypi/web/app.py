@@ -1,6 +1,7 @@
 """The WSGI application: its routes, who may come in, and what a request may cost."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -11,10 +12,11 @@ from elasticpypi.accounts.passwords import Authenticator, address_of
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.config import MEGABYTE
 from elasticpypi.core.errors import ConfigurationError, Forbidden, NotFound
+from elasticpypi.events import note_failed_login
 from elasticpypi.services import Services
 from elasticpypi.web.proxies import origin_of
 from elasticpypi.web.refusals import refuse
-from elasticpypi.web.request import LARGEST_FORM, LARGEST_HEADERS, MOST_FIELDS, BoundedRequest, BoundedRule
+from elasticpypi.web.request import LARGEST_FORM, LARGEST_HEADERS, MOST_FIELDS, REQUEST_ID, BoundedRequest, BoundedRule
 from elasticpypi.web.routes import LARGEST_BODY, OPEN, ROUTES, UPLOADS
 
 
@@ -32,7 +34,9 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_FORM
     app.config["MAX_FORM_PARTS"] = MOST_FIELDS
     app.config["SPOOL"] = services.spool
-    authenticate = app.extensions["authenticator"] = Authenticator(config.users)
+    authenticate = app.extensions["authenticator"] = Authenticator(
+        config.users, partial(note_failed_login, services.log)
+    )
 
     @app.before_request
     def check_request() -> None:
@@ -46,7 +50,9 @@ def create_app(services: Services) -> Flask:
         if "elasticpypi.refusal" in request.environ:  # of the check in front of us, which must not count twice
             raise request.environ.pop("elasticpypi.refusal")
         address = address_of(request.environ)
-        g.actor = Actor(authenticate(request.headers.get("Authorization", ""), address), address)
+        principal = authenticate(request.headers.get("Authorization", ""), address)
+        program = request.headers.get("User-Agent", "")
+        g.actor = Actor(principal, address, program, request.environ.get(REQUEST_ID, ""))
         if request.method not in ("GET", "HEAD"):
             _check_origin()
 

@@ -23,6 +23,7 @@ from elasticpypi.core.errors import Unavailable
 LARGEST_HEADERS = 64 * 1024
 LARGEST_FORM = 16 * MEGABYTE  # REQ-127: a long README in the form is more than Werkzeug's 500 kB,
 MOST_FIELDS = 20_000  # many classifiers more than 1,000 parts
+REQUEST_ID = "elasticpypi.request_id"  # in the environment of a request, where the host gives it one
 IN_MEMORY = 512 * 1024  # bytes of a file
 
 

@@ -37,6 +37,7 @@ MOST_WAITING = 128  # that do so in a process: each holds a thread, of which eve
 # Whoever sends one of these may want something else than the whole answer.
 CONDITIONS = "HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"
 
+USER = "elasticpypi.user"  # in the environment of a request: who it was that logged in
 MADE_OF = "elasticpypi.made_of"  # in the environment of a request: a list that views append the state of a page to
 
 _Asked = tuple[str, str | None, str | None, str]  # the path, Accept, Accept-Encoding, and the view of the reader
@@ -98,6 +99,7 @@ class ResponseCache:
             reader = self._authenticate(get("HTTP_AUTHORIZATION", ""), address_of(environ))
         except Refusal as error:
             return self._refuse(environ, start_response, error)
+        environ[USER] = reader.user
         known = get("HTTP_IF_NONE_MATCH", "")
         if (
             environ["REQUEST_METHOD"] != "GET"

@@ -62,6 +62,7 @@ ROUTES = (
     Route("POST", "/manage/unyank", "manage.unyank"),
     Route("POST", "/manage/delete", "manage.delete"),
     Route("POST", "/manage/status", "manage.set_status"),
+    Route("GET", "/events", "events.listed"),
     Route("GET", "/health", "health.health"),
 )
 

@@ -64,7 +64,15 @@ def _app() -> Any:
 def _authenticator() -> "Authenticator":
     from elasticpypi.accounts.passwords import Authenticator
 
-    return Authenticator(_config().users)
+    return Authenticator(_config().users, _note_failed_login)
+
+
+def _note_failed_login(name: str, address: str, reason: str) -> None:
+    from elasticpypi.events import note_failed_login
+    from elasticpypi.storage.aws.event_log import ObjectLog
+
+    if _config().records:
+        note_failed_login(ObjectLog(_config().records), name, address, reason)
 
 
 def api(event: dict[str, Any], context: object) -> Any:
@@ -72,16 +80,18 @@ def api(event: dict[str, Any], context: object) -> Any:
     import serverless_wsgi
 
     from elasticpypi.storage.aws import direct
+    from elasticpypi.web.request import REQUEST_ID
 
     app, mount = _app(), _mount(event)
 
     def mounted(environ: dict[str, Any], start_response: Any) -> Any:
-        return app({**environ, "SCRIPT_NAME": mount}, start_response)
+        environ[REQUEST_ID] = getattr(context, "aws_request_id", "")
+        if mount:
+            environ["SCRIPT_NAME"] = mount
+        return app(environ, start_response)
 
     with direct.in_time():
-        return serverless_wsgi.handle_request(
-            mounted if mount else app, {**event, "path": event["path"][len(mount) :]}, context
-        )
+        return serverless_wsgi.handle_request(mounted, {**event, "path": event["path"][len(mount) :]}, context)
 
 
 def _mount(event: dict[str, Any]) -> str:

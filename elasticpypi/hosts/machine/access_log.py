@@ -9,8 +9,12 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from elasticpypi.web.request import REQUEST_ID
+from elasticpypi.web.response_cache import USER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -21,10 +25,13 @@ LONGEST_PATH = 2000  # a line below 4,096 bytes is written whole, whoever else w
 def logged(app: "WSGIApplication", descriptor: int = 1) -> "WSGIApplication":
     """``app``, with a line in the file ``descriptor`` whenever it answered::
 
-        [2026-01-31 12:00:00 +0000] 127.0.0.1 "GET /simple/demo/" 200 0.1 ms
+        [2026-01-31 12:00:00 +0000] 127.0.0.1 alice "GET /simple/demo/" 200 0.1 ms 3f2a-1c
 
-    The time is what the application took until its answer was ready to be sent. The query is not in it.
+    ``-`` is nobody who logged in. The last word is the id of the request, which events name too. The time is what
+    the application took until its answer was ready to be sent. The query is not in it.
     """
+
+    process, numbers = f"{int(time.time()):x}-{os.getpid():x}", count()
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         status = "500"
@@ -35,13 +42,15 @@ def logged(app: "WSGIApplication", descriptor: int = 1) -> "WSGIApplication":
             return start_response(line, *rest)
 
         begin = time.perf_counter()
+        environ[REQUEST_ID] = request_id = f"{process}-{next(numbers):x}"
         try:
             return app(environ, listen)
         finally:
             took = (time.perf_counter() - begin) * 1000
             what = f'"{environ["REQUEST_METHOD"]} {_shown(environ["PATH_INFO"])}"'
             who = environ.get("REMOTE_ADDR", "-")
-            line = f"[{_clock(int(time.time()))}] {who} {what} {status} {took:.1f} ms\n"
+            user = _shown(environ.get(USER, "-"))
+            line = f"[{_clock(int(time.time()))}] {who} {user} {what} {status} {took:.1f} ms {request_id}\n"
             with suppress(OSError):  # nobody listens any more: no reason to refuse a request
                 os.write(descriptor, line.encode())
 

@@ -7,6 +7,8 @@
     project#<name>   file#<file name>[#<key>]      the record of a key; it follows where it has a prefix
     project#<name>   metadata#<file name>[#<key>]  core metadata of the file, compressed
     project#<name>   page#<file name>[#<key>]      what pages say of it (``about.py``), compressed
+    project#<name>   recent#<id>                   an event of the project, for some time
+    #outbox          <id>                          an event that is not in the log yet
     #projects        <name>                        one item per project with a file
     #projects        #serial                       serial of the root list; last (a name), listed (whether it is)
     #projects        #snapshot                     where a long root list is kept (``rootlist.py``)
@@ -21,11 +23,13 @@ import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import NormalizedName
 
 from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.event import Event, Who, load, of_change
 from elasticpypi.core.keys import parse_status
 from elasticpypi.core.model import Decision, File, Project, Record, assemble, first_serial, precedence
 from elasticpypi.storage.aws import rootlist
@@ -38,6 +42,11 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
     from elasticpypi.storage.aws.s3 import S3Files
+
+
+OUTBOX = "#outbox"
+MOST_WAITING = 1000  # events that are read of it at once
+RECENT_SECONDS = 90 * 24 * 3600  # for which a page can show an event
 
 
 class DynamoIndex:
@@ -95,11 +104,26 @@ class DynamoIndex:
         check: Check | None = None,
         look: Look | None = None,
         about: bytes | None = None,
+        who: Who | None = None,
     ) -> bool:
-        return self._change(record.project, record.key, _item(record), metadata, about, check, look)
+        return self._change(record.project, record.key, record, metadata, about, check, look, who)
 
-    def remove(self, name: NormalizedName, key: str, look: Look | None = None) -> bool:
-        return self._change(name, key, None, None, None, None, look)
+    def remove(self, name: NormalizedName, key: str, look: Look | None = None, who: Who | None = None) -> bool:
+        return self._change(name, key, None, None, None, None, look, who)
+
+    def outbox(self) -> list[Event]:
+        items = self.table.query("#pk = :pk", {":pk": {"S": OUTBOX}}, Limit=MOST_WAITING)
+        return [load(item["body"]["B"]) for item in islice(items, MOST_WAITING)]
+
+    def settled(self, events: Iterable[Event]) -> None:
+        deletes = [{"Delete": {"Key": {"pk": {"S": OUTBOX}, "sk": {"S": event.id}}}} for event in events]
+        for begin in range(0, len(deletes), 100):
+            self.table.write(deletes[begin : begin + 100])
+
+    def recent(self, name: NormalizedName, most: int) -> list[Event]:
+        values = {":pk": {"S": f"project#{name}"}, ":sk": {"S": "recent#"}}
+        found = self.table.query("#pk = :pk AND begins_with(#sk, :sk)", values, ScanIndexForward=False, Limit=most)
+        return [load(item["body"]["B"]) for item in islice(found, most)]
 
     def records(self) -> Iterator[Record]:
         values = {":pk": {"S": "project#"}, ":sk": {"S": "file#"}}
@@ -149,18 +173,19 @@ class DynamoIndex:
         self,
         name: NormalizedName,
         key: str,
-        item: Item | None,
+        record: Record | None,
         metadata: bytes | None,
         about: bytes | None,
         check: Check | None,
         look: Look | None,
+        who: Who | None,
     ) -> bool:
-        """Replace the item of a key (None: remove it); False if it is so already.
+        """Replace the record of a key (None: remove it); False if it is so already.
 
         Everything about a project is written under the condition that its serial is still the one that
         was read, so what was read is true at the moment of writing.
         """
-        place = _key(name, _sort("file", key))
+        place, item = _key(name, _sort("file", key)), _item(record) if record else None
         for attempt in range(ATTEMPTS):
             head: Item | None
             known: Item | None
@@ -178,7 +203,10 @@ class DynamoIndex:
                 if look:
                     look()
                 actions = _item_actions(name, key, item, known, {"metadata": metadata, "page": about})
-                self.table.write(actions + self._head_actions(name, key, head, known, item))
+                actions += self._head_actions(name, key, head, known, item)
+                if who and (event := of_change(_record(known) if known else None, record, who)):
+                    actions += _event_actions(name, event)
+                self.table.write(actions)
                 return True
             except Conflict:
                 time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
@@ -244,6 +272,14 @@ def _item_actions(
         else:
             actions.append({"Put": {"Item": {**place, **content}}})
     return actions
+
+
+def _event_actions(name: NormalizedName, event: Event) -> list[Any]:
+    body, expires = {"B": event.dump()}, {"N": str(int(time.time()) + RECENT_SECONDS)}
+    return [
+        {"Put": {"Item": {"pk": {"S": OUTBOX}, "sk": {"S": event.id}, "body": body}}},
+        {"Put": {"Item": {**_key(name, f"recent#{event.id}"), "body": body, "expires": expires}}},
+    ]
 
 
 def _is_whole(head: Item | None, records: Collection[Record]) -> bool:

@@ -102,8 +102,15 @@ class S3Files:
         """Nothing: a bucket is never full."""
 
     def list(self) -> Iterator[Stat]:
+        return self.behind("", "")
+
+    def behind(self, prefix: str, key: str) -> Iterator[Stat]:
+        """Every key that begins with a prefix and comes behind a key, in their order."""
         with translated("The bucket", "*"):
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, StartAfter=key
+            )
+            for page in pages:
                 for entry in page.get("Contents", []):
                     yield Stat(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
 

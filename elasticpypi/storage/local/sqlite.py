@@ -5,7 +5,7 @@ import logging
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from urllib.parse import quote
 from packaging.utils import NormalizedName
 
 from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.event import Event, Who, load, of_change
 from elasticpypi.core.keys import parse_status
 from elasticpypi.core.model import Decision, File, Project, Record, assemble, first_serial, precedence
 from elasticpypi.storage.contracts import Check, Look
 from elasticpypi.storage.local.changes import Changes
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 SCHEMA = """
 CREATE TABLE projects (  -- the root list has a row of its own, with the empty name
     name TEXT PRIMARY KEY, serial INTEGER NOT NULL, files INTEGER NOT NULL
@@ -34,6 +35,11 @@ CREATE TABLE records (  -- of a decision, upload_time and uploader are when it w
 CREATE TABLE metadata (
     project TEXT NOT NULL, key TEXT NOT NULL, about BLOB, body BLOB, PRIMARY KEY (project, key)
 );
+CREATE TABLE events (  -- the last of each project, and those that are not in the log yet
+    id TEXT PRIMARY KEY, project TEXT NOT NULL, body BLOB NOT NULL, settled INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX recent ON events (project, id);
+CREATE INDEX outbox ON events (id) WHERE settled = 0;
 CREATE TABLE entries (  -- of the catalog, without a body once the project is gone
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, serial INTEGER NOT NULL, body TEXT,
     time TEXT, releases INTEGER NOT NULL, files INTEGER NOT NULL
@@ -53,6 +59,8 @@ COLUMNS = (
     "metadata_sha256, uploader, form, checked"
 )
 
+
+MOST_RECENT = 20  # events of a project that its page may show
 
 Identity = tuple[int, int]  # device and inode
 NONE: Identity = (0, 0)
@@ -218,6 +226,7 @@ class SQLiteIndex:
         check: Check | None = None,
         look: Look | None = None,
         about: bytes | None = None,
+        who: Who | None = None,
     ) -> bool:
         row = _row(record)
         with self.writing() as database:
@@ -235,20 +244,37 @@ class SQLiteIndex:
                 bodies = [None if body is None else zlib.compress(body) for body in (about, metadata)]
                 database.execute("INSERT INTO metadata VALUES (?, ?, ?, ?)", (record.project, record.key, *bodies))
             _changed(database, record.project, 1 if known is None and isinstance(record, File) else 0)
+            _note(database, record.project, known and _record(known), record, who)
             return True
 
-    def remove(self, name: NormalizedName, key: str, look: Look | None = None) -> bool:
+    def remove(self, name: NormalizedName, key: str, look: Look | None = None, who: Who | None = None) -> bool:
         with self.writing() as database:
-            place = (name, key.rpartition("/")[2], key)
-            query = "DELETE FROM records WHERE project = ? AND filename = ? AND key = ? RETURNING kind"
-            row = database.execute(query, place).fetchone()
+            query = f"DELETE FROM records WHERE project = ? AND filename = ? AND key = ? RETURNING {COLUMNS}"
+            row = database.execute(query, (name, key.rpartition("/")[2], key)).fetchone()
             if row is None:
                 return False
             if look:
                 look()
+            before = _record(row)
             database.execute("DELETE FROM metadata WHERE project = ? AND key = ?", (name, key))
-            _changed(database, name, -1 if row[0] == "file" else 0)
+            _changed(database, name, -1 if isinstance(before, File) else 0)
+            _note(database, name, before, None, who)
             return True
+
+    def outbox(self) -> list[Event]:
+        with self.reading() as database:
+            rows = database.execute("SELECT body FROM events WHERE settled = 0 ORDER BY id LIMIT 1000").fetchall()
+        return [load(body) for (body,) in rows]
+
+    def settled(self, events: Iterable[Event]) -> None:
+        ids = [(event.id,) for event in events]
+        with self.writing() as database:
+            database.executemany("UPDATE events SET settled = 1 WHERE id = ?", ids)
+
+    def recent(self, name: NormalizedName, most: int) -> list[Event]:
+        query = "SELECT body FROM events WHERE project = ? ORDER BY id DESC LIMIT ?"
+        with self.reading() as database:
+            return [load(body) for (body,) in database.execute(query, (name, most))]
 
     def records(self) -> Iterator[Record]:
         # A connection of its own: the caller may write while it goes through the records.
@@ -374,6 +400,20 @@ def _changed(database: sqlite3.Connection, name: NormalizedName, more: int) -> N
     (files,) = database.execute(upsert, (name, first_serial(), more)).fetchone()
     if more and files == max(more, 0):
         database.execute("UPDATE projects SET serial = serial + 1 WHERE name = ''")
+
+
+def _note(
+    database: sqlite3.Connection, name: NormalizedName, before: Record | None, after: Record | None, who: Who | None
+) -> None:
+    """The event of a change, if there is one; of those that are in the log, the last of the project stay."""
+    event = of_change(before, after, who) if who else None
+    if event is None:
+        return
+    database.execute("INSERT INTO events VALUES (?, ?, ?, 0)", (event.id, name, event.dump()))
+    last = "SELECT id FROM events WHERE project = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+    database.execute(
+        f"DELETE FROM events WHERE project = ? AND settled = 1 AND id < ({last})", (name, name, MOST_RECENT - 1)
+    )
 
 
 _Row = tuple[str | int | None, ...]

@@ -38,6 +38,7 @@ NEWEST = 12
 FOUND = 20  # on a page of a search
 LONGEST_QUERY = 200
 MOST_DEPENDENTS = 50
+MOST_EVENTS = 10
 HTML = "text/html; charset=utf-8"
 STATIC = Path(pages.__file__).with_name("static")
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -188,6 +189,7 @@ def _content(
         "readme": _readme(description, about["content_type"], services.catalog),
         "here": {entry.name for entry in services.catalog.entries(needed)},
         "dependents": dependents,
+        "events": repository.recent(reader, name, MOST_EVENTS),
     }
 
 
