@@ -21,14 +21,15 @@ from elasticpypi.storage.contracts import EventLog
 log = logging.getLogger(__name__)
 
 
-def note(lasting: EventLog | None, event: Event) -> None:
-    """Record what changed nothing: a refusal, a failed login. If that cannot be done now, the log says so."""
-    if lasting is None:
+def note(lasting: EventLog | None, *events: Event) -> None:
+    """Record events now. If that cannot be done, the log says so; those of a change are in the outbox all the same."""
+    if lasting is None or not events:
         return
     try:
-        lasting.append([event])
+        lasting.append(events)
     except Refusal as error:
-        log.error("An event cannot be recorded (%s): %s", error, event.line())
+        for event in events:
+            log.error("An event cannot be recorded now (%s): %s", error, event.line())
 
 
 def note_failed_login(lasting: EventLog | None, name: str, address: str, reason: str) -> None:
@@ -53,10 +54,6 @@ class Events:
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = subscribers
-
-    def also(self, *subscribers: Subscriber) -> "Events":
-        """The same, with more subscribers."""
-        return Events(*self._subscribers, *subscribers)
 
     def tell(
         self, outcomes: Iterable[Outcome], actor: Actor = STORE, *, also: Iterable[NormalizedName] = ()

@@ -71,8 +71,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
         log=log,
-        events=Events(_record(index, log)),
-        subscribers=(_entries(index, catalog),),
+        subscribers=(_record(index, log), _entries(index, catalog)),
     )
 
 
@@ -108,19 +107,19 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         catalog,
         threads=CONNECTIONS,
         log=log,
-        events=Events(_record(index, log)),
-        subscribers=(_entries(index, catalog), root_list),
+        subscribers=(_record(index, log), _entries(index, catalog), root_list),
         root_link=root_link,
     )
 
 
 def _record(index: Index, log: EventLog) -> Subscriber:
-    """What brings events to their lasting place."""
+    """What brings events to their lasting place that a process left behind, or that nobody waited for."""
 
     def move(change: Change) -> Iterable[NormalizedName]:
         from elasticpypi.indexing.record import move
 
-        move(index, log)
+        if change.projects or not change.outcomes:
+            move(index, log)
         return ()
 
     return move
@@ -148,7 +147,7 @@ def with_staging(opened: Services) -> Services:
 
 def with_subscribers(opened: Services) -> Services:
     """The same for whom nobody waits: changes bring the catalog, and the copy of a long root list, up to date."""
-    return replace(opened, events=opened.events.also(*opened.subscribers))
+    return replace(opened, events=Events(*opened.subscribers))
 
 
 def _link(config: Config) -> Callable[[File], str] | None:

@@ -39,7 +39,7 @@ def missing(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 def test_a_request_is_a_line(lines: Callable[..., list[str]]) -> None:
     [line] = lines(missing, "/simple/x/?token=secret", method="HEAD")
     time = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\]"
-    assert re.fullmatch(time + r' 192\.0\.2\.1 "HEAD /simple/x/" 404 \d+\.\d ms', line)
+    assert re.fullmatch(time + r' 192\.0\.2\.1 - "HEAD /simple/x/" 404 \d+\.\d ms [0-9a-f]+-[0-9a-f]+-0', line)
 
 
 def test_no_path_makes_a_second_line(lines: Callable[..., list[str]]) -> None:

@@ -43,11 +43,11 @@ def test_the_follower_is_faster(
     wheels = spellings(tmp_path, count)
     everyone, real = threading.Barrier(count), sync.saved
 
-    def saved(files: Any, index: Any, stat: Any, dist: Any, check: Any) -> None:
+    def saved(files: Any, index: Any, stat: Any, dist: Any, check: Any, who: Any) -> None:
         everyone.wait(60)
         sync.sync(files, index, stat.key)
         everyone.wait(60)
-        real(files, index, stat, dist, check)
+        real(files, index, stat, dist, check, who)
 
     monkeypatch.setattr(sync, "saved", saved)
     with ThreadPoolExecutor(count) as pool:

@@ -16,7 +16,7 @@ from elasticpypi.core.model import Project
 from elasticpypi.indexing import sync
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import Files, Stat
-from tests.builders import make_sdist, make_wheel, metadata
+from tests.builders import ACTOR, make_sdist, make_wheel, metadata
 
 DEMO = NormalizedName("demo")
 
@@ -263,14 +263,14 @@ def test_who_ends_half_way_leaves_nothing_old(services: Services, tmp_path: Path
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sync.saved(Meanwhile(services.files, "stat", end), services.index, stat, dist, lambda _: None)  # type: ignore[arg-type]
+        sync.saved(Meanwhile(services.files, "stat", end), services.index, stat, dist, lambda _: None, ACTOR.who)  # type: ignore[arg-type]
     [file] = project(services).files
     assert file.sha256 == hashlib.sha256(two).hexdigest()
-    sync.saved(services.files, services.index, stat, dist, lambda _: None)
+    sync.saved(services.files, services.index, stat, dist, lambda _: None, ACTOR.who)
     assert project(services).files == (file,)
     services.files.delete(key)
     with pytest.raises(Changed, match="was removed at the same moment: upload it again"):
-        sync.saved(services.files, services.index, stat, dist, lambda _: None)
+        sync.saved(services.files, services.index, stat, dist, lambda _: None, ACTOR.who)
     assert project(services).files == ()
 
 

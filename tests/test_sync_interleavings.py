@@ -217,7 +217,7 @@ def _digest(put: dict[str, Any]) -> str:
 def _project(actions: list[dict[str, Any]]) -> NormalizedName:
     """The project that a transaction changes."""
     keys = [action["Put"]["Item"] for action in actions if "Put" in action]
-    [name] = {key["pk"]["S"] for key in keys} - {"#projects"}
+    [name] = {key["pk"]["S"] for key in keys} - {"#projects", "#outbox"}
     return NormalizedName(name.removeprefix("project#"))
 
 

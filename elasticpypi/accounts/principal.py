@@ -30,8 +30,8 @@ class Actor:
 
     @property
     def who(self) -> Who:
-        """As events name it."""
-        return Who(self.user, self.principal.through, self.address, self.program, self.request_id)
+        """As events name it, with a list of its own for those that are written."""
+        return Who(self.user, self.principal.through, self.address, self.program, self.request_id, [])
 
 
 # Whoever can write to the store has no name here: the store is told of as who did it.

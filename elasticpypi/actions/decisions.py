@@ -11,7 +11,7 @@ from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.core import distribution, filename, keys, metadata
 from elasticpypi.core.errors import BadUpload, Forbidden, NotFound
-from elasticpypi.core.event import new
+from elasticpypi.core.event import Who, new
 from elasticpypi.core.keys import Status
 from elasticpypi.core.model import File
 from elasticpypi.events import note
@@ -127,7 +127,7 @@ def _require_for(services: Services, actor: Actor, project: NormalizedName | Non
 def _decide(services: Services, actor: Actor, key: str, text: str) -> None:
     data = keys.sign(text, actor.user).encode()
     services.files.save(key, io.BytesIO(data), distribution.sha256(data), overwrite=True)
-    services.events.tell([sync.sync(services.files, services.index, key, who=actor.who)], actor)
+    _sync(services, actor, key, actor.who)
 
 
 def _withdraw(services: Services, actor: Actor, key: str, *, noted: bool = True) -> None:
@@ -135,5 +135,11 @@ def _withdraw(services: Services, actor: Actor, key: str, *, noted: bool = True)
     try:
         services.files.delete(key)
     finally:  # what could not be removed is there, and says so
-        outcome = sync.sync(services.files, services.index, key, who=actor.who if noted else None)
-        services.events.tell([outcome], actor)
+        _sync(services, actor, key, actor.who if noted else None)
+
+
+def _sync(services: Services, actor: Actor, key: str, who: Who | None) -> None:
+    outcome = sync.sync(services.files, services.index, key, who=who)
+    if who and who.written:
+        note(services.log, *who.written)
+    services.events.tell([outcome], actor)

@@ -88,7 +88,7 @@ def known(services: Services, actor: Actor, dist: Distribution) -> str | None:
 def take(services: Services, actor: Actor, form: Form, dist: Distribution, store: Callable[[], Stat]) -> str:
     """Have ``store`` store a checked file, as :meth:`Files.save` does, and put it into the index."""
     files, index, overwrite = services.files, services.index, services.config.overwrite
-    file_name, ours = dist.name.filename, True
+    file_name, ours, who = dist.name.filename, True, actor.who
     try:
         stat = store()
     except AlreadyExists:
@@ -99,16 +99,17 @@ def take(services: Services, actor: Actor, form: Form, dist: Distribution, store
         since = (stat.modified.strftime(sync.TIME), file_name) if ours else None
         for last in (False, False, True):  # a deletion at the same moment may put its tombstone there again
             try:
-                sync.saved(files, index, stat, dist, partial(_check_again, dist, since, last), actor.who)
+                sync.saved(files, index, stat, dist, partial(_check_again, dist, since, last), who)
                 break
             except _Deleted:
                 files.delete(keys.tombstone_of(file_name))  # now that its bytes are back
-                sync.sync(files, index, keys.tombstone_of(file_name), who=None)  # the upload is what happened
+                sync.sync(files, index, keys.tombstone_of(file_name), who=who)
     except Refusal as refusal:
         if ours and not overwrite and not isinstance(refusal, Unavailable):
             files.delete(file_name)
             sync.sync(files, index, file_name, who=None)
         raise
+    note(services.log, *(who.written or ()))
     services.events.tell([Outcome(file_name, "written")], actor)
     return " ".join([f"{file_name} is in the index.", *warnings(form, dist)])
 

@@ -7,7 +7,7 @@ again to a new index, is one event. They hold no password, no token and no signe
 import json
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,8 @@ LONGEST = 300  # characters of a text from outside: a name, a program, a reason
 class Who:
     """Who caused an event: a name, how it is known (``password``, ``command``, ``store``), where from and by what.
 
-    ``program`` is the User-Agent of the request that ``request_id`` names; all three may be empty.
+    ``program`` is the User-Agent of the request that ``request_id`` names; all three may be empty. An index adds the
+    events that it has written to ``written``, if there is such a list.
     """
 
     name: str
@@ -28,6 +29,12 @@ class Who:
     address: str = ""
     program: str = ""
     request_id: str = ""
+    written: "list[Event] | None" = field(default=None, compare=False, repr=False)
+
+    def as_dict(self) -> dict[str, str]:
+        """Without what is empty."""
+        fields = ("name", "through", "address", "program", "request_id")
+        return {name: text for name in fields if (text := getattr(self, name))}
 
 
 STORE = Who("store", "store")  # whoever can write to the store has no name here
@@ -55,9 +62,8 @@ class Event:
 
     def as_dict(self) -> dict[str, Any]:
         """For people and programs; what it is not about is left out."""
-        fields = {name: value for name, value in asdict(self).items() if value is not None}
-        fields["who"] = {name: value for name, value in fields["who"].items() if value}
-        return fields
+        fields = {name: value for name in self.__dataclass_fields__ if (value := getattr(self, name)) is not None}
+        return {**fields, "who": self.who.as_dict()}
 
     def line(self) -> str:
         """For people: when, what, about what, by whom and from where, and why."""
@@ -78,7 +84,7 @@ def load(line: bytes | str) -> Event:
     if not isinstance(fields, dict) or not isinstance(fields.get("who"), dict):
         raise ValueError("no event")
     known = {name: fields[name] for name in Event.__dataclass_fields__ if name in fields}
-    who = {name: fields["who"][name] for name in Who.__dataclass_fields__ if name in fields["who"]}
+    who = {name: text for name, text in fields["who"].items() if name in Who.__dataclass_fields__}
     try:
         return Event(**{**known, "who": Who(**who)})
     except TypeError as error:
@@ -90,7 +96,7 @@ def new(kind: str, who: Who, **about: str | None) -> Event:
     now = time.time()
     moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     cut: dict[str, Any] = {name: None if text is None else clean(text) for name, text in about.items()}
-    plain = Who(**{name: clean(text) for name, text in asdict(who).items()})
+    plain = Who(clean(who.name), clean(who.through), clean(who.address), clean(who.program), clean(who.request_id))
     return Event(f"{int(now * 1_000_000):014x}{secrets.token_hex(6)}", moment, kind, plain, **cut)
 
 
@@ -116,6 +122,8 @@ def of_change(before: Record | None, after: Record | None, who: Who) -> Event | 
         case "status":
             return new("project.status_changed", by, before=was or "active", after=now or "active", **about)
         case "deleted":
+            if now is None and who.through != "store":
+                return None  # the same bytes were uploaded again, which is an event
             kind = "file.deleted" if now is not None else "file.undeleted"
             return new(kind, by, sha256=(now or was or "").strip(), **about)
         case kind if now is not None:

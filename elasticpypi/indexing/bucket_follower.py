@@ -62,7 +62,7 @@ class Follower:
             return ""
         keys = set(self._failed)
         known, self._known = self._known, None  # what fails on the way begins anew with everything
-        stale: Iterator[NormalizedName] = iter(())
+        stale: Iterator[NormalizedName] | None = None  # looked for with everything
         if known is None or time.monotonic() - self._compared > WHOLE:
             now = self._listed()
             keys.update(audit.changed_keys(self._files, self._index))
@@ -100,7 +100,7 @@ class Follower:
                 if known.is_unseen(record.key, record.revision):
                     yield record.key
 
-    def _sync(self, keys: set[str], stale: Iterator[NormalizedName]) -> None:
+    def _sync(self, keys: set[str], stale: Iterator[NormalizedName] | None) -> None:
         outcomes = []
         for outcome in sync.sync_all(self._files, self._index, sorted(keys), threads=self._threads):
             outcomes.append(outcome)
@@ -112,7 +112,9 @@ class Follower:
             elif outcome.reason and not is_ignored(outcome.key):
                 log.warning("%s: %s: %s", outcome.action, outcome.key, outcome.reason)
             heartbeat.say(self._state, f"{len(keys)} files are being read." if len(keys) > 1 else "")
-        for name in self._tell(outcomes, also=stale):
+        if not outcomes and stale is None:
+            return
+        for name in self._tell(outcomes, also=stale or ()):
             self._failed[f"{name}.status"] = "Its entry for searches could not be made."  # any key of it will do
 
 

@@ -57,7 +57,7 @@ def sync(
         with suppress(NotFound, Changed):  # while it was read, or before it was written
             outcome = _sync(files, index, means, force, dry, who)
             if isinstance(means, SidecarKey) and means.sidecar.kind == "deleted" and not dry:
-                _follow_tombstone(files, index, means.project, means.subject)
+                _follow_tombstone(files, index, means.project, means.subject, who)
             return outcome
     raise Unavailable(f"{key!r} keeps changing: it will be looked at again with its next event.")
 
@@ -108,14 +108,14 @@ def _sync(
     return Outcome(key, "written", found=found)
 
 
-def _follow_tombstone(files: Files, index: IndexWriter, project: NormalizedName, key: str) -> None:
+def _follow_tombstone(files: Files, index: IndexWriter, project: NormalizedName, key: str, who: Who | None) -> None:
     """The file of a tombstone that came is not listed, that of one that went is.
 
     A file beside its tombstone is one whose deletion was broken off, and is to be finished (REQ-117). The same bytes
     come back by an upload, which removes the tombstone, or when somebody else does.
     """
     if files.stat(keys.tombstone_of(key)) is None:
-        sync(files, index, key)
+        sync(files, index, key, who=who)
     elif all(index.record_and_tombstone(project, key)):
         index.remove(project, key)
 

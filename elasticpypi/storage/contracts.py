@@ -173,7 +173,8 @@ class IndexWriter(Protocol):
         """Add or replace the record of its key, whole or not at all; the project takes a new serial.
 
         ``metadata`` and ``about`` (``about.dump``) are kept beside it. With ``who``, the event of the change
-        (``event.of_change``) is written in the same transaction: it is in the :meth:`outbox` then.
+        (``event.of_change``) is written in the same transaction: it is in the :meth:`outbox` then, and in
+        ``who.written``.
 
         False, and no new serial, if the very same record is there already. ``check`` is called with the
         project as it is at the moment of the write. ``look`` is called if something is to be written, and

@@ -21,7 +21,20 @@ if TYPE_CHECKING:
     from elasticpypi.config import Config
 
 # What addresses of ours begin with: below such a prefix, nothing else tells whether a proxy has stripped it.
-OURS = {"+simple", "_", "health", "legacy", "manage", "packages", "project", "pypi", "search", "simple", "static"}
+OURS = {
+    "+simple",
+    "_",
+    "events",
+    "health",
+    "legacy",
+    "manage",
+    "packages",
+    "project",
+    "pypi",
+    "search",
+    "simple",
+    "static",
+}
 OURS |= {"upload", "uploads"}
 
 

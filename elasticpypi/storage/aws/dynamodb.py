@@ -204,9 +204,10 @@ class DynamoIndex:
                     look()
                 actions = _item_actions(name, key, item, known, {"metadata": metadata, "page": about})
                 actions += self._head_actions(name, key, head, known, item)
-                if who and (event := of_change(_record(known) if known else None, record, who)):
-                    actions += _event_actions(name, event)
-                self.table.write(actions)
+                event = of_change(_record(known) if known else None, record, who) if who else None
+                self.table.write(actions + (_event_actions(name, event) if event else []))
+                if event and who and who.written is not None:
+                    who.written.append(event)
                 return True
             except Conflict:
                 time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))

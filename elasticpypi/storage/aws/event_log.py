@@ -1,12 +1,10 @@
 """The events on AWS: an object for each, in a bucket that nothing is ever removed from."""
 
-import hashlib
-import io
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from elasticpypi.core.errors import AlreadyExists, NotFound
+from elasticpypi.core.errors import Changed, NotFound
 from elasticpypi.core.event import Event, load
 from elasticpypi.storage.aws.s3 import S3Files
 from elasticpypi.storage.contracts import Stat
@@ -32,9 +30,8 @@ class ObjectLog:
     def append(self, events: Iterable[Event]) -> None:
         files = self._files
         for event in events:
-            body = event.dump()
-            with suppress(AlreadyExists):
-                files.save(_key(event), io.BytesIO(body), hashlib.sha256(body).hexdigest())
+            with suppress(Changed):  # it is there
+                files.put(_key(event), event.dump(), IfNoneMatch="*")
 
     def read(self, after: str = "", most: int = 100) -> list[Event]:
         files, found = self._files, []

@@ -244,8 +244,9 @@ class SQLiteIndex:
                 bodies = [None if body is None else zlib.compress(body) for body in (about, metadata)]
                 database.execute("INSERT INTO metadata VALUES (?, ?, ?, ?)", (record.project, record.key, *bodies))
             _changed(database, record.project, 1 if known is None and isinstance(record, File) else 0)
-            _note(database, record.project, known and _record(known), record, who)
-            return True
+            event = _note(database, record.project, known and _record(known), record, who)
+        _tell(who, event)
+        return True
 
     def remove(self, name: NormalizedName, key: str, look: Look | None = None, who: Who | None = None) -> bool:
         with self.writing() as database:
@@ -258,8 +259,9 @@ class SQLiteIndex:
             before = _record(row)
             database.execute("DELETE FROM metadata WHERE project = ? AND key = ?", (name, key))
             _changed(database, name, -1 if isinstance(before, File) else 0)
-            _note(database, name, before, None, who)
-            return True
+            event = _note(database, name, before, None, who)
+        _tell(who, event)
+        return True
 
     def outbox(self) -> list[Event]:
         with self.reading() as database:
@@ -404,16 +406,22 @@ def _changed(database: sqlite3.Connection, name: NormalizedName, more: int) -> N
 
 def _note(
     database: sqlite3.Connection, name: NormalizedName, before: Record | None, after: Record | None, who: Who | None
-) -> None:
+) -> Event | None:
     """The event of a change, if there is one; of those that are in the log, the last of the project stay."""
     event = of_change(before, after, who) if who else None
     if event is None:
-        return
+        return None
     database.execute("INSERT INTO events VALUES (?, ?, ?, 0)", (event.id, name, event.dump()))
     last = "SELECT id FROM events WHERE project = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
     database.execute(
         f"DELETE FROM events WHERE project = ? AND settled = 1 AND id < ({last})", (name, name, MOST_RECENT - 1)
     )
+    return event
+
+
+def _tell(who: Who | None, event: Event | None) -> None:
+    if who and who.written is not None and event:
+        who.written.append(event)
 
 
 _Row = tuple[str | int | None, ...]
