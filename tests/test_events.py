@@ -2,17 +2,24 @@
 
 import hashlib
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
 
-from elasticpypi.core.errors import Unavailable
+from elasticpypi.actions import decisions
+from elasticpypi.actions.audit import audit
+from elasticpypi.actions.upload import accept
+from elasticpypi.core.errors import NotFound, Unavailable
 from elasticpypi.core.event import Event, Who, load, new
 from elasticpypi.core.model import File
 from elasticpypi.indexing import record, sync
+from elasticpypi.indexing.audit import Report
 from elasticpypi.services import Services
 from elasticpypi.storage.aws import event_log
 from elasticpypi.storage.local.event_log import FileLog
@@ -256,3 +263,98 @@ def test_moving_is_the_same_for_all_who_do_it(services: Services, tmp_path: Path
     record.move(services.index, services.log)
     assert kinds(services) == ["file.uploaded"]
     assert services.index.outbox() == []
+
+
+# ---- a process that ends at any point
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Mortal:
+    """Something of which the process ends before or after the n-th call, counted over all of its kind."""
+
+    def __init__(self, real: Any, calls: Iterator[int], last: int) -> None:
+        self._real, self._calls, self._last = real, calls, last
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name not in ("save", "put", "remove", "append", "settled", "delete"):
+            return found
+
+        def call(*args: Any, **options: Any) -> Any:
+            if next(self._calls) == self._last:
+                raise Killed
+            answer = found(*args, **options)
+            if next(self._calls) == self._last:
+                raise Killed
+            return answer
+
+        return call
+
+
+ACTIONS: dict[str, Callable[[Services, Path], object]] = {
+    "upload": lambda services, wheel: upload(services, wheel),
+    "yank": lambda services, _: decisions.yank(services, ACTOR, WHEEL, "bad"),
+    "unyank": lambda services, _: decisions.unyank(services, ACTOR, WHEEL),
+    "archive": lambda services, _: decisions.set_status(services, ACTOR, NormalizedName("demo"), "archived"),
+    "delete": lambda services, _: decisions.delete(services, ACTOR, WHEEL),
+}
+
+
+def upload(services: Services, wheel: Path) -> None:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    form = {":action": ["file_upload"], "filetype": ["bdist_wheel"], "sha256_digest": [digest]}
+    with wheel.open("rb") as content:
+        accept(services, ACTOR, form, WHEEL, content)
+
+
+def found_by_the_follower(services: Services) -> None:
+    """What a follower, or the audit, does of a store and its index, whatever happened to them."""
+    told = with_subscribers(services)
+    for _ in audit(told, Report(repair=True)):
+        pass
+    told.events.tell([])
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("last", range(12))
+def test_each_change_has_one_event_wherever_a_process_ends(
+    services: Services, wheel: Path, action: str, last: int
+) -> None:
+    if action != "upload":
+        upload(services, wheel)
+    if action == "unyank":
+        decisions.yank(services, ACTOR, WHEEL, "bad")
+    found_by_the_follower(services)
+    before = len(recorded(services))
+    calls = count()
+    parts = {name: Mortal(getattr(services, name), calls, last) for name in ("files", "index", "log")}
+    try:
+        ACTIONS[action](replace(services, **parts), wheel)
+    except Killed:
+        found_by_the_follower(services)
+        try:
+            ACTIONS[action](services, wheel)  # whoever got no answer tries again
+        except NotFound:
+            assert action == "delete"  # it is done
+    else:
+        assert last >= 4, "there was nothing to be killed at"
+    found_by_the_follower(services)
+    news = recorded(services)[before:]
+    assert [event.type for event in news] == [
+        {
+            "upload": "file.uploaded",
+            "yank": "file.yanked",
+            "unyank": "file.unyanked",
+            "archive": "project.status_changed",
+            "delete": "file.deleted",
+        }[action]
+    ]
+    assert services.index.outbox() == []
+    for record_ in list(services.index.records()):  # the index is lost, and made anew
+        services.index.remove(record_.project, record_.key)
+        sync.sync(services.files, services.index, record_.key, who=None)
+    found_by_the_follower(services)
+    assert len(recorded(services)) == before + 1

@@ -62,7 +62,7 @@ class DirectoryFiles:
         near = self.incoming if self.incoming.stat().st_dev == target.parent.stat().st_dev else target.parent
         temporary = near / f".{secrets.token_hex(16)}"
         try:
-            with temporary.open("xb") as copy:
+            with open(temporary, "xb", opener=_private if key.startswith(".") else None) as copy:  # noqa: PTH123
                 source.seek(0)
                 shutil.copyfileobj(source, copy, 1024 * 1024)
                 copy.flush()
@@ -219,6 +219,11 @@ class DirectoryFiles:
         if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
             raise NotFound(f"There is no key {key!r}.")
         return self.root.joinpath(*parts)
+
+
+def _private(path: str, flags: int) -> int:
+    """What is hidden is for this user only."""
+    return os.open(path, flags, 0o600)
 
 
 def _keep_uploader(descriptor: int, uploader: str | None) -> None:
