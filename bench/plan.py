@@ -1,4 +1,4 @@
-"""What a very large index needs on AWS: ``python -m bench.plan`` prints the tables that are in ARCHITECTURE.md.
+"""What a very large index needs on AWS: ``python -m bench.plan`` prints the tables that are in docs/scaling.md.
 
 Units of a request as ``bench.units`` counts them, CPU time and prices from ``bench.cost``, limits as AWS lists them
 in November 2026. The mix of requests is assumed; change it to what you have.

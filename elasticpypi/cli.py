@@ -268,8 +268,15 @@ def password(data: Path | None) -> None:
 
 
 @main.command()
-def settings() -> None:
+@click.option("--markdown", is_flag=True, help="As the table of docs/settings.md.")
+def settings(markdown: bool) -> None:
     """List all settings: environment variables, defaults, what they do."""
+    if markdown:
+        click.echo("| Setting | Default | What it does |\n|---|---|---|")
+        for setting in SETTINGS:
+            default = f"`{setting.default}`" if setting.default else ""
+            click.echo(f"| `{setting.name}` | {default} | {setting.help} |")
+        return
     width = max(len(setting.name) for setting in SETTINGS)
     for setting in SETTINGS:
         default = f"  [default: {setting.default}]" if setting.default else ""

@@ -114,7 +114,7 @@ class Elasticpypi {
     if (!before.length || before.includes(this.settings.BUCKET) || before.includes(MOVE_FROM)) return;
     throw new this.serverless.classes.Error(
       `BUCKET was ${before[0]} and is ${this.settings.BUCKET} now, which would be an empty index: set ` +
-        `ELASTICPYPI_BUCKET=${before[0]}, or, to move it (README, "Another bucket"), ELASTICPYPI_MOVE_FROM=${before[0]}.`
+        `ELASTICPYPI_BUCKET=${before[0]}, or, to move it (docs/deploy-aws.md, "Another bucket"), ELASTICPYPI_MOVE_FROM=${before[0]}.`
     );
   }
 

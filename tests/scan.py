@@ -84,7 +84,7 @@ def findings(*templates: Path) -> set[Finding]:
         stamp.write_text(CHECKOV)
     options = "--skip-download", "--quiet", "--compact", "--framework", "cloudformation", "--output", "json"
     # It guesses which values are secrets, and not in every run the same. The password is one, unless it is a hash
-    # or a reference (README).
+    # or a reference (docs/deploy-aws.md).
     options += "--skip-check", "CKV_AWS_45"
     done = subprocess.run(
         [VENV / "bin" / "checkov", *options, "--file", *templates],

@@ -129,19 +129,20 @@ def test_the_plot_is_a_picture_with_a_dot_per_number() -> None:
     assert not any("uv" in (text.text or "") for text in picture.iter())  # less is better there
 
 
-def test_the_readme_quotes_what_was_measured() -> None:
+def test_the_documents_quote_what_was_measured() -> None:
     values = results.load()["peers"]["values"]
     rows = {row.key: row for row in ROWS}
     pages = [row for row in ROWS if row.goals == PAGE]
     peers = min(filter(None, (report.against_peers(values, row) for row in pages)))
     static = [ratio for row in pages if (ratio := report.against(NGINX, values, row))]
-    readme = " ".join((ROOT / "README.md").read_text().split())
+    readme, scaling = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/scaling.md"))
     assert f"at least {int(peers)} times as fast as from the best other index in Python" in readme
-    assert f"at {min(static):.1f} to {max(static):.1f} of nginx with static files" in readme
+    assert f"at least {int(peers)} times as fast as from the best other index in Python" in scaling
+    assert f"at {min(static):.1f} to {max(static):.1f} of nginx with static files" in scaling
     small, uploaded = (report.against_peers(values, rows[key]) or 0 for key in ("small-file", "upload"))
-    assert f"small files {int(small)} times, uploads {int(uploaded)} times as fast" in readme
+    assert f"small files {int(small)} times, uploads {int(uploaded)} times as fast" in scaling
     password, nobody = (report.against(nginx, values, rows["uv"]) or 0 for nginx in (NGINX_LOGIN, NGINX))
-    assert f"{password:.2f} of its speed with an nginx that asks for a password, and {nobody:.2f} of one" in readme
+    assert f"{password:.2f} of its speed with an nginx that asks for a password, and {nobody:.2f} of one" in scaling
 
 
 def test_keys_of_rows_are_unique() -> None:

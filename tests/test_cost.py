@@ -10,7 +10,7 @@ from bench import cost
 from tests.deploying import ROOT
 
 RATIONALE = (ROOT / "RATIONALE.md").read_text()
-README = (ROOT / "README.md").read_text()
+DEPLOY = (ROOT / "docs/deploy-aws.md").read_text()
 TEMPLATE = (ROOT / "serverless.yml").read_text()
 
 
@@ -20,12 +20,12 @@ def test_the_documented_tables_are_what_the_script_prints() -> None:
     assert printed in RATIONALE
 
 
-def test_the_readme_has_the_same_numbers() -> None:
+def test_the_page_of_the_deployment_has_the_same_numbers() -> None:
     without, front = (sum(item.paid for item in cost.bill(cloudfront=choice)) for choice in (False, True))
-    assert f"about ${without:.0f}," in README
-    assert f"${front:.0f} with CloudFront" in README
+    assert f"about ${without:.0f}," in DEPLOY
+    assert f"${front:.0f} with CloudFront" in DEPLOY
     for switch, dollars in cost.optional().items():
-        [cell] = re.findall(rf"^\| `ELASTICPYPI_{switch}=\w+` \|.*\| (.*) \|$", README, re.MULTILINE)
+        [cell] = re.findall(rf"^\| `ELASTICPYPI_{switch}=\w+` \|.*\| (.*) \|$", DEPLOY, re.MULTILINE)
         assert f"${dollars:.2f}" in cell
 
 

@@ -1,4 +1,4 @@
-"""The scaling plan in ARCHITECTURE.md is what the model computes."""
+"""The scaling plan in docs/scaling.md is what the model computes."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.deploying import ROOT
 
 
 def test_the_documented_tables_are_what_the_script_prints() -> None:
-    assert plan.tables() in (ROOT / "ARCHITECTURE.md").read_text()
+    assert plan.tables() in (ROOT / "docs/scaling.md").read_text()
 
 
 def test_the_shares_are_all_requests() -> None:

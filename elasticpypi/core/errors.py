@@ -17,7 +17,7 @@
     ConfigurationError           a setting is wrong or missing: the start stops
 
 The text of each is one sentence for the person at the other end, with the remedy where there is one.
-It never contains a secret. ``app.py`` turns a Refusal into an answer, ``cli.py`` into a line.
+It never contains a secret. ``web/refusals.py`` turns a Refusal into an answer, ``cli.py`` into a line.
 """
 
 from collections.abc import Sequence

@@ -218,7 +218,7 @@ class Catalog(Protocol):
         """The entries of these projects, in this order, without those that have none."""
 
     def search(self, text: str, start: int, count: int) -> "Found":
-        """Projects with a word that begins with each word of ``text``, in the order of ``catalog.rank``.
+        """Projects with a word that begins with each word of ``text``, in the order of ``search_entry.rank``.
 
         All projects by name for a text without words. ``start`` of them are skipped, ``count`` at most given.
         """

@@ -1,7 +1,7 @@
 """The table of routes: which view answers what. A view is imported when it is first called.
 
-``views.<module>.<function>`` takes the services and the parts of the address; ARCHITECTURE.md has the same table for
-people.
+``views.<module>.<function>`` takes the services and the parts of the address; ``docs/http-api.md`` has the same table
+for people.
 """
 
 from typing import Any, NamedTuple

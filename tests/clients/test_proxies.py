@@ -37,7 +37,7 @@ PATHS = {
 ENCRYPTED = "tls", "two"
 STRANGER = "127.0.0.9"  # an address of this machine that is no proxy's
 
-# As README has it. An empty value keeps away what a client has sent.
+# As docs/run-one-machine.md has it. An empty value keeps away what a client has sent.
 TELL = """
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
