@@ -20,6 +20,8 @@ except ConfigurationError as error:
     sys.exit(str(error))
 `;
 
+const RECORDS_REMEDY = '; set ELASTICPYPI_RECORDS_BUCKET to a name of your own';
+
 // A runtime such as python3.13 -> an interpreter of this very version: on the PATH, of pyenv, or of uv.
 function interpreter(runtime) {
   const versions = path.join(process.env.PYENV_ROOT || path.join(os.homedir(), '.pyenv'), 'versions');
@@ -64,10 +66,12 @@ class Elasticpypi {
     const stop = (sentence) => {
       throw new this.serverless.classes.Error(sentence);
     };
-    const { BUCKET, TABLE, PASSWORD, USERS } = this.settings;
+    const { BUCKET, RECORDS_BUCKET, TABLE, PASSWORD, USERS } = this.settings;
     if (!BUCKET) stop('BUCKET is missing: set ELASTICPYPI_BUCKET, or write the name into serverless.yml.');
-    if (!/^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(BUCKET)) {
-      stop(`BUCKET cannot be ${BUCKET}: S3 wants 3 to 63 characters of a-z, 0-9, "-" and ".".`);
+    for (const [name, value, remedy] of [['BUCKET', BUCKET, ''], ['RECORDS_BUCKET', RECORDS_BUCKET, RECORDS_REMEDY]]) {
+      if (!/^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(value)) {
+        stop(`${name} cannot be ${value}: S3 wants 3 to 63 characters of a-z, 0-9, "-" and "."${remedy}.`);
+      }
     }
     if (typeof TABLE === 'string' && !/^[a-zA-Z0-9_.-]{3,255}$/.test(TABLE)) {
       stop(`TABLE cannot be ${TABLE}: DynamoDB wants 3 to 255 characters of a-z, A-Z, 0-9, "_", "-" and ".".`);
@@ -91,7 +95,8 @@ class Elasticpypi {
     }
   }
 
-  // Another BUCKET is another, empty index, and CloudFormation never takes the first bucket back: it exists already.
+  // Another BUCKET is another, empty index, another RECORDS_BUCKET a record without a past. CloudFormation never takes
+  // the first bucket back: it exists already.
   async compare() {
     const { DescribeStackResourcesCommand } = require('@aws-sdk/client-cloudformation');
     const provider = this.serverless.getProvider('aws');
@@ -106,16 +111,23 @@ class Elasticpypi {
     }
     const deploymentBucket = provider.naming.getDeploymentBucketLogicalId();
     const { MOVE_FROM } = this.serverless.service.custom.deployment;
-    const before = resources
-      .filter(({ ResourceType, ResourceStatus }) => ResourceType === 'AWS::S3::Bucket' && !/^DELETE_/.test(ResourceStatus))
-      .filter(({ LogicalResourceId }) => LogicalResourceId !== deploymentBucket)
-      .map(({ PhysicalResourceId }) => PhysicalResourceId)
-      .filter(Boolean);
-    if (!before.length || before.includes(this.settings.BUCKET) || before.includes(MOVE_FROM)) return;
-    throw new this.serverless.classes.Error(
-      `BUCKET was ${before[0]} and is ${this.settings.BUCKET} now, which would be an empty index: set ` +
-        `ELASTICPYPI_BUCKET=${before[0]}, or, to move it (docs/deploy-aws.md, "Another bucket"), ELASTICPYPI_MOVE_FROM=${before[0]}.`
-    );
+    const before = { BUCKET: [], RECORDS_BUCKET: [] };
+    for (const { ResourceType, ResourceStatus, LogicalResourceId, PhysicalResourceId } of resources) {
+      const ours = ResourceType === 'AWS::S3::Bucket' && LogicalResourceId !== deploymentBucket && PhysicalResourceId;
+      if (!ours || /^DELETE_/.test(ResourceStatus)) continue;
+      before[LogicalResourceId === 'RecordsBucket' ? 'RECORDS_BUCKET' : 'BUCKET'].push(PhysicalResourceId);
+    }
+    // Who moves the packages moves the record with them.
+    if (Object.values(before).some((names) => names.includes(MOVE_FROM))) return;
+    for (const [name, [first, ...rest]] of Object.entries(before)) {
+      const now = this.settings[name];
+      if (!first || [first, ...rest].includes(now)) continue;
+      const loss = name === 'BUCKET' ? 'an empty index' : 'a record without its past';
+      throw new this.serverless.classes.Error(
+        `${name} was ${first} and is ${now} now, which would be ${loss}: set ELASTICPYPI_${name}=${first}, ` +
+          `or, to move it (docs/deploy-aws.md, "Another bucket"), ELASTICPYPI_MOVE_FROM=${first}.`
+      );
+    }
   }
 
   // Bytecode, so that a cold start has nothing to compile; only the Python of the runtime can make it.
