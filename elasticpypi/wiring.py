@@ -54,6 +54,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
     """Services over a folder and SQLite."""
     from elasticpypi.indexing import heartbeat
     from elasticpypi.storage.local.event_log import FileLog
+    from elasticpypi.storage.local.state import SQLiteState
 
     @cache
     def catalog() -> Catalog:
@@ -71,6 +72,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
         log=log,
+        state=SQLiteState(config.data),
         subscribers=(_record(index, log), _entries(index, catalog)),
     )
 
@@ -79,6 +81,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
     """Services over a bucket and a table."""
     from elasticpypi.storage.aws.direct import CONNECTIONS
     from elasticpypi.storage.aws.event_log import ObjectLog
+    from elasticpypi.storage.aws.state import TableState
 
     @cache
     def catalog() -> Catalog:
@@ -107,6 +110,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         catalog,
         threads=CONNECTIONS,
         log=log,
+        state=TableState(index.table),
         subscribers=(_record(index, log), _entries(index, catalog), root_list),
         root_link=root_link,
     )

@@ -14,8 +14,10 @@ from elasticpypi.indexing import bucket_follower as module
 from elasticpypi.indexing import heartbeat
 from elasticpypi.indexing.bucket_follower import Follower
 from elasticpypi.services import Services
+from elasticpypi.storage.aws import state
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.aws.s3 import S3Files
+from elasticpypi.storage.aws.state import TableState
 from elasticpypi.wiring import with_subscribers
 from tests.builders import make_wheel
 from tests.conftest import BUCKET, PASSWORD, TABLE, USER, Client
@@ -25,7 +27,9 @@ def make(services: Services, state: Path) -> Follower:
     told = with_subscribers(services)
     assert isinstance(services.files, S3Files)
     assert isinstance(services.index, DynamoIndex)
-    return Follower(services.files, services.index, told.catalog, told.events.tell, state, services.threads)
+    return Follower(
+        services.files, services.index, told.catalog, told.events.tell, TableState(services.index.table), state, 4
+    )
 
 
 @pytest.fixture
@@ -53,7 +57,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    for each in (module, state):
+        monkeypatch.setattr(each, "time", clock)
     return clock
 
 

@@ -72,7 +72,7 @@ def _note_failed_login(name: str, address: str, reason: str) -> None:
     from elasticpypi.storage.aws.event_log import ObjectLog
 
     if _config().records:
-        note_failed_login(ObjectLog(_config().records), name, address, reason)
+        note_failed_login(ObjectLog(_config().records), None, name, address, reason)
 
 
 def api(event: dict[str, Any], context: object) -> Any:

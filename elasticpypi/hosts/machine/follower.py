@@ -83,6 +83,7 @@ def _follow_folder(config: Config, parent: int, begin: Begin, tell: Connection |
 
 def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> None:
     from elasticpypi.indexing.bucket_follower import Follower
+    from elasticpypi.storage.aws.state import TableState
 
     processes.end_with(parent)
     if begin:
@@ -90,7 +91,9 @@ def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> No
     logging.config.dictConfig(LOGGING)
     files, index = wiring.bucket(config)
     services = wiring.with_subscribers(wiring.on_bucket(config, files, index))
-    Follower(files, index, services.catalog, services.events.tell, state, services.threads).follow(threading.Event())
+    passing = TableState(index.table)
+    follower = Follower(files, index, services.catalog, services.events.tell, passing, state, services.threads)
+    follower.follow(threading.Event())
 
 
 def _announce(count: int) -> None:
