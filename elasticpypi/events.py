@@ -26,9 +26,9 @@ QUIET = 60  # seconds between two events of a user and an address
 log = logging.getLogger(__name__)
 
 
-def note(lasting: EventLog | None, *events: Event) -> None:
+def note(lasting: EventLog, *events: Event) -> None:
     """Record events now. If that cannot be done, the log says so; those of a change are in the outbox all the same."""
-    if lasting is None or not events:
+    if not events:
         return
     try:
         lasting.append(events)
@@ -37,7 +37,7 @@ def note(lasting: EventLog | None, *events: Event) -> None:
             log.error("An event cannot be recorded now (%s): %s", error, event.line())
 
 
-def note_failed_login(lasting: EventLog | None, state: State | None, name: str, address: str, reason: str) -> None:
+def note_failed_login(lasting: EventLog, state: State | None, name: str, address: str, reason: str) -> None:
     """Somebody tried in vain to be ``name``, "" if that is nobody: one event a minute, where there is a ``state``."""
     with suppress(Refusal):
         if state and not state.claim(FAILED_LOGIN, f"{name} {address}", token_bytes(8), QUIET):

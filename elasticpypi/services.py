@@ -34,6 +34,8 @@ class Services:
     files: Files
     index: Index
     open_catalog: Callable[[], Catalog] = field(repr=False)
+    log: EventLog = field(repr=False)
+    state: State = field(repr=False)
     staging: Staging | None = None
     threads: int = 1
     behind: Callable[[], str] | None = None
@@ -41,8 +43,6 @@ class Services:
     root_link: Callable[[int], str | None] = lambda serial: None
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
-    log: EventLog | None = None
-    state: State | None = None
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -69,10 +69,10 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         files,
         index,
         catalog,
+        log,
+        SQLiteState(config.data),
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
-        log=log,
-        state=SQLiteState(config.data),
         subscribers=(_record(index, log), _entries(index, catalog)),
     )
 
@@ -108,9 +108,9 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         files,
         index,
         catalog,
+        log,
+        TableState(index.table),
         threads=CONNECTIONS,
-        log=log,
-        state=TableState(index.table),
         subscribers=(_record(index, log), _entries(index, catalog), root_list),
         root_link=root_link,
     )

@@ -41,7 +41,6 @@ def wheel(tmp_path: Path) -> Path:
 
 
 def recorded(services: Services) -> list[Event]:
-    assert services.log is not None
     return services.log.read(most=10_000)
 
 
@@ -256,7 +255,6 @@ def test_an_event_has_no_line_breaks_and_is_short() -> None:
 
 def test_moving_is_the_same_for_all_who_do_it(services: Services, tmp_path: Path) -> None:
     """A process that ends between append and settled leaves an event that is moved again, and there once."""
-    assert services.log is not None
     file = File(WHEEL, NormalizedName("demo"), "1.0", 1, "a" * 64, "2026-01-01T00:00:00.000000Z", "r")
     assert services.index.put(file, who=ACTOR.who)
     services.log.append(services.index.outbox())

@@ -13,7 +13,6 @@ from elasticpypi.storage.local.state import SQLiteState
 
 @pytest.fixture
 def state(services: Services) -> State:
-    assert services.state is not None
     return services.state
 
 

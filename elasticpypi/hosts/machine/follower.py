@@ -83,7 +83,6 @@ def _follow_folder(config: Config, parent: int, begin: Begin, tell: Connection |
 
 def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> None:
     from elasticpypi.indexing.bucket_follower import Follower
-    from elasticpypi.storage.aws.state import TableState
 
     processes.end_with(parent)
     if begin:
@@ -91,8 +90,7 @@ def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> No
     logging.config.dictConfig(LOGGING)
     files, index = wiring.bucket(config)
     services = wiring.with_subscribers(wiring.on_bucket(config, files, index))
-    passing = TableState(index.table)
-    follower = Follower(files, index, services.catalog, services.events.tell, passing, state, services.threads)
+    follower = Follower(files, index, services.catalog, services.events.tell, services.state, state, services.threads)
     follower.follow(threading.Event())
 
 
