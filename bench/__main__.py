@@ -18,7 +18,7 @@ from bench.server import Place, Server
 from bench.tables import say
 from bench.targets import Target, copied, empty, filled, prepared, running
 from bench.tools import debian
-from tests.clients.environments import environment
+from tests.support.environments import environment
 
 Start = Callable[[ExitStack], dict[str, Target]]
 

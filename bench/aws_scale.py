@@ -21,7 +21,7 @@ from packaging.utils import NormalizedName
 from bench.cold_start import PIP, TABLE, WAYS, Figures, Way, asked, deployed, measure, say
 from elasticpypi.core.model import File, first_serial
 from elasticpypi.storage.aws.dynamodb import _item
-from tests.servers import dynamodb_local
+from tests.support.servers import dynamodb_local
 
 LARGEST = "ten-thousand-files"
 SYLLABLES = "ba be bo ca co da de di fa ga go ha hi ja ka ki la le lo ma me mi na ne no pa pi po ra re ri ro sa se to"

@@ -30,11 +30,11 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from elasticpypi.indexing.sync import sync_all
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.aws.s3 import S3Files
-from tests.aws.local_aws import CREDENTIALS, lambda_python, make_certificate
-from tests.builders import make_sdist, make_wheel
-from tests.clients.live import until
-from tests.deploying import BUCKET, PASSWORD, ROOT, make_package
-from tests.servers import fetched, free_ports
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.deploying import BUCKET, PASSWORD, ROOT, make_package
+from tests.support.local_aws import CREDENTIALS, lambda_python, make_certificate
+from tests.support.servers import fetched, free_ports
+from tests.support.waiting import until
 
 # awslambdaric is what runs a function in Lambda's Python; boto3 is there too.
 RUNTIME = "awslambdaric==4.2.2", f"boto3=={boto3.__version__}"

@@ -28,7 +28,7 @@ from bench.server import PASSWORD, Place
 from bench.servers import ELASTICPYPI
 from bench.tables import markdown, say
 from bench.targets import Target, running
-from tests.builders import make_sparse_wheel, make_wheel
+from tests.support.builders import make_sparse_wheel, make_wheel
 
 LARGE = 200_000_000
 FILLING = 2  # seconds that the first answers take, and buffers to be full

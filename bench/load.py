@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from bench.corpus import wheel
 from bench.process import Failed
 from bench.tools import debian
-from tests.builders import upload_form
+from tests.support.builders import upload_form
 
 HTML, JSON = "text/html", "application/vnd.pypi.simple.v1+json"
 CONNECTIONS = 2

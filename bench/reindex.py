@@ -14,7 +14,7 @@ import click
 from elasticpypi.config import Config
 from elasticpypi.indexing import audit, sync
 from elasticpypi.wiring import services
-from tests.builders import make_wheel
+from tests.support.builders import make_wheel
 
 
 def main(count: int) -> None:

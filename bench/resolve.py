@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from bench.corpus import TREE
 from bench.process import Failed
-from tests.clients.environments import clean, environment, run
+from tests.support.environments import clean, environment, run
 
 _REQUEST = re.compile(rb"(?:^|\r\n\r\n)(?:GET|HEAD) \S+ HTTP/1\.1\r\n")
 

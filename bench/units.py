@@ -26,8 +26,8 @@ from elasticpypi.core.model import File
 from elasticpypi.storage.aws import rootlist
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.contracts import Stat
-from tests.conftest import make_table
-from tests.servers import dynamodb_local
+from tests.support.moto_aws import make_table
+from tests.support.servers import dynamodb_local
 
 TABLE = "units"
 PAGES = 10, 30, 100, 1_000, 10_000
