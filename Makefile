@@ -71,11 +71,11 @@ bench-connections: .venv/test
 	$(BIN)/python -m bench.connections $(ARGS)
 
 # What a cold start costs: CPU time and memory of the real zip in the real runtime. Needs Node.js and Python 3.13.
-bench-cold-start: .venv/test
+bench-cold-start: node_modules .venv/test
 	$(BIN)/python -m bench.cold_start $(ARGS)
 
 # The same with 100,000 projects and 1,000,000 files in the table, on DynamoDB Local; needs a JDK too.
-bench-aws-scale: .venv/test
+bench-aws-scale: node_modules .venv/test
 	$(BIN)/python -m bench.aws_scale $(ARGS)
 
 # What AWS takes a month, as in RATIONALE.md.

@@ -1,8 +1,7 @@
-"""The zip that Lambda gets, and what its functions load of it."""
+"""The zip that Lambda gets. What its functions load of it: ``tests/bench/test_cold_start.py``."""
 
 import _imp
 import importlib
-import json
 import os
 import re
 import shutil
@@ -12,20 +11,17 @@ import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
 
-import boto3
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bench.cold_start import WAYS, Way, fill
 from tests.support import ROOT
-from tests.support.deploying import PASSWORD, Package, osls, packaged
-from tests.support.local_aws import CREDENTIALS, lambda_python
-from tests.support.moto_aws import BUCKET, TABLE
+from tests.support.deploying import PASSWORD, Package, osls, packaged, run_alone, unpacked
+from tests.support.local_aws import lambda_python
+from tests.support.moto_aws import BUCKET
 
 pytestmark = pytest.mark.aws
 
-RUNTIME = "boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3"  # what Lambda brings along
 MODULES = {
     "blinker",
     "click",
@@ -139,23 +135,7 @@ def test_the_requirements_are_pinned_and_complete(package: Package, names: set[s
 
 @pytest.fixture(scope="module")
 def path(package: Package, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PYTHONPATH with the zip and what Lambda brings along, and nothing else."""
-    folder = tmp_path_factory.mktemp("lambda")
-    task, runtime = folder / "task", folder / "runtime"
-    with zipfile.ZipFile(package.zip) as archive:
-        archive.extractall(task)
-    runtime.mkdir()
-    for name in RUNTIME:
-        (runtime / name).symlink_to(Path(boto3.__file__).parent.parent / name)
-    return f"{task}{os.pathsep}{runtime}"
-
-
-def run(code: str, *arguments: str, **environ: str) -> str:
-    # -S: without the site-packages of this Python.
-    command = [sys.executable, "-S", "-c", code, *arguments]
-    done = subprocess.run(command, env=environ, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return unpacked(package, tmp_path_factory.mktemp("lambda"))
 
 
 CODE = """
@@ -172,7 +152,7 @@ print(lambdas.sync({"Records": []}, None))
 
 def test_it_runs_with_nothing_but_the_runtime(package: Package, path: str) -> None:
     environ = {**package.environment("ApiLambdaFunction"), "PYTHONPATH": path, "AWS_DEFAULT_REGION": "us-east-1"}
-    assert run(CODE, **environ).split() == ["401", "nobody", "None"]
+    assert run_alone(CODE, **environ).split() == ["401", "nobody", "None"]
 
 
 def test_a_readme_is_rendered_with_nothing_but_the_runtime(package: Package, path: str, tmp_path: Path) -> None:
@@ -184,61 +164,6 @@ def test_a_readme_is_rendered_with_nothing_but_the_runtime(package: Package, pat
         ("*a*\n\n```python\nx\n```", "text/markdown"),
         ("*a*\n\n.. code:: python\n\n   x", "text/x-rst"),
     ):
-        said = run(f"import sys; {code}", text, media_type, PYTHONPATH=f"{tmp_path}{os.pathsep}{path}")
+        said = run_alone(f"import sys; {code}", text, media_type, PYTHONPATH=f"{tmp_path}{os.pathsep}{path}")
         assert "<em>a</em>" in said
         assert '<span class="n">x</span>' in said
-
-
-# ---- What a cold start loads: time and memory that every first request pays for (`make bench-cold-start`)
-
-LOADED = """
-import json, sys
-from elasticpypi.hosts.aws import lambdas
-
-answer = getattr(lambdas, sys.argv[1])(json.loads(sys.argv[2]), None)
-print(json.dumps([json.dumps(answer), sorted(sys.modules)]))
-"""
-# What no first request may need: botocore's clients with their models, and what only uploads need.
-NEVER = {"boto3", "s3transfer", "botocore.session", "botocore.client", "botocore.loaders", "jmespath", "pytest"}
-UPLOADS = {f"elasticpypi.{name}" for name in ("core.archive", "core.distribution", "core.metadata", "actions")}
-RENDERING = {
-    "elasticpypi.web.pages.readme",
-    "elasticpypi.web.pages.rendering",
-    "readme_renderer",
-    "nh3",
-    "comrak",
-    "docutils",
-    "pygments",
-}
-NOT_HERE = {
-    "api": NEVER
-    | UPLOADS
-    | RENDERING
-    | {"elasticpypi.core.json_api", "elasticpypi.indexing.sync", "packaging.metadata", "tarfile"},
-    "sync": NEVER | {"flask", "werkzeug", "jinja2", "click", "elasticpypi.web.app"},
-    "authorizer": NEVER | {"flask", "werkzeug", "botocore", "packaging", "ssl", "elasticpypi.wiring"},
-}
-# How many modules that are not Python's own.
-MOST = {"api": 240, "sync": 130, "authorizer": 13}
-
-
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title)
-def test_a_cold_start_loads_only_what_it_needs(
-    package: Package, path: str, way: Way, aws: None, aws_endpoint: str, tmp_path: Path
-) -> None:
-    fill(tmp_path, BUCKET, TABLE)
-    environ = {
-        **package.environment(f"{way.function.title()}LambdaFunction"),
-        **CREDENTIALS,
-        "BUCKET": BUCKET,
-        "TABLE": TABLE,
-        "AWS_ENDPOINT_URL": aws_endpoint,
-        "AWS_LAMBDA_FUNCTION_NAME": way.function,
-        "_HANDLER": f"elasticpypi.hosts.aws.lambdas.{way.function}",
-        "PYTHONPATH": path,
-    }
-    answer, modules = json.loads(run(LOADED, way.function, json.dumps(way.events[0]), **environ))
-    assert way.answer in answer
-    assert not NOT_HERE[way.function] & set(modules)
-    others = [name for name in modules if name.partition(".")[0] not in sys.stdlib_module_names]
-    assert len(others) <= MOST[way.function], sorted(others)

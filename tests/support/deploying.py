@@ -5,10 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import boto3
 
 from tests.support import ROOT
 from tests.support.servers import locked, missing
@@ -95,3 +98,25 @@ def lint(package: Package) -> None:
 def packaged() -> Package:
     """The package that most tests look at, made once."""
     return make_package("serverless", BUCKET=BUCKET, PASSWORD=PASSWORD)
+
+
+RUNTIME = "boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3"  # what Lambda brings along
+
+
+def unpacked(package: Package, folder: Path) -> str:
+    """A PYTHONPATH with the zip and what Lambda brings along, and nothing else."""
+    task, runtime = folder / "task", folder / "runtime"
+    with zipfile.ZipFile(package.zip) as archive:
+        archive.extractall(task)
+    runtime.mkdir()
+    for name in RUNTIME:
+        (runtime / name).symlink_to(Path(boto3.__file__).parent.parent / name)
+    return f"{task}{os.pathsep}{runtime}"
+
+
+def run_alone(code: str, *arguments: str, **environ: str) -> str:
+    """What code prints, without the site-packages of this Python (-S)."""
+    command = [sys.executable, "-S", "-c", code, *arguments]
+    done = subprocess.run(command, env=environ, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
