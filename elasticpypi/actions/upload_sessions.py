@@ -71,8 +71,8 @@ def announce(services: Services, actor: Actor, form: Form, file_name: str, size:
     if size < 1:
         raise BadUpload(f"{file_name[:200]!r} is empty.")
     upload.check_size(services, file_name, size)
-    if said := upload.known(services, actor, dist):
-        return {"state": "done", "message": said}
+    if message := upload.known(services, actor, dist):
+        return {"state": "done", "message": message}
     staging = services.staging
     if staging is None or size <= DIRECT:
         return {"state": "direct"}

@@ -163,8 +163,8 @@ class _Upload:
         if not 200 <= answer.status_code < 300:
             exists = skip_upload(answer, True, self.package)  # as each index says it; PyPI with 400
             raise Failed(_sentence(answer), 409 if exists else answer.status_code)
-        said = answer.text if answer.headers.get("content-type", "").startswith("text/plain") else ""
-        return _line(said) or f"{self.package.basefilename} is uploaded."
+        message = answer.text if answer.headers.get("content-type", "").startswith("text/plain") else ""
+        return _line(message) or f"{self.package.basefilename} is uploaded."
 
     def _by_parts(self, state: dict[str, Any]) -> str:
         """Do what the index says is next, until the file is in it."""
@@ -246,10 +246,10 @@ def _state(answer: requests.Response) -> dict[str, Any]:
 def _json(answer: requests.Response) -> dict[str, Any]:
     """The object of an answer, {} if there is none."""
     try:
-        said = answer.json()
+        state = answer.json()
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return state if isinstance(state, dict) else {}
 
 
 def _sentence(answer: requests.Response) -> str:

@@ -110,10 +110,10 @@ def parse(core: bytes | None) -> About:
 
 def of(raw: RawMetadata) -> About:
     """Core metadata that were read (``metadata.read``), whatever they say."""
-    said = {name: _one(make, raw) for name, make in PROPERTIES.items()}
+    about = {name: _one(make, raw) for name, make in PROPERTIES.items()}
     needs = _one(_needs, raw)
     names = sorted({need["name"] for need in needs if len(need["name"]) <= LONGEST})
-    return cast(About, {**said, "needs": _some(needs, MOST_NEEDS), "requires": _some(names, MOST_REQUIRES)})
+    return cast(About, {**about, "needs": _some(needs, MOST_NEEDS), "requires": _some(names, MOST_REQUIRES)})
 
 
 def _one(make: Callable[[RawMetadata], T], raw: RawMetadata) -> T:

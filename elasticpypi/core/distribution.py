@@ -35,7 +35,7 @@ SINGLE = (
 class Distribution:
     """A file that was read: ``size`` in bytes, ``sha256`` lower-case hex, ``metadata`` the exact bytes
     of METADATA or PKG-INFO, None where they could not be read (possible only in a file that was put
-    into the store directly), ``said`` what they say. ``static`` tells whether installers may trust it without
+    into the store directly), ``raw`` what they say. ``static`` tells whether installers may trust it without
     building (PEP 643)."""
 
     name: filename.Name
@@ -44,7 +44,7 @@ class Distribution:
     metadata: bytes | None
     requires_python: str | None
     static: bool
-    said: RawMetadata | None = None
+    raw: RawMetadata | None = None
 
 
 Form = Mapping[str, Sequence[str]]
@@ -79,12 +79,12 @@ def announced(form: Form, file_name: str, size: int) -> Distribution:
 
 def warnings(form: Form, dist: Distribution) -> list[str]:
     """What the one who uploads should know although the file was taken, a sentence each."""
-    said = []
+    found = []
     if form.get("attestations"):  # PEP 740: an index that cannot verify them must not claim to have them
-        said.append("The attestations were not kept: this index does not support them.")
-    if dist.said is not None and (newer := metadata.newer_version(dist.said)):
-        said.append(f"Metadata-Version {newer[:20]} is newer than this index knows.")
-    return said
+        found.append("The attestations were not kept: this index does not support them.")
+    if dist.raw is not None and (newer := metadata.newer_version(dist.raw)):
+        found.append(f"Metadata-Version {newer[:20]} is newer than this index knows.")
+    return found
 
 
 def inspect(
@@ -118,8 +118,8 @@ def inspect(
 
 def _read(name: filename.Name, size: int, sha256: str, core: bytes) -> Distribution:
     """A file with its core metadata; :class:`BadUpload` if they do not fit."""
-    said = metadata.check(core, name)
-    return Distribution(name, size, sha256, core, metadata.requires_python(said), metadata.is_static(said, name), said)
+    raw = metadata.check(core, name)
+    return Distribution(name, size, sha256, core, metadata.requires_python(raw), metadata.is_static(raw, name), raw)
 
 
 def sha256(data: bytes) -> str:

@@ -9,16 +9,16 @@ from elasticpypi.core.about import INFO, About
 from elasticpypi.core.model import File, Project, of_version
 
 
-def release(project: Project, version: Version, said: About, description: str, packages_url: str) -> dict[str, Any]:
+def release(project: Project, version: Version, about: About, description: str, packages_url: str) -> dict[str, Any]:
     """``/pypi/<name>/<version>/json``; ``packages_url`` is the absolute URL before a file name."""
     files = of_version(project, version)
-    info: dict[str, Any] = {field: said["info"].get(field) for field in INFO}
+    info: dict[str, Any] = {field: about["info"].get(field) for field in INFO}
     info |= {"bugtrack_url": None, "docs_url": None, "platform": None, "dynamic": None, "license_files": None}
     info["downloads"] = {"last_day": -1, "last_month": -1, "last_week": -1}  # as PyPI says it does not tell
     info["classifiers"] = info["classifiers"] or []
     info["description"] = description or None
-    info["keywords"] = said["info"].get("keywords", "")
-    info["name"] = said["name"] or project.name
+    info["keywords"] = about["info"].get("keywords", "")
+    info["name"] = about["name"] or project.name
     info["version"] = files[0].version
     info["yanked"] = all(file.yanked is not None for file in files)
     info["yanked_reason"] = (files[0].yanked or None) if info["yanked"] else None

@@ -83,10 +83,10 @@ def matches(query: Iterable[str], entry: Entry) -> bool:
     return all(any(word.startswith(begin) for word in entry.words) for begin in query)
 
 
-def describe(project: Project, said: About) -> Entry:
+def describe(project: Project, about: About) -> Entry:
     """A project that has listed files, and what its latest version says of itself → its entry.
 
-    It is bounded, since what is said is; DynamoDB takes 400 kB.
+    It is bounded, since an :class:`About` is; DynamoDB takes 400 kB.
     """
     first: dict[str, str] = {}  # when each version appeared
     for file in project.listed:
@@ -98,9 +98,9 @@ def describe(project: Project, said: About) -> Entry:
         version=str(latest(project)),
         released=released,
         time=first[released],
-        summary=said["summary"],
-        words=tuple(words(" ".join([project.name, *said["keywords"]["shown"], said["summary"]]))[:MOST_WORDS]),
-        requires=tuple(name for name in said["requires"]["shown"] if name != project.name),
+        summary=about["summary"],
+        words=tuple(words(" ".join([project.name, *about["keywords"]["shown"], about["summary"]]))[:MOST_WORDS]),
+        requires=tuple(name for name in about["requires"]["shown"] if name != project.name),
         releases=len(first),
         files=len(project.listed),
     )

@@ -47,14 +47,14 @@ class Report:
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {found}" for found, count in sorted(self.found.items()))
-        told = [
+        parts = [
             f"{self.agree} agree",
             f"{self.differ} {'repaired' if self.repair else 'differ'}{kinds and f' ({kinds})'}",
             f"{self.left_out} left out",
             *([f"{self.failed} failed"] if self.failed else []),
         ]
         total = self.agree + self.differ + self.left_out + self.failed
-        return f"{total} keys: {', '.join(told)}{'.' if self.finished else '; the time did not suffice for all.'}"
+        return f"{total} keys: {', '.join(parts)}{'.' if self.finished else '; the time did not suffice for all.'}"
 
 
 def audit(
@@ -103,7 +103,7 @@ def changed_keys(files: Files, index: IndexWriter) -> Iterator[str]:
 
 
 def compare(files: Files, index: IndexWriter) -> Iterator[tuple[str, str, bool]]:
-    """Every key of the store that is not hidden, its revision, whether its record is of it; then the keys that only the index has.
+    """Every key of the store that is not hidden, its revision, whether its record is of it; then what only the index has.
 
     The index is read first, into 9 bytes a record, and once more only if it has records that the store
     did not ask for. What changes meanwhile may be told either way.

@@ -11,7 +11,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.core.model import described, latest
 from elasticpypi.core.search_entry import describe
-from elasticpypi.indexing import said
+from elasticpypi.indexing.about import nothing, read
 from elasticpypi.storage.contracts import Catalog, IndexReader
 
 NEAR = 2  # letters that a name and one that is near to it begin with
@@ -55,5 +55,5 @@ def refresh(index: IndexReader, catalog: Catalog, name: NormalizedName) -> None:
         catalog.replace(name, project.serial, None)
         return
     file = described(project, latest(project))
-    about, _ = said.read(index, name, file.filename) if file else said.nothing()
+    about, _ = read(index, name, file.filename) if file else nothing()
     catalog.replace(name, project.serial, describe(project, about))

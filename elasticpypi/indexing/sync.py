@@ -16,7 +16,8 @@ from typing import BinaryIO, Protocol
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.core import about, distribution, keys
+from elasticpypi.core import distribution, keys
+from elasticpypi.core.about import FORM, dump, of
 from elasticpypi.core.distribution import Distribution
 from elasticpypi.core.errors import Changed, Damaged, NotFound, Refusal, Unavailable
 from elasticpypi.core.keys import FileKey, IgnoredKey, SidecarKey
@@ -65,7 +66,7 @@ def saved(files: Files, index: IndexWriter, stat: Stat, dist: Distribution, chec
     try:
         record, metadata = _file_record(stat, dist, stat.modified.strftime(TIME))
         record = replace(record, checked=1)
-        index.put(record, metadata, check, partial(_look, files, stat.key, stat), _said(dist))
+        index.put(record, metadata, check, partial(_look, files, stat.key, stat), _about(dist))
     except Changed:
         sync(files, index, stat.key)
         if files.stat(stat.key) is None:
@@ -91,12 +92,12 @@ def _sync(files: Files, index: IndexWriter, means: FileKey | SidecarKey, force: 
     if dry and known:
         return Outcome(key, "written", found=found)
     try:
-        record, metadata, said = _read(files, means, stat, known, hashed=not dry)
+        record, metadata, about = _read(files, means, stat, known, hashed=not dry)
     except Damaged as error:
         if known:
             index.remove(means.project, key, look)
         return Outcome(key, "ignored", str(error), found if known else "")
-    if record == known or not (dry or index.put(record, metadata, look=look, about=said)):
+    if record == known or not (dry or index.put(record, metadata, look=look, about=about)):
         return Outcome(key, "unchanged")
     return Outcome(key, "written", found=found)
 
@@ -134,12 +135,12 @@ def _read(
     if isinstance(known, File) and known.sha256 == dist.sha256:
         # REQ-38: the time never changes for the same bytes
         record = replace(record, upload_time=known.upload_time, checked=known.checked)
-    return record, metadata, _said(dist)
+    return record, metadata, _about(dist)
 
 
 def is_current(record: Record) -> bool:
     """Whether a record is as this version writes it; what an earlier one wrote is written again."""
-    return not isinstance(record, File) or record.form == about.FORM
+    return not isinstance(record, File) or record.form == FORM
 
 
 def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File, bytes | None]:
@@ -157,13 +158,13 @@ def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File
         requires_python=dist.requires_python,
         metadata_sha256=distribution.sha256(metadata) if metadata is not None and dist.static else None,
         uploader=stat.uploader,
-        form=about.FORM,
+        form=FORM,
     )
     return record, metadata
 
 
-def _said(dist: Distribution) -> bytes | None:
-    return None if dist.said is None else about.dump(about.of(dist.said))
+def _about(dist: Distribution) -> bytes | None:
+    return None if dist.raw is None else dump(of(dist.raw))
 
 
 def _decision(means: SidecarKey, stat: Stat, content: BinaryIO) -> Decision:

@@ -47,7 +47,7 @@ class Repository(Protocol):
     def metadata(self, reader: Principal, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         """What :meth:`file` gives, and its core metadata file; None if there is no such file or no metadata."""
 
-    def said(
+    def about(
         self, reader: Principal, name: NormalizedName, filename: str, *, text: bool = False
     ) -> "tuple[About, str]":
-        """What a release says of itself, by one of its files, and, if ``text`` is wanted, its description."""
+        """What the core metadata of a file say of its release and, if ``text`` is wanted, its description."""

@@ -39,14 +39,14 @@ class Stored:
     def metadata(self, reader: Principal, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         return self._index.metadata(name, filename) if self._may_read(reader, name) else None
 
-    def said(
+    def about(
         self, reader: Principal, name: NormalizedName, filename: str, *, text: bool = False
     ) -> "tuple[About, str]":
-        from elasticpypi.indexing import said  # which no installer asks for
+        from elasticpypi.indexing import about  # which no installer asks for
 
         if not self._may_read(reader, name):
-            return said.nothing()
-        return said.read(self._index, name, filename, text=text)
+            return about.nothing()
+        return about.read(self._index, name, filename, text=text)
 
     def _may_read(self, reader: Principal, name: NormalizedName | None) -> bool:
         return self._permissions.allowed(reader, Permission.READ, name)

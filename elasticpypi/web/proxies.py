@@ -58,11 +58,15 @@ def behind(app: "WSGIApplication", config: "Config") -> "WSGIApplication":
                 if not its:
                     break
 
-            def told(name: str, read: Callable[[str], str | None]) -> str | None:
+            def header(name: str, read: Callable[[str], str | None]) -> str | None:
                 values = _values(environ, name)
                 return read(values[-min(passed, len(values))]) if values else None
 
-            its_scheme, its_host, its_prefix = told("PROTO", scheme), told("HOST", authority), told("PREFIX", prefix)
+            its_scheme, its_host, its_prefix = (
+                header("PROTO", scheme),
+                header("HOST", authority),
+                header("PREFIX", prefix),
+            )
         if client:
             environ["REMOTE_ADDR"] = client
         if public:

@@ -18,7 +18,7 @@ from elasticpypi.core import metadata as core_metadata
 from elasticpypi.core.about import About, Link, Person, dump, parse
 from elasticpypi.core.model import File
 from elasticpypi.indexing import audit, catalog
-from elasticpypi.indexing import said as said_of
+from elasticpypi.indexing.about import read
 from elasticpypi.indexing.sync import sync
 from tests.support.application import Client
 from tests.support.builders import make_wheel, metadata, upload_form
@@ -387,7 +387,7 @@ def test_records_of_an_earlier_version(client: Client, tmp_path: Path) -> None:
     assert found is not None
     services.index.put(replace(file, form=None), found[1])
     for text in (False, True):
-        said, description = said_of.read(services.index, DEMO, wheel.name, text=text)
+        said, description = read(services.index, DEMO, wheel.name, text=text)
         assert (said["summary"], description) == ("It was there", "Read me" if text else "")
     assert "It was there" in client.get("/project/demo/").text
     serial = services.index.serial(DEMO)

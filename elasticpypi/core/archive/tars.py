@@ -132,11 +132,11 @@ def _members(stream: "_Unpacked") -> Iterator[Member]:
                 raise BadUpload(f"The archive has a member with {size} bytes of name and attributes.")
             data = stream.exactly(size)
             stream.skip(-size % BLOCK)
-            said = {GNU_NAMES[kind]: data.partition(b"\0")[0]} if kind in GNU_NAMES else _records(data)
+            fields = {GNU_NAMES[kind]: data.partition(b"\0")[0]} if kind in GNU_NAMES else _records(data)
             # Readers differ in which of two they take, and in whether one holds for all members.
-            if said.keys() & own.keys() or (kind == PAX_FOR_ALL and said):
+            if fields.keys() & own.keys() or (kind == PAX_FOR_ALL and fields):
                 raise BadUpload("The archive has a member with two names or sizes.")
-            own |= said
+            own |= fields
         else:
             yield _member(block, kind, size, own)
             own = {}
@@ -176,7 +176,7 @@ def _number(field: bytes) -> int:
 
 def _records(data: bytes) -> dict[str, bytes]:
     """What a pax header says about names and sizes: records of ``length keyword=value``, each with a line feed."""
-    said: dict[str, bytes] = {}
+    fields: dict[str, bytes] = {}
     place = 0
     while place < len(data):
         match = RECORD.match(data, place)
@@ -186,12 +186,12 @@ def _records(data: bytes) -> dict[str, bytes]:
         keyword = match[2].decode("utf-8", "replace")
         if keyword.startswith("GNU.sparse"):
             raise BadUpload("The archive has a member that is a sparse file.")
-        if keyword in said:
+        if keyword in fields:
             raise BadUpload("The archive has a member with two names or sizes.")
         if keyword in ("path", "linkpath", "size"):
-            said[keyword] = data[match.end() : end - 1]
+            fields[keyword] = data[match.end() : end - 1]
         place = end
-    return said
+    return fields
 
 
 def _member(block: bytes, kind: bytes, size: int, own: dict[str, bytes]) -> Member:

@@ -69,14 +69,14 @@ class ResponseLimit:
             return self._instead(context.request, answer)(environ, start_response)
 
     def _ask(self, environ: "WSGIEnvironment") -> _Answer:
-        said: list[tuple[str, Headers]] = []
+        begun: list[tuple[str, Headers]] = []
 
         def listen(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
-            said.append((status, Headers(headers)))
+            begun.append((status, Headers(headers)))
             return lambda _: None
 
         body = self._app(dict(environ), listen)
-        return _Answer(*said[-1], body)
+        return _Answer(*begun[-1], body)
 
     def _instead(self, request: Request, answer: _Answer) -> Response:
         if not answer.compressed:

@@ -27,12 +27,12 @@ def logged(app: "WSGIApplication", descriptor: int = 1) -> "WSGIApplication":
     """
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        said = "500"
+        status = "500"
 
-        def listen(status: str, *rest: Any) -> Any:
-            nonlocal said
-            said = status[:3]
-            return start_response(status, *rest)
+        def listen(line: str, *rest: Any) -> Any:
+            nonlocal status
+            status = line[:3]
+            return start_response(line, *rest)
 
         begin = time.perf_counter()
         try:
@@ -41,7 +41,7 @@ def logged(app: "WSGIApplication", descriptor: int = 1) -> "WSGIApplication":
             took = (time.perf_counter() - begin) * 1000
             what = f'"{environ["REQUEST_METHOD"]} {_shown(environ["PATH_INFO"])}"'
             who = environ.get("REMOTE_ADDR", "-")
-            line = f"[{_clock(int(time.time()))}] {who} {what} {said} {took:.1f} ms\n"
+            line = f"[{_clock(int(time.time()))}] {who} {what} {status} {took:.1f} ms\n"
             with suppress(OSError):  # nobody listens any more: no reason to refuse a request
                 os.write(descriptor, line.encode())
 

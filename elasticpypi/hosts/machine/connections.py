@@ -285,10 +285,10 @@ def _borrowed(descriptor: int) -> Iterator[socket.socket]:
 
 def _counts(connection: socket.socket) -> Counts:
     """Of a TCP connection that is open; :class:`OSError` for everything else, and where the kernel does not count."""
-    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
-    if len(told) < 136 or told[0] not in OPEN:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
+    if len(info) < 136 or info[0] not in OPEN:
         raise OSError("This is no open connection.")
-    acked, received = struct.unpack_from("QQ", told, 120)
+    acked, received = struct.unpack_from("QQ", info, 120)
     [waiting] = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))
     if waiting and not received:  # an answer to nothing
         raise OSError("This kernel does not count.")

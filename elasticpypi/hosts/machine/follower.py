@@ -36,18 +36,18 @@ def keep_on_folder(config: Config, keeper: processes.Keeper, begin: Begin) -> No
         pass
     whole = index.is_whole()
     index.close()  # no connection may be on both sides of a fork
-    told, tell = multiprocessing.Pipe(duplex=False)
-    tells = [] if whole else [tell]
+    ready, writer = multiprocessing.Pipe(duplex=False)
+    writers = [] if whole else [writer]
 
     def make() -> Any:
-        arguments = config, os.getpid(), begin, tells.pop() if tells else None
+        arguments = config, os.getpid(), begin, writers.pop() if writers else None
         return multiprocessing.Process(target=_follow_folder, args=arguments)
 
     follower = keeper.keep("follows the folder", make)
     import_module("elasticpypi.web.app")  # for the workers, while the folder is looked at
-    while not whole and keeper.wait(None, told):
-        if told.poll() or follower.exitcode is not None:
-            if refusal := told.recv() if told.poll() else "The folder of packages cannot be followed.":
+    while not whole and keeper.wait(None, ready):
+        if ready.poll() or follower.exitcode is not None:
+            if refusal := ready.recv() if ready.poll() else "The folder of packages cannot be followed.":
                 raise Unavailable(refusal)
             whole = True
 

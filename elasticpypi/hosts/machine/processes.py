@@ -198,15 +198,15 @@ class Keeper:
         for process in processes:
             process.terminate()
         begin = time.monotonic()
-        told = self._stop != signal.SIGINT
+        warned = self._stop != signal.SIGINT
         while left := [process for process in processes if process.exitcode is None]:
             took = time.monotonic() - begin
             if took >= PATIENCE or self._hurry:
                 for process in left:
                     _kill(process, quietly=self._hurry)
                 return
-            if took >= AGAIN and not told:
-                told = True
+            if took >= AGAIN and not warned:
+                warned = True
                 log.info("Requests under way are finished, for %d s at most; Ctrl-C again ends them now.", PATIENCE)
             self._sleep(AGAIN)
 
@@ -283,23 +283,21 @@ def closing(app: "WSGIApplication") -> "WSGIApplication":
     return application
 
 
-def stop_once(listener: int) -> Any:
-    """Instead of granian's own handler, which the main thread of a worker runs too late, or twice at once.
+def stop_once(event: Any, listener: int) -> Any:
+    """Have SIGTERM set ``event`` once, for which the main thread of a worker waits; returns it.
 
-    A signal that comes just before that thread begins to wait does not wake it. So another one is told, by the kernel.
-    ``listener`` is the descriptor of the socket that has its connections.
+    A handler of Python's would run in that thread, too late or twice at once; and a signal that comes just before the
+    thread begins to wait does not wake it. So the kernel tells another thread. ``listener`` is the descriptor of the
+    socket that has the connections of the worker.
     """
-    from granian._granian import WorkerSignal
-
-    event = WorkerSignal()
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)
 
     def stop() -> None:
         global _leaves
-        os.read(told, 1)
+        os.read(reader, 1)
         _leaves = True
         # Granian closes connections without a request. So it takes no more of them, and the last ones have time for it.
         with socket.create_server(("127.0.0.1", 0)) as nobody:

@@ -85,8 +85,9 @@ class WebServer:
 def stop_once(listener: int) -> None:
     """In a worker: its signals are handled by us, and end it without a connection that was taken and not answered."""
     from granian import _signals
+    from granian._granian import WorkerSignal
 
-    _signals.set_sync_signals = partial(processes.stop_once, listener)
+    _signals.set_sync_signals = lambda: processes.stop_once(WorkerSignal(), listener)
 
 
 def _nothing(parent: int) -> Any:

@@ -143,13 +143,13 @@ class _Client:
             )
             if answer.status < 300:
                 return answer
-            told: Any = {
+            failure: Any = {
                 **self._error(answer.status, answer.data),
                 "ResponseMetadata": {"HTTPStatusCode": answer.status},
             }
         except urllib3.exceptions.HTTPError as error:
             raise HTTPClientError(error=error) from error
-        raise ClientError(told, operation)
+        raise ClientError(failure, operation)
 
     def _error(self, status: int, body: bytes) -> Any:
         raise NotImplementedError
@@ -192,13 +192,13 @@ class DirectDynamoDB(_Client):
 
     def _error(self, status: int, body: bytes) -> Any:
         try:
-            told = json.loads(body)
+            answer = json.loads(body)
         except ValueError:
-            told = None
-        told = told if isinstance(told, dict) else {}
-        code = told.pop("__type", str(status)).rpartition("#")[2]
-        message = told.pop("message", told.pop("Message", ""))
-        return {"Error": {"Code": code, "Message": message}, **told}
+            answer = None
+        answer = answer if isinstance(answer, dict) else {}
+        code = answer.pop("__type", str(status)).rpartition("#")[2]
+        message = answer.pop("message", answer.pop("Message", ""))
+        return {"Error": {"Code": code, "Message": message}, **answer}
 
 
 class DirectS3(_Client):
@@ -249,8 +249,8 @@ class DirectS3(_Client):
 def _may_pass(error: ClientError | HTTPClientError) -> bool:
     if isinstance(error, HTTPClientError):
         return True
-    told = error.response
-    return passing(told["ResponseMetadata"]["HTTPStatusCode"], told["Error"]["Code"])
+    answer = error.response
+    return passing(answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"])
 
 
 def _binary(value: dict[str, Any]) -> dict[str, Any]:

@@ -64,15 +64,18 @@ def translated(what: str, key: str = "") -> Iterator[None]:
 
 
 def _judged(error: ClientError, what: str, key: str) -> Exception:
-    told: Any = error.response
-    status, code = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), told.get("Error", {}).get("Code", "")
+    response: Any = error.response
+    status, code = (
+        response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+        response.get("Error", {}).get("Code", ""),
+    )
     if status >= 500 or status == 429:
         return Unavailable(f"{what} cannot be used now ({code or status}): try again.")
     if code in GONE or (code in ("404", "NotFound") and error.operation_name == "HeadObject"):  # which has no body
         return NotFound(f"There is no key {key!r}.")
     if code in OTHER_BYTES:
         return Changed(f"{key!r} was changed by somebody else at the same moment.")
-    codes = {reason.get("Code", "None") for reason in told.get("CancellationReasons", [])} - {"None"}
+    codes = {reason.get("Code", "None") for reason in response.get("CancellationReasons", [])} - {"None"}
     codes = codes if code == CANCELED and codes else {code}
     if codes & OURS:
         return error

@@ -170,8 +170,8 @@ class _Rewriter(HTMLParser):
                 attributes["tabindex"] = "0"  # it scrolls, so the keyboard has to get there
             if tag == "table":
                 self.written.append('<div class="scroll" tabindex="0">')
-            told = "".join(f' {name}="{escape(value or "")}"' for name, value in attributes.items())
-            self.written.append(f"<{_tag(tag)}{told}>")
+            listed = "".join(f' {name}="{escape(value or "")}"' for name, value in attributes.items())
+            self.written.append(f"<{_tag(tag)}{listed}>")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a" and self.link is not None:

@@ -32,9 +32,9 @@ def release(services: Services, name: str, version: str = "") -> Response:
         file = described(project, wanted)
         if file is None:
             raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
-        said, description = repository.said(reader, normalized, file.filename, text=True)
+        about, description = repository.about(reader, normalized, file.filename, text=True)
         packages = f"{base}packages/"
-        answer = json_api.release(project, wanted, said, description, packages)
+        answer = json_api.release(project, wanted, about, description, packages)
         if not version:
             answer["releases"] = json_api.releases(project, packages)
         return state, answer

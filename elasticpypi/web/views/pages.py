@@ -20,11 +20,11 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
-from elasticpypi.core import about
 from elasticpypi.core.about import Some
 from elasticpypi.core.errors import NotFound
 from elasticpypi.core.model import described
 from elasticpypi.core.search_entry import Found
+from elasticpypi.indexing.about import nothing
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import Catalog
 from elasticpypi.web import pages
@@ -172,10 +172,10 @@ def _content(
     release = releases.find(listed, project, version) if listed else None
     if release is None and (listed or version):
         raise NotFound(f"There is no release {version[:80]!r} of {name!r} in this index.", [name])
-    said, description = about.parse(None), ""
+    about, description = nothing()
     if release and (file := described(project, Version(release.version))):
-        said, description = repository.said(reader, name, file.filename, text=True)
-    needed = list(dict.fromkeys(need["name"] for need in said["needs"]["shown"]))
+        about, description = repository.about(reader, name, file.filename, text=True)
+    needed = list(dict.fromkeys(need["name"] for need in about["needs"]["shown"]))
     shown = listed[: releases.MOST_RELEASES]
     return {
         "project": project,
@@ -184,8 +184,8 @@ def _content(
         "unfolded": releases.unfolded(shown),
         "release": release,
         "latest": releases.find(listed, project, "") if listed else None,
-        "about": said,
-        "readme": _readme(description, said["content_type"], services.catalog),
+        "about": about,
+        "readme": _readme(description, about["content_type"], services.catalog),
         "here": {entry.name for entry in services.catalog.entries(needed)},
         "dependents": dependents,
     }

@@ -1,4 +1,4 @@
-"""What is kept of the core metadata of a file, read for pages."""
+"""What is kept of the core metadata of a file, read from the index."""
 
 import json
 
