@@ -15,10 +15,8 @@ from elasticpypi.repository.stored import Stored
 from elasticpypi.services import Services
 from elasticpypi.web.app import create_app
 from elasticpypi.web.response_cache import ResponseCache
-from tests.builders import make_wheel
-from tests.conftest import PASSWORD, USER, Client, basic
-
-LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
+from tests.support.application import LOGIN, USER, Client, basic
+from tests.support.builders import make_wheel
 
 
 @dataclass
