@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.deployed import PASSWORD, Index, deploy, run_osls
-from tests.aws.local_aws import LocalAws
-from tests.builders import make_wheel
-from tests.deploying import osls
+from tests.support.builders import make_wheel
+from tests.support.deployed import PASSWORD, Index, deploy, run_osls
+from tests.support.deploying import osls
+from tests.support.local_aws import LocalAws
 
 pytestmark = pytest.mark.aws
 
