@@ -103,7 +103,7 @@ def changed_keys(files: Files, index: IndexWriter) -> Iterator[str]:
 
 
 def compare(files: Files, index: IndexWriter) -> Iterator[tuple[str, str, bool]]:
-    """Every key of the store that is not hidden, its revision, whether its record is of it; then the keys that only the index has.
+    """Every key of the store that is not hidden, its revision, whether its record is of it; then those without a key.
 
     The index is read first, into 9 bytes a record, and once more only if it has records that the store
     did not ask for. What changes meanwhile may be told either way.
