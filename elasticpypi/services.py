@@ -26,7 +26,9 @@ class Services:
     there where requests are too small for a large file: behind API Gateway. ``threads`` is how many keys are best
     looked at together: more than one where each call is a wait. ``behind`` gives "" or why the index may differ
     from the store, where a process follows it. ``spool`` is the folder where uploads wait, None: that of the
-    system. ``root_link`` gives where the root list of a serial can be fetched without us, None: nowhere.
+    system. ``root_link`` gives where the root list of a serial can be fetched without us, None: nowhere. ``claim``
+    makes sure that the index is that of the store, or goes over to it from another one of this name ("" none):
+    :class:`ConfigurationError` if not.
     """
 
     config: Config
@@ -38,6 +40,7 @@ class Services:
     behind: Callable[[], str] | None = None
     spool: Path | None = None
     root_link: Callable[[int], str | None] = lambda serial: None
+    claim: Callable[[str], None] = lambda moved_from: None
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
 

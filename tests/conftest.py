@@ -176,7 +176,15 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def begin_anew() -> None:
     """From now on, the functions on AWS run in other processes."""
-    for cached in (lambdas._config, lambdas._services, lambdas._background, lambdas._app, lambdas._authenticator):
+    made = (
+        lambdas._config,
+        lambdas._services,
+        lambdas._background,
+        lambdas._app,
+        lambdas._authenticator,
+        lambdas._claimed,
+    )
+    for cached in made:
         cached.cache_clear()
 
 

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -30,10 +30,17 @@ class Follower:
     """Keeps the table in step with the bucket, as the one container of several that has the lease for it."""
 
     def __init__(
-        self, files: S3Files, index: DynamoIndex, catalog: Catalog, tell: Tell, state: Path, threads: int = 1
+        self,
+        files: S3Files,
+        index: DynamoIndex,
+        catalog: Catalog,
+        tell: Tell,
+        claim: Callable[[str], None],
+        state: Path,
+        threads: int = 1,
     ) -> None:
         self._files, self._index, self._catalog = files, index, catalog
-        self._tell, self._state, self._threads = tell, state, threads
+        self._tell, self._claim, self._state, self._threads = tell, claim, state, threads
         self._me = secrets.token_hex(8)
         self._known: audit.Known | None = None  # what the last listing had
         self._compared = 0.0
@@ -55,7 +62,12 @@ class Follower:
                 stop.wait(heartbeat.OFTEN)
 
     def look(self) -> str:
-        """One look at the listing, unless somebody else has the lease; "" or what could not be brought in."""
+        """One look at the listing, unless somebody else has the lease; "" or what could not be brought in.
+
+        :class:`ConfigurationError` if the table is that of another bucket; then nothing is changed.
+        """
+        if self._known is None:
+            self._claim("")  # first: who must not follow leaves the lease to others
         if not leased(self._index.table, self._me, 3 * self.pause):
             self._known = None
             self._failed.clear()
@@ -70,6 +82,8 @@ class Follower:
         else:
             now = self._listed(known, keys)
             keys.update(self._gone(known))
+            if keys:
+                self._claim("")
         self._sync(keys, stale)
         self._known = now
         if not self._failed:
