@@ -27,7 +27,8 @@ class Services:
     looked at together: more than one where each call is a wait. ``behind`` gives "" or why the index may differ
     from the store, where a process follows it. ``log`` is where events lie for good, ``state`` what may be lost.
     ``spool`` is the folder where uploads wait, None: that of the system. ``root_link`` gives where the root list of
-    a serial can be fetched without us, None: nowhere.
+    a serial can be fetched without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or
+    goes over to it from another one of this name ("" none): :class:`ConfigurationError` if not.
     """
 
     config: Config
@@ -41,6 +42,7 @@ class Services:
     behind: Callable[[], str] | None = None
     spool: Path | None = None
     root_link: Callable[[int], str | None] = lambda serial: None
+    claim: Callable[[str], None] = lambda moved_from: None
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
 

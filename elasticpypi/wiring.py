@@ -98,6 +98,11 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
             rootlist.refresh(index.table, files)
         return ()
 
+    def claim(moved_from: str) -> None:
+        from elasticpypi.storage.aws import owner
+
+        owner.claim(index.table, config.bucket, moved_from)
+
     def root_link(serial: int) -> str | None:
         from elasticpypi.storage.aws import rootlist
 
@@ -113,6 +118,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         threads=CONNECTIONS,
         subscribers=(_record(index, log), _entries(index, catalog), root_list),
         root_link=root_link,
+        claim=claim,
     )
 
 

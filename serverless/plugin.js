@@ -91,7 +91,7 @@ class Elasticpypi {
     }
   }
 
-  // Another BUCKET is another, empty index, and CloudFormation never takes the first bucket back: it exists already.
+  // Another BUCKET or TABLE is an empty one, and CloudFormation never takes the first one back: it exists already.
   async compare() {
     const { DescribeStackResourcesCommand } = require('@aws-sdk/client-cloudformation');
     const provider = this.serverless.getProvider('aws');
@@ -105,16 +105,22 @@ class Elasticpypi {
       return;
     }
     const deploymentBucket = provider.naming.getDeploymentBucketLogicalId();
-    const { MOVE_FROM } = this.serverless.service.custom.deployment;
-    const before = resources
-      .filter(({ ResourceType, ResourceStatus }) => ResourceType === 'AWS::S3::Bucket' && !/^DELETE_/.test(ResourceStatus))
-      .filter(({ LogicalResourceId }) => LogicalResourceId !== deploymentBucket)
-      .map(({ PhysicalResourceId }) => PhysicalResourceId)
-      .filter(Boolean);
-    if (!before.length || before.includes(this.settings.BUCKET) || before.includes(MOVE_FROM)) return;
+    const there = resources.filter((each) => each.PhysicalResourceId && !/^DELETE_/.test(each.ResourceStatus));
+    const named = (isOurs) => there.filter(isOurs).map(({ PhysicalResourceId }) => PhysicalResourceId);
+    const before = {
+      BUCKET: named((each) => each.ResourceType === 'AWS::S3::Bucket' && each.LogicalResourceId !== deploymentBucket),
+      TABLE: named((each) => each.LogicalResourceId === 'IndexTable'), // that of the earlier elasticpypi goes
+    };
+    const left = this.serverless.service.custom.deployment.MOVE_FROM.split(',').map((name) => name.trim());
+    const changed = Object.entries(before)
+      .filter(([name, was]) => was.length && typeof this.settings[name] === 'string' && !was.includes(this.settings[name]))
+      .filter(([, was]) => !was.some((name) => left.includes(name)));
+    if (!changed.length) return;
+    const differ = changed.map(([name, [was]]) => `${name} was ${was} and is ${this.settings[name]} now`);
+    const back = changed.map(([name, [was]]) => `ELASTICPYPI_${name}=${was}`);
     throw new this.serverless.classes.Error(
-      `BUCKET was ${before[0]} and is ${this.settings.BUCKET} now, which would be an empty index: set ` +
-        `ELASTICPYPI_BUCKET=${before[0]}, or, to move it (docs/deploy-aws.md, "Another bucket"), ELASTICPYPI_MOVE_FROM=${before[0]}.`
+      `${differ.join(', ')}: what is new is empty. Set ${back.join(' ')}, or, to move on purpose (docs/deploy-aws.md, "Another ` +
+        `bucket or table"), ELASTICPYPI_MOVE_FROM=${changed.map(([, [was]]) => was).join(',')}.`
     );
   }
 

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -33,12 +33,14 @@ class Follower:
         index: DynamoIndex,
         catalog: Catalog,
         tell: Tell,
+        claim: Callable[[str], None],
         passing: State,
         state: Path,
         threads: int = 1,
     ) -> None:
         self._files, self._index, self._catalog = files, index, catalog
-        self._tell, self._passing, self._state, self._threads = tell, passing, state, threads
+        self._tell, self._claim, self._passing = tell, claim, passing
+        self._state, self._threads = state, threads
         self._me = secrets.token_bytes(8)
         self._known: audit.Known | None = None  # what the last listing had
         self._compared = 0.0
@@ -60,7 +62,12 @@ class Follower:
                 stop.wait(heartbeat.OFTEN)
 
     def look(self) -> str:
-        """One look at the listing, unless somebody else has the lease; "" or what could not be brought in."""
+        """One look at the listing, unless somebody else has the lease; "" or what could not be brought in.
+
+        :class:`ConfigurationError` if the table is that of another bucket; then nothing is changed.
+        """
+        if self._known is None:
+            self._claim("")  # first: who must not follow leaves the lease to others
         if not self._passing.claim(*LEASE, self._me, 3 * self.pause):
             self._known = None
             self._failed.clear()
@@ -75,6 +82,8 @@ class Follower:
         else:
             now = self._listed(known, keys)
             keys.update(self._gone(known))
+            if keys:
+                self._claim("")
         self._sync(keys, stale)
         self._known = now
         if not self._failed:

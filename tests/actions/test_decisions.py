@@ -134,6 +134,56 @@ def test_a_deletion_that_was_broken_off_can_be_finished(client: Client, wheel: P
     assert list(stored(client.services)) == [f"{wheel.name}.deleted"]
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.req("REQ-117")
+@pytest.mark.parametrize("folder", ["", "team/"])
+def test_a_deletion_that_was_broken_off_anywhere_can_be_finished(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Whatever was written last, the file is on no page, and to delete it again removes what is left, its yank too."""
+    client, writes = Client(services), 0
+    for last in range(20):
+        path = make_wheel(tmp_path, f"demo{last}", "1.0")
+        key = f"{folder}{path.name}"
+        with path.open("rb") as content:
+            services.files.save(key, content, hashlib.sha256(path.read_bytes()).hexdigest())
+        sync.sync(services.files, services.index, key)
+        assert client.request("PUT", f"/packages/{path.name}.yanked", data=b"bad").status_code == 200
+        writes = 0
+
+        def until_killed(real: Callable[..., Any], last: int) -> Callable[..., Any]:
+            def write(*asked: Any, **options: Any) -> Any:
+                nonlocal writes
+                if writes == last:
+                    raise Killed
+                writes += 1
+                return real(*asked, **options)
+
+            return write
+
+        with monkeypatch.context() as patch:
+            for part, name in ((services.files, "save"), (services.files, "delete")):
+                patch.setattr(part, name, until_killed(getattr(part, name), last))
+            for name in ("put", "remove"):
+                patch.setattr(services.index, name, until_killed(getattr(services.index, name), last))
+            try:
+                assert client.request("DELETE", f"/packages/{path.name}").status_code == 200
+                break
+            except Killed:
+                pass
+        list(sync.sync_all(services.files, services.index, [key, f"{key}.deleted", f"{key}.yanked"]))
+        left = {stat.key for stat in services.files.list() if path.name in stat.key}
+        assert client.get(f"/packages/{path.name}").status_code == (404 if f"{key}.deleted" in left else 200)
+        again = client.request("DELETE", f"/packages/{path.name}")
+        assert again.status_code == (404 if left == {f"{key}.deleted"} else 200)
+        assert [stat.key for stat in services.files.list() if path.name in stat.key] == [f"{key}.deleted"]
+        assert client.request("DELETE", f"/packages/{path.name}").status_code == 404
+    assert 5 <= writes < 20
+
+
 def test_a_file_of_a_quarantined_project_can_be_deleted(client: Client, wheel: Path) -> None:
     client.request("PUT", "/packages/demo.status", data=b"quarantined")
     assert client.request("DELETE", f"/packages/{wheel.name}").status_code == 200

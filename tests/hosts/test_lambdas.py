@@ -213,6 +213,7 @@ def test_the_gateway_is_believed_and_nobody_else(
         return str(url["url"]).removesuffix(f"packages/{wheel.name}")
 
     forged = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/x", "X-Forwarded-For": "127.0.0.1, 192.0.2.1"}
+    forged |= {"X-Forwarded-Port": "8443", "Forwarded": "for=192.0.2.1;host=evil.example;proto=http"}
     assert base() == base(**forged) == f"https://{HOST}/dev/"
     assert base(**{"X-Forwarded-Proto": "javascript"}) == f"https://{HOST}/dev/"
     monkeypatch.setenv("PROXIES", "192.0.2.0/24")

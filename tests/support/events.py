@@ -52,7 +52,8 @@ def call(lambdas: Any, path: str, headers: Mapping[str, str], **more: Any) -> An
 
 def begin_anew() -> None:
     """From now on, the functions on AWS run in other processes."""
-    kept = functions._config, functions._services, functions._background, functions._app, functions._authenticator
+    kept = functions._config, functions._services, functions._background, functions._app, functions._claimed
+    kept = (*kept, functions._authenticator)
     for cached in kept:
         cached.cache_clear()
 

@@ -115,6 +115,42 @@ def test_what_cannot_be_true_is_ignored(client: Client, header: str, value: str,
 
 
 @pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Forwarded", f"for={STRANGER};proto=http;host=evil.example;by=192.0.2.9"),
+        ("Forwarded", 'for="[2001:db8::7]:4711", for=198.51.100.9'),
+        ("X-Forwarded-Port", "8443"),
+        ("X-Forwarded-Port", "80"),
+        ("X-Forwarded-Port", "no port"),
+    ],
+)
+def test_what_is_not_read_changes_nothing(make: Callable[..., Client], header: str, value: str) -> None:
+    """Neither the addresses of a page, nor who is told in the log, nor whose forms are taken; from a proxy too."""
+    client, read, write = make(), *os.pipe()
+    config = client.services.config
+    logging = WerkzeugClient(behind(logged(create_app(client.services), write), config))
+    forwarded = {name: ALL[name] for name in ("X_Forwarded_Proto", "X_Forwarded_Host", "X_Forwarded_For")}
+    for address in (PROXY, STRANGER):
+        for more in ({}, forwarded):
+            assert base(client, address, **more, **{header: value}) == base(client, address, **more)
+        seen = []
+        for headers in ({}, {header: value}):
+            logging.get("/health", headers=headers, environ_overrides={"REMOTE_ADDR": address})
+            seen.append(os.read(read, 4096).decode().split("] ")[1].partition(" ")[0])
+        assert seen == [address, address]
+        for path in ("/simple/demo", "/", "/project/demo/"):
+            answers = [
+                client.get(path, headers={**BROWSER, **headers}, environ_overrides={"REMOTE_ADDR": address})
+                for headers in ({}, {header: value})
+            ]
+            assert answers[0].data == answers[1].data
+            assert answers[0].headers.get("Location") == answers[1].headers.get("Location")
+            assert answers[0].headers.get("ETag") == answers[1].headers.get("ETag")
+    os.close(read)
+    os.close(write)
+
+
+@pytest.mark.parametrize(
     ("hops", "schemes", "expected"),
     [
         ("", "https, http", "http"),  # one proxy, which added what it saw to what somebody said
