@@ -21,7 +21,7 @@ serve: .venv/serve
 check: lint
 	$(BIN)/python -m pytest -n 3 -q -m "not (aws or moto or browser or clients or network or slow or soak)" $(ARGS)
 
-# Everything; one test with ARGS="-n 0 tests/test_auth.py -k token".
+# Everything; one test with ARGS="-n 0 tests/accounts/test_passwords.py -k token".
 test: .venv/test
 	$(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
@@ -44,7 +44,7 @@ demo: .venv/test
 
 # CONFORMANCE.md, from what comes of every test that is marked with a requirement.
 conformance: .venv/test
-	$(BIN)/python -m tests.conformance -q $(ARGS)
+	$(BIN)/python -m tests.support.conformance -q $(ARGS)
 
 # Beside other indexes, as it grows, and the web servers beneath: bench/RESULTS.md. ARGS="--help" for less than everything.
 bench: .venv/test
@@ -60,7 +60,7 @@ bench-servers: .venv/test
 package: node_modules .venv/test
 	npx --no-install osls package --package build/aws
 	cfn-lint --ignore-checks W3005 -- build/aws/cloudformation-template-update-stack.json
-	$(BIN)/python -m tests.scan build/aws/cloudformation-template-update-stack.json
+	$(BIN)/python -m tests.support.scan build/aws/cloudformation-template-update-stack.json
 
 # How long a rebuild of the index takes, of 100,000 files unless ARGS says otherwise.
 bench-reindex: .venv/test
@@ -71,11 +71,11 @@ bench-connections: .venv/test
 	$(BIN)/python -m bench.connections $(ARGS)
 
 # What a cold start costs: CPU time and memory of the real zip in the real runtime. Needs Node.js and Python 3.13.
-bench-cold-start: .venv/test
+bench-cold-start: node_modules .venv/test
 	$(BIN)/python -m bench.cold_start $(ARGS)
 
 # The same with 100,000 projects and 1,000,000 files in the table, on DynamoDB Local; needs a JDK too.
-bench-aws-scale: .venv/test
+bench-aws-scale: node_modules .venv/test
 	$(BIN)/python -m bench.aws_scale $(ARGS)
 
 # What AWS takes a month, as in RATIONALE.md.

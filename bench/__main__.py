@@ -11,6 +11,7 @@ from typing import Any
 from bench import growth, report, results, rows, servers, web
 from bench.corpus import Corpus, build
 from bench.process import Failed
+from bench.resolve import PIP, UV, program
 from bench.results import Values
 from bench.rounds import measure
 from bench.rows import Row
@@ -18,7 +19,6 @@ from bench.server import Place, Server
 from bench.tables import say
 from bench.targets import Target, copied, empty, filled, prepared, running
 from bench.tools import debian
-from tests.clients.environments import environment
 
 Start = Callable[[ExitStack], dict[str, Target]]
 
@@ -51,9 +51,9 @@ def main() -> None:
 def _peers(options: argparse.Namespace) -> dict[str, Any]:
     """All servers on 1,000 projects, then on 10,000."""
     chosen = [server for server in servers.SERVERS if _chosen(options, server.name)]
-    for client in ("pip", "uv"):
+    for client in (PIP, UV):
         say(f"Setting up {client}")
-        environment(client)
+        program(client)
     phases, places = [], dict[Server, Place]()
     for corpus in (rows.MANY, rows.MORE):
         these = _asked(options, [row for row in rows.ROWS if row.corpus == corpus])

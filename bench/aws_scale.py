@@ -18,10 +18,12 @@ from typing import Any
 import boto3
 from packaging.utils import NormalizedName
 
-from bench.cold_start import PIP, TABLE, WAYS, Figures, Way, asked, deployed, measure, say
+from bench.aws import dynamodb_local
+from bench.cold_start import PIP, TABLE, WAYS, Figures, Way, asked, deployed, measure
+from bench.process import Failed
+from bench.tables import say
 from elasticpypi.core.model import File, first_serial
 from elasticpypi.storage.aws.dynamodb import _item
-from tests.servers import dynamodb_local
 
 LARGEST = "ten-thousand-files"
 SYLLABLES = "ba be bo ca co da de di fa ga go ha hi ja ka ki la le lo ma me mi na ne no pa pi po ra re ri ro sa se to"
@@ -130,4 +132,7 @@ def main(runs: int = 5, projects: int = 100_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    try:
+        main(*map(int, sys.argv[1:]))
+    except Failed as error:
+        sys.exit(f"This cannot be measured: {error}.")

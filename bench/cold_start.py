@@ -27,18 +27,18 @@ import boto3
 import botocore
 from moto.server import DomainDispatcherApplication, create_backend_app
 
+from bench.aws import CREDENTIALS, PATIENCE, ROOT, make_certificate, package, python_313
+from bench.packages import make_sdist, make_wheel
+from bench.process import Failed, Group, free_port
+from bench.tables import say
 from elasticpypi.indexing.sync import sync_all
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.aws.s3 import S3Files
-from tests.aws.local_aws import CREDENTIALS, lambda_python, make_certificate
-from tests.builders import make_sdist, make_wheel
-from tests.clients.live import until
-from tests.deploying import BUCKET, PASSWORD, ROOT, make_package
-from tests.servers import fetched, free_ports
 
 # awslambdaric is what runs a function in Lambda's Python; boto3 is there too.
 RUNTIME = "awslambdaric==4.2.2", f"boto3=={boto3.__version__}"
-TABLE = "elasticpypi-dev-index"
+BUCKET, TABLE = "packages-of-the-benchmark", "elasticpypi-dev-index"
+PASSWORD = "correct horse battery"
 WARM = 10
 RELEASES = 10  # a wheel and an sdist of each are on the page
 HOST = "abcdefghij.execute-api.us-east-1.amazonaws.com"
@@ -225,36 +225,24 @@ def invoke(python: Path, task: Path, handler: str, events: Sequence[Event], envi
     return run
 
 
-def runtime_python() -> Path:
-    """Python 3.13 with what Lambda adds to it, made once in .cache."""
-    base = lambda_python()
-    if subprocess.run([base, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 13))"]).returncode:
-        sys.exit("The Python of the Lambdas is missing: install 3.13, with `uv python install 3.13` for example.")
-
-    def make(folder: Path) -> None:
-        subprocess.run([base, "-m", "venv", folder], check=True)
-        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *RUNTIME], check=True)
-
-    return fetched("lambda", RUNTIME, make) / "bin" / "python"
-
-
 @contextmanager
 def backends(folder: Path) -> Iterator[dict[str, str]]:
     """Empty S3 and DynamoDB; the environment that leads to them."""
-    make_certificate(folder)
+    certificate, key = make_certificate(folder)
     # As many certificates as a client on Lambda has to load, and ours.
     bundle = folder / "bundle.pem"
-    bundle.write_bytes(Path(botocore.__file__).with_name("cacert.pem").read_bytes() + (folder / "ca.pem").read_bytes())
-    (port,) = free_ports(1)
+    bundle.write_bytes(Path(botocore.__file__).with_name("cacert.pem").read_bytes() + certificate.read_bytes())
+    port = free_port()
     # Not moto's own server, which closes each connection: AWS keeps them.
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--log-level", "error"]
-    tls = ["--ssl-certificate", str(folder / "server.pem"), "--ssl-keyfile", str(folder / "server.key")]
-    with subprocess.Popen([*command, *tls, "--factory", "bench.cold_start:moto"], cwd=ROOT) as server:
-        try:
-            until(lambda: listens(port), "moto")
-            yield {"AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}", "AWS_CA_BUNDLE": str(bundle)}
-        finally:
-            server.terminate()
+    tls = ["--ssl-certificate", certificate, "--ssl-keyfile", key]
+    environ = {"PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    server = Group([*command, *tls, "--factory", "bench.cold_start:moto"], environ, folder / "moto.log")
+    try:
+        server.ready(lambda: listens(port), PATIENCE)
+        yield {"AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}", "AWS_CA_BUNDLE": str(bundle)}
+    finally:
+        server.stop()
 
 
 def moto() -> DomainDispatcherApplication:
@@ -296,11 +284,6 @@ def measure(python: Path, task: Path, way: Way, environ: Mapping[str, str], runs
     )
 
 
-def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 @dataclass(frozen=True)
 class Deployed:
     """The functions as they would be deployed, on stores of this machine: what is needed to run one."""
@@ -314,27 +297,26 @@ class Deployed:
 @contextmanager
 def deployed(**stores: str) -> Iterator[Deployed]:
     """The real zip on an empty bucket and an empty table; ``stores`` are variables that lead to others than moto's."""
-    python = runtime_python()
-    package = make_package("bench", BUCKET=BUCKET, PASSWORD=PASSWORD)
+    python = python_313(*RUNTIME)
+    packed = package(BUCKET=BUCKET, PASSWORD=PASSWORD)
     with tempfile.TemporaryDirectory() as name:
         folder, task = Path(name), Path(name, "task")
-        with zipfile.ZipFile(package.zip) as archive:
+        with zipfile.ZipFile(packed.zip) as archive:
             archive.extractall(task)
         (task / "empty.py").write_text("def handler(event, context):\n    return {}\n")
         with backends(folder) as environ:
             environ |= stores
             os.environ.update({**CREDENTIALS, **environ})
             boto3.client("s3").create_bucket(Bucket=BUCKET)
-            table = package.properties("DynamoDB::Table")["IndexTable"]
+            table = packed.resources["IndexTable"]
             needed = "TableName", "KeySchema", "AttributeDefinitions", "BillingMode"
             boto3.client("dynamodb").create_table(**{name: table[name] for name in needed})
             fill(folder, BUCKET, TABLE)
 
             def environment(way: Way) -> Mapping[str, str]:
-                function = "ApiLambdaFunction" if way is EMPTY else f"{way.function.title()}LambdaFunction"
-                return {**package.environment(function), **environ}
+                return {**packed.variables("api" if way is EMPTY else way.function), **environ}
 
-            yield Deployed(python, task, package.zip.stat().st_size / 1e6, environment)
+            yield Deployed(python, task, packed.zip.stat().st_size / 1e6, environment)
 
 
 def main(runs: int = 9) -> None:
@@ -348,4 +330,7 @@ def main(runs: int = 9) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    try:
+        main(*map(int, sys.argv[1:]))
+    except Failed as error:
+        sys.exit(f"This cannot be measured: {error}.")

@@ -21,14 +21,14 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.corpus import CACHE, Corpus
+from bench.corpus import CACHE, Corpus, wheel
 from bench.load import basic
+from bench.packages import make_wheel
 from bench.process import Failed
 from bench.server import PASSWORD, Place
 from bench.servers import ELASTICPYPI
 from bench.tables import markdown, say
 from bench.targets import Target, running
-from tests.builders import make_sparse_wheel, make_wheel
 
 LARGE = 200_000_000
 FILLING = 2  # seconds that the first answers take, and buffers to be full
@@ -214,7 +214,7 @@ def serving() -> Iterator[Target]:
     packages = folder / "packages"
     packages.mkdir(parents=True)
     make_wheel(packages, "small", "1.0", files={"small.bin": bytes(20_000)})
-    make_sparse_wheel(packages, "large", "1.0", LARGE)
+    wheel(packages, "large", "1.0", LARGE)
     with running(ELASTICPYPI, Corpus(0), Place(folder, 0, Path(sys.executable).parent)) as target:
         yield target
 

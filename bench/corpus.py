@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.builders import make_wheel
+from bench.packages import make_wheel
 
 CACHE = Path(__file__).parents[1] / ".cache" / "bench"
 VERSION = 1  # of what is built here: another one, and everything is built anew

@@ -23,7 +23,7 @@ PAGE_READS = 5  # units of 4 kB of a page's records
 LARGE_SHARE = 0.75  # of the bytes, in files that are fetched by a link
 SMALL_MB, LARGE_MB = 0.4, 30.0  # files below and above 4.4 MB, on the average
 DYNAMODB_MS, S3_MS = 5.0, 40.0  # what a call waits
-UPLOAD_CALLS = 6  # at most, tests/test_calls.py
+UPLOAD_CALLS = 6  # at most, tests/hosts/test_calls.py
 LOG_KB = 0.4  # what Lambda itself writes of each call
 
 # Measured: CPU milliseconds, `make bench-cold-start`, 2026-11-23.

@@ -16,9 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.corpus import wheel
+from bench.packages import upload_form
 from bench.process import Failed
 from bench.tools import debian
-from tests.builders import upload_form
 
 HTML, JSON = "text/html", "application/vnd.pypi.simple.v1+json"
 CONNECTIONS = 2

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
+from bench.packages import make_wheel
 from elasticpypi.config import Config
 from elasticpypi.indexing import audit, sync
 from elasticpypi.wiring import services
-from tests.builders import make_wheel
 
 
 def main(count: int) -> None:

@@ -1,5 +1,6 @@
 """What pip and uv take to find out what a project needs."""
 
+import os
 import re
 import socket
 import subprocess
@@ -11,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.corpus import TREE
-from bench.process import Failed
-from tests.clients.environments import clean, environment, run
+from bench.process import CLEAN, Failed
+from bench.tools import environment
 
+PIP, UV = "pip==26.3", "uv==0.13.9"  # as in the tests
 _REQUEST = re.compile(rb"(?:^|\r\n\r\n)(?:GET|HEAD) \S+ HTTP/1\.1\r\n")
 
 
@@ -39,24 +42,35 @@ def pip_traffic(index: str) -> Traffic:
 def pip_resolve(index: str, folder: Path) -> None:
     """Resolve all of TREE with pip; it must find all of it."""
     options = ["--dry-run", "--ignore-installed", "--no-cache-dir", "--index-url", index]
-    told = run("pip", "install", *options, TREE[0], home=folder / "home", folder=folder)
+    told = _run([program(PIP), "install", *options, TREE[0]], folder)
     if not re.search(rf"Would install (tree-\d\d-1\.2 ?){{{len(TREE)}}}", told):
-        raise Failed(f"pip found something else: {told.splitlines()[-2]}")
+        raise Failed(f"pip found something else: {told}")
 
 
 def uv_compile(index: str) -> float:
     """Seconds of `uv pip compile`, with nothing in its cache."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["--no-cache", "--no-config", "--python", sys.executable, "--index-url", index]
-        line = [str(environment("uv") / "bin" / "uv"), "pip", "compile", *options, "-"]
+        line = [program(UV), "pip", "compile", *options, "-"]
         begin = time.monotonic()
-        done = subprocess.run(
-            line, cwd=folder, env=clean(Path(folder) / "home"), input=TREE[0], capture_output=True, text=True
-        )
+        told = _run(line, Path(folder), TREE[0])
         passed = time.monotonic() - begin
-    if done.stdout.count("==1.2") != len(TREE):
-        raise Failed(f"uv found something else: {done.stdout + done.stderr}")
+    if told.count("==1.2") != len(TREE):
+        raise Failed(f"uv found something else: {told}")
     return passed
+
+
+def program(client: str) -> Path:
+    """The client of this requirement, installed by itself; :class:`Failed` if it cannot be had."""
+    return environment((client,)) / client.partition("==")[0]
+
+
+def _run(line: list[Path | str], folder: Path, stdin: str = "") -> str:
+    """All that a client prints, without the settings of this machine."""
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "NO_COLOR": "1"}
+    environ = {**CLEAN, "HOME": str(folder), **settings}
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.run(line, input=stdin, cwd=folder, env=environ, **options).stdout
 
 
 @contextmanager

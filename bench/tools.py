@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -27,20 +27,32 @@ def debian(command: str, package: str) -> str:
     return path
 
 
-@cache
-def environment(requirements: tuple[str, ...]) -> Path:
-    """The folder ``bin`` of an environment with these packages from PyPI; :class:`Failed` if there is none."""
-    folder = CACHE / "environments" / requirements[0].replace("==", "-")
+def kept(name: str, source: str, make: Callable[[Path], object]) -> Path:
+    """The folder ``name`` of the cache, made anew unless it was made of this very ``source``."""
+    folder = CACHE / name
     stamp = folder / "made-of.txt"
-    wanted = "\n".join([sys.version, *requirements])
-    if not stamp.exists() or stamp.read_text() != wanted:
-        venv.create(folder, clear=True, symlinks=True)
+    if not stamp.exists() or stamp.read_text() != source:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        make(folder)
+        stamp.write_text(source)
+    return folder
+
+
+@cache
+def environment(requirements: tuple[str, ...], python: str = sys.executable) -> Path:
+    """The folder ``bin`` of an environment with these packages from PyPI; :class:`Failed` if there is none."""
+    version = subprocess.check_output([python, "-c", "import sys; print(sys.version, end='')"], text=True)
+
+    def make(folder: Path) -> None:
+        subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
         # Wheels only: nobody should need a compiler.
         options = ["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
         install = [sys.executable, "-m", "pip", "--python", str(folder), *options, *requirements]
         done = subprocess.run(install, capture_output=True, text=True)
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            raise Failed(f"pip cannot install it on Python {sys.version.split()[0]}: {errors[-1] if errors else ''}")
-        stamp.write_text(wanted)
-    return folder / "bin"
+            raise Failed(f"pip cannot install it on Python {version.split()[0]}: {errors[-1] if errors else ''}")
+
+    name = requirements[0].replace("==", "-")
+    return kept(f"environments/{name}", "\n".join([version, *requirements]), make) / "bin"

@@ -18,7 +18,9 @@ from typing import Any, BinaryIO
 import boto3
 from packaging.utils import NormalizedName
 
+from bench.aws import dynamodb_local
 from bench.aws_scale import items, names
+from bench.process import Failed
 from bench.tables import markdown
 from elasticpypi.core import about
 from elasticpypi.core.errors import NotFound
@@ -26,8 +28,6 @@ from elasticpypi.core.model import File
 from elasticpypi.storage.aws import rootlist
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.contracts import Stat
-from tests.conftest import make_table
-from tests.servers import dynamodb_local
 
 TABLE = "units"
 PAGES = 10, 30, 100, 1_000, 10_000
@@ -189,7 +189,12 @@ def main(most: int = 100_000) -> None:
     with tempfile.TemporaryDirectory() as folder, dynamodb_local(Path(folder)) as endpoint:
         access = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
         client = boto3.client("dynamodb", endpoint_url=endpoint, **access)  # type: ignore[call-overload]
-        make_table(TABLE, client)
+        client.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
         meter = Meter(client)
         index = DynamoIndex(TABLE, meter, Memory())  # type: ignore[arg-type]
         rows = [*pages(meter, client, index), *lists(meter, client, index, most)]
@@ -198,4 +203,7 @@ def main(most: int = 100_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    try:
+        main(*map(int, sys.argv[1:]))
+    except Failed as error:
+        sys.exit(f"This cannot be measured: {error}.")

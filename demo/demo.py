@@ -16,11 +16,11 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
-from tests.builders import make_wheel
-from tests.clients.browser import CHROMIUM, SCREENSHOTS, look
-from tests.clients.environments import CACHE, CLIENTS, make_all, run
-from tests.clients.install import install, installed, pip
-from tests.clients.live import FAMILIES, PASSWORD, ROOT, USER, Server, running
+from tests.support.browser import CHROMIUM, SCREENSHOTS, look
+from tests.support.builders import make_wheel
+from tests.support.environments import CACHE, CLIENTS, make_all, run
+from tests.support.install import install, installed, pip
+from tests.support.live import FAMILIES, PASSWORD, ROOT, USER, Server, running
 
 # With what they need themselves these are some fifty files: large and small, pure and compiled.
 PROJECTS = [

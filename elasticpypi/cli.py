@@ -61,12 +61,20 @@ def _actor() -> Actor:
     return Actor(Principal(user, through="command"))
 
 
-def _opened(data: Path | None) -> Services:
-    """Store and index as they are; a folder that is not there is not made."""
+def _opened(data: Path | None, *, moved_from: str = "", changes: bool = True) -> Services:
+    """Store and index as they are; a folder that is not there is not made.
+
+    If something is to change: :class:`ConfigurationError` if the index is that of another store.
+    """
     config = _config(data=data)
     if not config.on_aws and not config.data.is_dir():
         raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
-    return with_subscribers(with_staging(services(config)))
+    if moved_from and not config.on_aws:
+        raise ConfigurationError("--move-from is for an index on a bucket: leave it out, a folder may lie anywhere.")
+    opened = with_subscribers(with_staging(services(config)))
+    if changes:
+        opened.claim(moved_from)
+    return opened
 
 
 @main.command()
@@ -100,13 +108,14 @@ def upload(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--move-from", default="", help="The bucket until now, if its packages were copied to another one.")
 @data_option
-def reindex(data: Path | None) -> None:
+def reindex(move_from: str, data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
     from elasticpypi.core import keys
     from elasticpypi.indexing import audit, sync
 
-    opened = _opened(data)
+    opened = _opened(data, moved_from=move_from)
     files, index = opened.files, opened.index
     click.echo("Looking at what is there ...", err=True)
     begin = time.monotonic()
@@ -154,7 +163,7 @@ def compare(repair: bool, data: Path | None) -> None:
     from elasticpypi.actions.audit import audit
     from elasticpypi.indexing.audit import Report, line
 
-    opened, report = _opened(data), Report(repair=repair)
+    opened, report = _opened(data, changes=repair), Report(repair=repair)
     for outcome in audit(opened, report):
         click.echo(line(outcome))
     if repair:

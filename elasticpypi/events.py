@@ -7,7 +7,9 @@ long, since the follower, or an event of the bucket, tells of the same keys a mo
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from secrets import token_bytes
 
 from packaging.utils import NormalizedName
 
@@ -16,14 +18,17 @@ from elasticpypi.core.errors import Refusal
 from elasticpypi.core.event import Event, Who, new
 from elasticpypi.core.keys import IgnoredKey, parse
 from elasticpypi.core.outcome import Outcome
-from elasticpypi.storage.contracts import EventLog
+from elasticpypi.storage.contracts import EventLog, State
+
+FAILED_LOGIN = "login.failed"  # a kind of what may be lost
+QUIET = 60  # seconds between two events of a user and an address
 
 log = logging.getLogger(__name__)
 
 
-def note(lasting: EventLog | None, *events: Event) -> None:
+def note(lasting: EventLog, *events: Event) -> None:
     """Record events now. If that cannot be done, the log says so; those of a change are in the outbox all the same."""
-    if lasting is None or not events:
+    if not events:
         return
     try:
         lasting.append(events)
@@ -32,8 +37,11 @@ def note(lasting: EventLog | None, *events: Event) -> None:
             log.error("An event cannot be recorded now (%s): %s", error, event.line())
 
 
-def note_failed_login(lasting: EventLog | None, name: str, address: str, reason: str) -> None:
-    """Somebody tried in vain to be ``name``, "" if that is nobody."""
+def note_failed_login(lasting: EventLog, state: State | None, name: str, address: str, reason: str) -> None:
+    """Somebody tried in vain to be ``name``, "" if that is nobody: one event a minute, where there is a ``state``."""
+    with suppress(Refusal):
+        if state and not state.claim(FAILED_LOGIN, f"{name} {address}", token_bytes(8), QUIET):
+            return
     note(lasting, new("login.failed", Who(name or "unknown", "nothing", address), reason=reason))
 
 

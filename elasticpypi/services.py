@@ -11,7 +11,7 @@ from elasticpypi.config import Config
 from elasticpypi.events import Events, Subscriber
 from elasticpypi.repository.base import Repository
 from elasticpypi.repository.stored import Stored
-from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Staging
+from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Staging, State
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
@@ -25,23 +25,26 @@ class Services:
     would be told of changes by a process for which nobody waits; ``events`` tells those of this one. ``staging`` is
     there where requests are too small for a large file: behind API Gateway. ``threads`` is how many keys are best
     looked at together: more than one where each call is a wait. ``behind`` gives "" or why the index may differ
-    from the store, where a process follows it. ``log`` is where events lie for good. ``spool`` is the folder where
-    uploads wait, None: that of the system. ``root_link`` gives where the root list of a serial can be fetched
-    without us, None: nowhere.
+    from the store, where a process follows it. ``log`` is where events lie for good, ``state`` what may be lost.
+    ``spool`` is the folder where uploads wait, None: that of the system. ``root_link`` gives where the root list of
+    a serial can be fetched without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or
+    goes over to it from another one of this name ("" none): :class:`ConfigurationError` if not.
     """
 
     config: Config
     files: Files
     index: Index
     open_catalog: Callable[[], Catalog] = field(repr=False)
+    log: EventLog = field(repr=False)
+    state: State = field(repr=False)
     staging: Staging | None = None
     threads: int = 1
     behind: Callable[[], str] | None = None
     spool: Path | None = None
     root_link: Callable[[int], str | None] = lambda serial: None
+    claim: Callable[[str], None] = lambda moved_from: None
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
-    log: EventLog | None = None
 
     @cached_property
     def catalog(self) -> Catalog:

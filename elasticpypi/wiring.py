@@ -54,6 +54,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
     """Services over a folder and SQLite."""
     from elasticpypi.indexing import heartbeat
     from elasticpypi.storage.local.event_log import FileLog
+    from elasticpypi.storage.local.state import SQLiteState
 
     @cache
     def catalog() -> Catalog:
@@ -68,9 +69,10 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         files,
         index,
         catalog,
+        log,
+        SQLiteState(config.data),
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
-        log=log,
         subscribers=(_record(index, log), _entries(index, catalog)),
     )
 
@@ -79,6 +81,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
     """Services over a bucket and a table."""
     from elasticpypi.storage.aws.direct import CONNECTIONS
     from elasticpypi.storage.aws.event_log import ObjectLog
+    from elasticpypi.storage.aws.state import TableState
 
     @cache
     def catalog() -> Catalog:
@@ -95,6 +98,11 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
             rootlist.refresh(index.table, files)
         return ()
 
+    def claim(moved_from: str) -> None:
+        from elasticpypi.storage.aws import owner
+
+        owner.claim(index.table, config.bucket, moved_from)
+
     def root_link(serial: int) -> str | None:
         from elasticpypi.storage.aws import rootlist
 
@@ -105,10 +113,12 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         files,
         index,
         catalog,
+        log,
+        TableState(index.table),
         threads=CONNECTIONS,
-        log=log,
         subscribers=(_record(index, log), _entries(index, catalog), root_list),
         root_link=root_link,
+        claim=claim,
     )
 
 

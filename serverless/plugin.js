@@ -95,8 +95,7 @@ class Elasticpypi {
     }
   }
 
-  // Another BUCKET is another, empty index, another RECORDS_BUCKET a record without a past. CloudFormation never takes
-  // the first bucket back: it exists already.
+  // Another BUCKET, RECORDS_BUCKET or TABLE is an empty one, and CloudFormation never takes the first one back: it exists already.
   async compare() {
     const { DescribeStackResourcesCommand } = require('@aws-sdk/client-cloudformation');
     const provider = this.serverless.getProvider('aws');
@@ -110,24 +109,26 @@ class Elasticpypi {
       return;
     }
     const deploymentBucket = provider.naming.getDeploymentBucketLogicalId();
-    const { MOVE_FROM } = this.serverless.service.custom.deployment;
-    const before = { BUCKET: [], RECORDS_BUCKET: [] };
-    for (const { ResourceType, ResourceStatus, LogicalResourceId, PhysicalResourceId } of resources) {
-      const ours = ResourceType === 'AWS::S3::Bucket' && LogicalResourceId !== deploymentBucket && PhysicalResourceId;
-      if (!ours || /^DELETE_/.test(ResourceStatus)) continue;
-      before[LogicalResourceId === 'RecordsBucket' ? 'RECORDS_BUCKET' : 'BUCKET'].push(PhysicalResourceId);
-    }
-    // Who moves the packages moves the record with them.
-    if (Object.values(before).some((names) => names.includes(MOVE_FROM))) return;
-    for (const [name, [first, ...rest]] of Object.entries(before)) {
-      const now = this.settings[name];
-      if (!first || [first, ...rest].includes(now)) continue;
-      const loss = name === 'BUCKET' ? 'an empty index' : 'a record without its past';
-      throw new this.serverless.classes.Error(
-        `${name} was ${first} and is ${now} now, which would be ${loss}: set ELASTICPYPI_${name}=${first}, ` +
-          `or, to move it (docs/deploy-aws.md, "Another bucket"), ELASTICPYPI_MOVE_FROM=${first}.`
-      );
-    }
+    const there = resources.filter((each) => each.PhysicalResourceId && !/^DELETE_/.test(each.ResourceStatus));
+    const named = (isOurs) => there.filter(isOurs).map(({ PhysicalResourceId }) => PhysicalResourceId);
+    const before = {
+      BUCKET: named(
+        (each) => each.ResourceType === 'AWS::S3::Bucket' && ![deploymentBucket, 'RecordsBucket'].includes(each.LogicalResourceId)
+      ),
+      RECORDS_BUCKET: named((each) => each.LogicalResourceId === 'RecordsBucket'),
+      TABLE: named((each) => each.LogicalResourceId === 'IndexTable'), // that of the earlier elasticpypi goes
+    };
+    const left = this.serverless.service.custom.deployment.MOVE_FROM.split(',').map((name) => name.trim());
+    const changed = Object.entries(before)
+      .filter(([name, was]) => was.length && typeof this.settings[name] === 'string' && !was.includes(this.settings[name]))
+      .filter(([, was]) => !was.some((name) => left.includes(name)));
+    if (!changed.length) return;
+    const differ = changed.map(([name, [was]]) => `${name} was ${was} and is ${this.settings[name]} now`);
+    const back = changed.map(([name, [was]]) => `ELASTICPYPI_${name}=${was}`);
+    throw new this.serverless.classes.Error(
+      `${differ.join(', ')}: what is new is empty. Set ${back.join(' ')}, or, to move on purpose (docs/deploy-aws.md, "Another ` +
+        `bucket or table"), ELASTICPYPI_MOVE_FROM=${changed.map(([, [was]]) => was).join(',')}.`
+    );
   }
 
   // Bytecode, so that a cold start has nothing to compile; only the Python of the runtime can make it.

@@ -1,59 +1,44 @@
 """Fixtures that all tests share: both families of stores, and the application on either."""
 
-import base64
 import gc
-import io
-import os
-import pickle
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import boto3
 import pytest
 from botocore import loaders
 from botocore.client import BaseClient
 from flask import Flask
-from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
-from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
-from moto.core.base_backend import BackendDict
-from moto.core.models import botocore_stubber
-from moto.core.serialize import BaseJSONSerializer
-from moto.dynamodb.models import dynamodb_backends
-from moto.dynamodb.responses import DynamoHandler
-from moto.s3.models import s3_backends
-from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPResponse
-from werkzeug.datastructures import FileStorage
-from werkzeug.test import TestResponse, encode_multipart
 
 from elasticpypi.config import Config
 from elasticpypi.hosts.aws import lambdas
 from elasticpypi.services import Services
+from elasticpypi.storage.aws import direct
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.aws.s3 import S3Files
-from elasticpypi.storage.contracts import Files, Index
 from elasticpypi.storage.local.directory import DirectoryFiles
 from elasticpypi.storage.local.sqlite import SQLiteIndex
-from elasticpypi.web.app import create_app
-from elasticpypi.web.proxies import behind
 from elasticpypi.wiring import on_bucket, on_folder
-from tests import servers
-from tests.builders import upload_form
-from tests.conformance import Recorder
+from tests.support import ROOT, moto_aws, servers
+from tests.support.application import PASSWORD, USER, Client
+from tests.support.conformance import Recorder
+from tests.support.events import begin_anew
+from tests.support.moto_aws import BUCKET, TABLE
 
-USER, PASSWORD = "alice", "pa:ss w\u00f6rd"
-BUCKET, TABLE = "packages-bucket", "packages-table"
-TEMPLATES = Path(__file__).parent.parent / ".cache/templates"
+TESTS, TEMPLATES = ROOT / "tests", ROOT / ".cache" / "templates"
+ON_LAMBDA = {
+    "AWS_LAMBDA_FUNCTION_NAME": "api",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what lies in a folder for what it needs. What needs least comes first; of several processes, what lasts."""
     for item in items:
-        folder = item.path.parent.name
+        folder = item.path.relative_to(TESTS).parts[0]
         if folder in ("aws", "clients"):
             item.add_marker(folder)
         if "aws" in item.fixturenames:  # type: ignore[attr-defined]
@@ -89,79 +74,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder())
 
 
-def _set_up_aws(monkeypatch: pytest.MonkeyPatch, **endpoints: str) -> None:
-    names = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
-    for name, value in {**names, "AWS_DEFAULT_REGION": "us-east-1", **endpoints}.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty bucket and an empty table, in process."""
-    _set_up_aws(monkeypatch)
-    _one_at_a_time(monkeypatch)
-    _items_as_they_are(monkeypatch)
-    monkeypatch.setattr(boto3, "client", _client)
-    monkeypatch.setattr(HTTPAdapter, "send", _follow_link)
-    BackendDict.reset()
-    botocore_stubber.enabled = True  # all that we need of mock_aws, which takes 20 ms for patterns of other libraries
-    for bucket in (BUCKET, f"{BUCKET}-records"):
-        boto3.client("s3").create_bucket(Bucket=bucket)
-    make_table(TABLE)
-    yield
-    botocore_stubber.enabled = False
-
-
-def _client(*names: str, _real: Any = boto3.client, **options: Any) -> Any:
-    """A client that is made once for each of its settings: its model takes 10 ms."""
-    environment = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
-    return _made(_real, names, tuple(options.items()), environment)
-
-
-@cache
-def _made(
-    real: Any, names: tuple[str, ...], options: tuple[tuple[str, Any], ...], _: tuple[tuple[str, str], ...]
-) -> Any:
-    return real(*names, **dict(options))
-
-
-def _follow_link(self: HTTPAdapter, request: Any, *args: Any, _real: Any = HTTPAdapter.send, **options: Any) -> Any:
-    """A signed link leads to the same AWS."""
-    if not (urlsplit(request.url).hostname or "").endswith(".amazonaws.com"):
-        return _real(self, request, *args, **options)
-    status, headers, body = botocore_stubber.process_prepared_request(request)  # type: ignore[misc]
-    content = io.BytesIO(body.encode() if isinstance(body, str) else body)
-    return self.build_response(request, HTTPResponse(content, headers, status, preload_content=False))
-
-
-def _items_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Moto has the values of an item as they are sent, and looks under twenty names for each: half of a call's time."""
-    real = BaseJSONSerializer._serialize_type_structure
-
-    def serialize(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
-        if shape.name == "AttributeValue" and isinstance(value, dict) and value.keys() <= {"S", "N"}:
-            self._default_serialize(serialized, value, shape, key)
-        else:
-            real(self, serialized, value, shape, key)
-
-    monkeypatch.setattr(BaseJSONSerializer, "_serialize_type_structure", serialize)
-
-
-def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Moto undoes a transaction by putting all tables back, with what other threads wrote meanwhile.
-
-    And it looks at the condition of a PUT a while before it writes.
-    """
-    for handler, method in (DynamoHandler, "call_action"), (S3Response, "key_response"):
-        monkeypatch.setattr(handler, method, _alone(threading.RLock(), getattr(handler, method)))
-
-
-def _alone(lock: Any, real: Any) -> Any:
-    def alone(*args: Any, **options: Any) -> Any:
-        with lock:
-            return real(*args, **options)
-
-    return alone
+    with moto_aws.empty(monkeypatch):
+        yield
 
 
 @pytest.fixture
@@ -173,12 +90,6 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     begin_anew()
     yield lambdas
     begin_anew()
-
-
-def begin_anew() -> None:
-    """From now on, the functions on AWS run in other processes."""
-    for cached in (lambdas._config, lambdas._services, lambdas._background, lambdas._app, lambdas._authenticator):
-        cached.cache_clear()
 
 
 @pytest.fixture
@@ -195,15 +106,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def make_table(name: str, client: Any = None) -> None:
-    (client or boto3.client("dynamodb")).create_table(
-        TableName=name,
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        BillingMode="PAY_PER_REQUEST",
-    )
-
-
 @pytest.fixture(scope="session")
 def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with servers.dynamodb_local(tmp_path_factory.mktemp("dynamodb")) as endpoint:
@@ -216,40 +118,6 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture(
-    params=["folder", pytest.param("s3", marks=pytest.mark.moto), pytest.param("seaweedfs", marks=pytest.mark.aws)]
-)
-def files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
-    if request.param == "folder":
-        return DirectoryFiles(tmp_path / "data")
-    if request.param == "s3":
-        request.getfixturevalue("aws")
-        return S3Files(BUCKET)
-    _set_up_aws(monkeypatch, AWS_ENDPOINT_URL_S3=request.getfixturevalue("seaweedfs"))
-    bucket = f"bucket-{uuid4()}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    return S3Files(bucket)
-
-
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("dynamodb", marks=pytest.mark.moto),
-        pytest.param("dynamodb-local", marks=pytest.mark.aws),
-    ]
-)
-def index(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
-    if request.param == "sqlite":
-        return SQLiteIndex(tmp_path / "index.db")
-    if request.param == "dynamodb":
-        request.getfixturevalue("aws")
-        return DynamoIndex(TABLE)
-    _set_up_aws(monkeypatch, AWS_ENDPOINT_URL_DYNAMODB=request.getfixturevalue("dynamodb_local"))
-    table = f"table-{uuid4()}"
-    make_table(table)
-    return DynamoIndex(table)
-
-
 @pytest.fixture(params=["one machine", pytest.param("aws", marks=pytest.mark.moto)])
 def services(request: pytest.FixtureRequest, tmp_path: Path) -> Services:
     """Store and index of one family, and a configuration with one user."""
@@ -258,76 +126,6 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> Services:
         return on_folder(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))
     request.getfixturevalue("aws")
     return on_bucket(replace(config, bucket=BUCKET, table=TABLE), S3Files(BUCKET, 600), DynamoIndex(TABLE))
-
-
-class Client:
-    """The application as a client sees it, logged in unless told otherwise."""
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
-        app = create_app(services)
-        app.wsgi_app = behind(app.wsgi_app, services.config)  # type: ignore[method-assign]
-        self._client: FlaskClient = app.test_client()
-
-    def request(
-        self, method: str, path: str, *, user: str | None = f"{USER}:{PASSWORD}", **options: object
-    ) -> TestResponse:
-        headers = dict(options.pop("headers", None) or {})  # type: ignore[call-overload]
-        if isinstance(options.get("data"), dict):
-            # As bytes, since the test client leaves the temporary files of large bodies open.
-            boundary, options["data"] = encode_multipart(
-                {name: _parts(value) for name, value in options["data"].items()}
-            )
-            options["content_type"] = f"multipart/form-data; boundary={boundary}"
-        if user is not None:
-            headers.setdefault("Authorization", basic(user))
-        return self._client.open(path, method=method, headers=headers, **options)  # type: ignore[arg-type]
-
-    def get(self, path: str, **options: object) -> TestResponse:
-        return self.request("GET", path, **options)  # type: ignore[arg-type]
-
-    def head(self, path: str, **options: object) -> TestResponse:
-        return self.request("HEAD", path, **options)  # type: ignore[arg-type]
-
-    def upload(self, path: Path, url: str = "/legacy/", **changes: str | None) -> TestResponse:
-        """Upload a file as twine does."""
-        form: dict[str, object] = {**upload_form(path, **changes)}
-        with path.open("rb") as content:
-            form["content"] = (content, path.name)
-            return self.request("POST", url, data=form)
-
-    def json(self, path: str) -> dict[str, object]:
-        response = self.get(path, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
-        assert response.status_code == 200, response.text
-        return response.get_json(force=True)  # type: ignore[no-any-return]
-
-
-def _parts(value: object) -> object:
-    """``(stream, file name)`` as the encoder wants it, in lists too."""
-    if isinstance(value, list):
-        return [_parts(each) for each in value]
-    return FileStorage(value[0], filename=value[1]) if isinstance(value, tuple) else value
-
-
-def basic(user: str) -> str:
-    return "Basic " + base64.b64encode(user.encode()).decode()
-
-
-_kept: dict[Callable[[Client, Path], object], bytes] = {}
-
-
-def staged(client: Client, fill: Callable[[Client, Path], object]) -> Client:
-    """The client after ``fill(client, folder of its own)``; on AWS, what that left is made once and copied."""
-    if not client.services.config.on_aws or fill not in _kept:
-        with TemporaryDirectory() as folder:
-            fill(client, Path(folder))
-    if client.services.config.on_aws:
-        tables, buckets = dynamodb_backends[ACCOUNT]["us-east-1"], s3_backends[ACCOUNT]["aws"]
-        if fill in _kept:
-            tables.tables, buckets.buckets = pickle.loads(_kept[fill])
-        else:
-            _kept[fill] = pickle.dumps((tables.tables, buckets.buckets))
-    return client
 
 
 @pytest.fixture
@@ -348,3 +146,28 @@ def aws_endpoint() -> Iterator[str]:
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())
     server.stop()
+
+
+@pytest.fixture
+def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The environment of a Lambda; what it leads to is closed in the end."""
+    managers = []
+    make = direct._manager.__wrapped__
+
+    def remembered(origin: str) -> Any:
+        managers.append(make(origin))
+        return managers[-1]
+
+    monkeypatch.setattr(direct, "_manager", remembered)
+    for name in (*direct.SETTINGS, "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ON_LAMBDA.items():
+        monkeypatch.setenv(name, value)
+    direct._tls.cache_clear()
+    session = boto3.Session()
+    session.get_credentials()  # these, whatever a test takes away later
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    yield monkeypatch
+    direct._tls.cache_clear()
+    for manager in managers:
+        manager.clear()

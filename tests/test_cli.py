@@ -16,8 +16,8 @@ from elasticpypi.cli import main
 from elasticpypi.config import SETTINGS, Config
 from elasticpypi.services import Services
 from elasticpypi.wiring import services
-from tests.builders import make_old_sdist, make_sdist, make_wheel
-from tests.conftest import BUCKET, TABLE
+from tests.support.builders import make_old_sdist, make_sdist, make_wheel
+from tests.support.moto_aws import BUCKET, TABLE
 
 FAMILIES = "one machine", pytest.param("aws", marks=pytest.mark.moto)
 DEMO = NormalizedName("demo")

@@ -1,6 +1,6 @@
 """Every requirement has a test, or a reason why not; CONFORMANCE.md is the table of both."""
 
-from tests.conformance import TABLE, marked, render, requirements
+from tests.support.conformance import TABLE, marked, render, requirements
 
 
 def test_every_mark_is_a_requirement() -> None:
@@ -22,4 +22,4 @@ def test_what_has_no_test_has_a_reason() -> None:
 
 def test_the_table_is_up_to_date() -> None:
     everything = {test: {"passed"} for tests in marked().values() for test in tests}
-    assert TABLE.read_text() == render(everything), "run: python -m tests.conformance"
+    assert TABLE.read_text() == render(everything), "run: python -m tests.support.conformance"

@@ -16,10 +16,10 @@ from elasticpypi.core.errors import Refusal
 from elasticpypi.web.app import create_app
 from elasticpypi.web.routes import OPEN, ROUTES, Route
 from elasticpypi.wiring import services
-from tests.builders import make_wheel
-from tests.conftest import Client
+from tests.support import ROOT
+from tests.support.application import Client
+from tests.support.builders import make_wheel
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "elasticpypi"
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
@@ -210,24 +210,61 @@ def _imports() -> Iterator[tuple[str, str]]:
                     yield module, below
 
 
+# Where the tests of a module have another name, since they look at it from outside.
+TESTED_BY = {
+    "accounts/first_user.py": "hosts/test_server.py",
+    "accounts/form_tokens.py": "web/test_manage.py",
+    "accounts/permissions.py": "actions/test_decisions.py",
+    "accounts/principal.py": "accounts/test_passwords.py",
+    "actions/audit.py": "indexing/test_audit.py",
+    "client/parts.py": "client/test_publish.py",
+    "core/addresses.py": "web/test_proxies.py",
+    **{f"core/archive/{name}.py": "core/test_archive.py" for name in ("scripts", "shape", "tars", "zips")},
+    "core/errors.py": "web/test_app.py",
+    "core/json_api.py": "web/test_json_api.py",
+    "core/metadata.py": "core/test_distribution.py",
+    "core/outcome.py": "indexing/test_sync.py",
+    "core/event.py": "actions/test_events.py",
+    "events.py": "actions/test_events.py",
+    "indexing/record.py": "actions/test_events.py",
+    "storage/aws/event_log.py": "actions/test_events.py",
+    "storage/local/event_log.py": "actions/test_events.py",
+    "web/views/events.py": "actions/test_events.py",
+    "hosts/aws/authorizer.py": "accounts/test_passwords.py",
+    "hosts/machine/follower.py": "hosts/test_server.py",
+    "hosts/machine/web_server.py": "hosts/test_processes.py",
+    "indexing/about.py": "core/test_about.py",
+    "indexing/heartbeat.py": "indexing/test_folder_troubles.py",
+    "repository/base.py": "web/test_app.py",
+    "repository/stored.py": "web/test_app.py",
+    "services.py": "test_cli.py",
+    "storage/aws/catalog.py": "contracts/test_catalog.py",
+    "storage/aws/staging.py": "actions/test_upload_sessions.py",
+    "storage/contracts.py": "contracts/test_stores.py",
+    "storage/local/catalog.py": "contracts/test_catalog.py",
+    "web/refusals.py": "web/test_pages.py",
+    "web/request.py": "web/test_odd_uploads.py",
+    "web/routes.py": "test_documentation.py",
+    "web/views/decisions.py": "actions/test_decisions.py",
+    "web/views/download.py": "web/test_app.py",
+    "web/views/health.py": "web/test_app.py",
+    "web/views/simple.py": "web/test_app.py",
+    "web/views/upload.py": "actions/test_upload.py",
+    "web/views/upload_sessions.py": "actions/test_upload_sessions.py",
+    "wiring.py": "test_cli.py",
+}
+
+
 def test_every_module_has_a_test_file() -> None:
-    tests = {path.name for path in (ROOT / "tests").glob("test_*.py")}
-    # Where the tests of a module have another name, since they look at it from outside.
-    elsewhere = {
-        "errors": "test_views.py",
-        "attempts": "test_auth.py",
-        "app": "test_views.py",
-        "wiring": "test_cli.py",
-        "metadata": "test_distribution.py",
-        "first_user": "test_server.py",
-        "staging": "test_sessions.py",
-        "parts": "test_publish.py",
-        "heartbeat": "test_follower.py",
-        **dict.fromkeys(("zips", "tars", "shape", "scripts"), "test_archive.py"),
-    }
-    for path in (ROOT / "elasticpypi").rglob("*.py"):
-        if path.parent.name != "views" and not path.name.startswith("__"):
-            assert elsewhere.get(path.stem, f"test_{path.name}") in tests, path
+    """``core/keys.py`` has ``tests/core/test_keys.py``: a folder of tests is a subject, with all that is below it."""
+    package, tests = ROOT / "elasticpypi", ROOT / "tests"
+    modules = {path.relative_to(package) for path in package.rglob("*.py") if not path.name.startswith("__")}
+    assert {Path(module) for module in TESTED_BY} <= modules
+    for module in modules:
+        subject = module.parts[0] if len(module.parts) > 1 else ""
+        own, other = tests / subject / f"test_{module.name}", TESTED_BY.get(module.as_posix())
+        assert own.exists() != bool(other), f"{module}: one of {own} and TESTED_BY"
+        assert other is None or (tests / other).exists(), other
 
 
 # ---- All documents

@@ -34,13 +34,13 @@ def unyank(services: Services, actor: Actor, file_name: str) -> None:
 
 
 def delete(services: Services, actor: Actor, file_name: str) -> None:
-    """Remove a file for good. A tombstone keeps its name from coming back with other bytes (REQ-117)."""
+    """Remove a file for good. A tombstone keeps its name from coming back with other bytes (REQ-117).
+
+    Again: what a deletion that was broken off has left is removed.
+    """
     _require(services, actor, file_name)
-    file = _find(services, file_name)
-    if file is None and services.files.stat(file_name) and services.files.stat(keys.tombstone_of(file_name)):
-        _withdraw(services, actor, file_name, noted=False)  # a deletion was broken off
-        return _withdraw(services, actor, f"{file_name}.yanked", noted=False)
-    file = file or _file(services, file_name)
+    left = _left(services, file_name)
+    file = _find(services, file_name) if left else _file(services, file_name)
     while file is not None:  # the same file name may exist below several prefixes
         try:
             _decide(services, actor, keys.tombstone_of(file.key), file.sha256)
@@ -53,6 +53,8 @@ def delete(services: Services, actor: Actor, file_name: str) -> None:
         _withdraw(services, actor, file.key, noted=False)
         _withdraw(services, actor, f"{file.key}.yanked", noted=False)
         file = _find(services, file_name)
+    for key in left:
+        _withdraw(services, actor, key, noted=False)
 
 
 def set_status(services: Services, actor: Actor, name: NormalizedName, status: str, reason: str = "") -> None:
@@ -90,6 +92,14 @@ def _find(services: Services, file_name: str) -> File | None:
     named = filename.parse_stored(file_name)
     project = named and services.index.project(named.project)
     return next((file for file in project.files if file.filename == file_name), None) if project else None
+
+
+def _left(services: Services, file_name: str) -> list[str]:
+    """The keys that lie beside a tombstone of this file name: of the file, and of its yank."""
+    named = filename.parse_stored(file_name)
+    project = named and services.index.project(named.project)
+    deleted = [key for key in project.tombstones if key.rpartition("/")[2] == file_name] if project else []
+    return [key for each in deleted for key in (each, f"{each}.yanked") if services.files.stat(key)]
 
 
 def _file(services: Services, file_name: str) -> File:

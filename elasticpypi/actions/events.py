@@ -18,7 +18,7 @@ def read(
     be more, also where fewer than ``most`` come: the answer is empty at the end.
     """
     name, found, looked = canonicalize_name(project), [], 0
-    while services.log and looked < MOST_READ:
+    while looked < MOST_READ:
         batch = services.log.read(after, most)
         for event in batch:
             after, looked = event.id, looked + 1

@@ -35,6 +35,7 @@ class Decided:
 
     yanked: dict[str, str] = field(default_factory=dict)  # key of a file → reason
     deleted: dict[str, str] = field(default_factory=dict)  # file name → sha256
+    tombstones: list[str] = field(default_factory=list)  # keys of deleted files
     status: Status = "active"
     reason: str = ""
 
@@ -201,6 +202,7 @@ def _yank(decided: Decided, subject: str, text: str) -> None:
 
 def _delete(decided: Decided, subject: str, text: str) -> None:
     decided.deleted[subject.rpartition("/")[2]] = text.strip()
+    decided.tombstones.append(subject)
 
 
 def _set_status(decided: Decided, subject: str, text: str) -> None:

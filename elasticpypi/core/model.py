@@ -79,7 +79,7 @@ class Project:
 
     ``serial`` grows with every change of the project and never repeats, also across a rebuilt index.
     ``files`` are ordered by version and file name; of several keys with one file name only one is
-    here. ``deleted`` maps file names to the sha256 that they had.
+    here. ``deleted`` maps file names to the sha256 that they had, ``tombstones`` are the keys of these files.
     """
 
     name: NormalizedName
@@ -88,6 +88,7 @@ class Project:
     deleted: Mapping[str, str] = field(default_factory=dict)
     status: Status = "active"
     status_reason: str = ""
+    tombstones: tuple[str, ...] = ()
 
     @property
     def listed(self) -> tuple[File, ...]:
@@ -129,7 +130,8 @@ def assemble(name: NormalizedName, serial: int, records: Iterable[Record]) -> Pr
     versions = sorted(texts, key=Version)
     ranks = {version: rank for rank, version in enumerate(versions)}
     ordered = tuple(sorted(files, key=lambda file: (ranks[file.version], file.filename)))
-    return Project(name, serial, ordered, decided.deleted, decided.status, decided.reason)
+    tombstones = tuple(sorted(decided.tombstones))
+    return Project(name, serial, ordered, decided.deleted, decided.status, decided.reason, tombstones)
 
 
 def _names(files: Collection[File], canonical: Mapping[str, str]) -> list[File]:

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -13,12 +13,10 @@ from elasticpypi.core.keys import is_ignored
 from elasticpypi.indexing import audit, heartbeat, sync
 from elasticpypi.indexing.sync import Tell
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
-from elasticpypi.storage.aws.faults import Conflict
 from elasticpypi.storage.aws.s3 import S3Files
-from elasticpypi.storage.aws.table import Table, aliases
-from elasticpypi.storage.contracts import Catalog
+from elasticpypi.storage.contracts import Catalog, State
 
-LEASE = {"pk": {"S": "#follower"}, "sk": {"S": "#lease"}}
+LEASE = "lease", "follower"  # kind and key of what may be lost
 PAUSE = 60.0  # seconds between two listings of at most MANY keys; of more in proportion, so that the cost is the same
 MANY = 10_000  # keys: ten calls of S3
 WHOLE = 24 * 3600.0  # seconds between two comparisons with the whole table
@@ -30,11 +28,20 @@ class Follower:
     """Keeps the table in step with the bucket, as the one container of several that has the lease for it."""
 
     def __init__(
-        self, files: S3Files, index: DynamoIndex, catalog: Catalog, tell: Tell, state: Path, threads: int = 1
+        self,
+        files: S3Files,
+        index: DynamoIndex,
+        catalog: Catalog,
+        tell: Tell,
+        claim: Callable[[str], None],
+        passing: State,
+        state: Path,
+        threads: int = 1,
     ) -> None:
         self._files, self._index, self._catalog = files, index, catalog
-        self._tell, self._state, self._threads = tell, state, threads
-        self._me = secrets.token_hex(8)
+        self._tell, self._claim, self._passing = tell, claim, passing
+        self._state, self._threads = state, threads
+        self._me = secrets.token_bytes(8)
         self._known: audit.Known | None = None  # what the last listing had
         self._compared = 0.0
         self._failed: dict[str, str] = {}
@@ -55,8 +62,13 @@ class Follower:
                 stop.wait(heartbeat.OFTEN)
 
     def look(self) -> str:
-        """One look at the listing, unless somebody else has the lease; "" or what could not be brought in."""
-        if not leased(self._index.table, self._me, 3 * self.pause):
+        """One look at the listing, unless somebody else has the lease; "" or what could not be brought in.
+
+        :class:`ConfigurationError` if the table is that of another bucket; then nothing is changed.
+        """
+        if self._known is None:
+            self._claim("")  # first: who must not follow leaves the lease to others
+        if not self._passing.claim(*LEASE, self._me, 3 * self.pause):
             self._known = None
             self._failed.clear()
             return ""
@@ -70,6 +82,8 @@ class Follower:
         else:
             now = self._listed(known, keys)
             keys.update(self._gone(known))
+            if keys:
+                self._claim("")
         self._sync(keys, stale)
         self._known = now
         if not self._failed:
@@ -116,24 +130,3 @@ class Follower:
             return
         for name in self._tell(outcomes, also=stale or ()):
             self._failed[f"{name}.status"] = "Its entry for searches could not be made."  # any key of it will do
-
-
-def leased(table: Table, me: str, seconds: float) -> bool:
-    """Whether the lease is ours for so many seconds: nobody has it, or we had it before."""
-    now = time.time()
-    update = {
-        "Key": LEASE,
-        "UpdateExpression": "SET #holder = :me, #until = :until",
-        "ConditionExpression": "attribute_not_exists(#until) OR #until < :now OR #holder = :me",
-        "ExpressionAttributeNames": aliases("holder", "until"),
-        "ExpressionAttributeValues": {
-            ":me": {"S": me},
-            ":now": {"N": f"{now:.0f}"},
-            ":until": {"N": f"{now + seconds:.0f}"},
-        },
-    }
-    try:
-        table.write([{"Update": update}])
-    except Conflict:
-        return False
-    return True

@@ -247,3 +247,22 @@ class EventLog(Protocol):
 
     def read(self, after: str = "", most: int = 100) -> list[Event]:
         """Events that were written after the one with this id, "": from the first on; the oldest first."""
+
+
+class State(Protocol):
+    """What may be lost: sessions, counters, leases, queues. Values are small, and expire after some seconds."""
+
+    def get(self, kind: str, key: str) -> bytes | None:
+        """A value, None if there is none, or none any more."""
+
+    def put(self, kind: str, key: str, value: bytes, seconds: float) -> None:
+        """Keep a value in the place of the one that is there."""
+
+    def claim(self, kind: str, key: str, value: bytes, seconds: float) -> bool:
+        """The same if there is none, or this very one: of several who claim a key, one gets it, until it expires."""
+
+    def add(self, kind: str, key: str, number: int, seconds: float) -> int:
+        """Add to a number, which begins with 0 and expires some seconds after its beginning; what it is now."""
+
+    def remove(self, kind: str, key: str) -> bool:
+        """Remove a value; whether there was one: of several who remove it, one is told so."""

@@ -35,7 +35,7 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_FORM_PARTS"] = MOST_FIELDS
     app.config["SPOOL"] = services.spool
     authenticate = app.extensions["authenticator"] = Authenticator(
-        config.users, partial(note_failed_login, services.log)
+        config.users, partial(note_failed_login, services.log, services.state)
     )
 
     @app.before_request

@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_pem_x509_certificate
 from playwright.sync_api import Browser
 
-from tests.aws.deployed import Index, deploy
-from tests.aws.local_aws import LocalAws
-from tests.builders import make_wheel
-from tests.clients.browser import chromium
-from tests.clients.live import until
-from tests.deploying import require_osls
+from tests.support.browser import chromium
+from tests.support.builders import make_wheel
+from tests.support.deployed import Index, deploy
+from tests.support.deploying import require_osls
+from tests.support.local_aws import LocalAws
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="session")

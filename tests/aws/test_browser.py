@@ -1,39 +1,15 @@
 """A person with a browser: when Chromium would ask for a password, and what it shows then."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, CDPSession, Page
+from playwright.sync_api import Browser, Page
 
-from tests.aws.deployed import OURS, USER, Index
-from tests.builders import make_wheel
-from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS
+from tests.support.browser import IN_A_BROWSER, SCREENSHOTS, Person
+from tests.support.builders import make_wheel
+from tests.support.deployed import OURS, USER, Index
 
 pytestmark = [pytest.mark.aws, *IN_A_BROWSER]
-
-
-class Person:
-    """Answers each prompt with the next of ``answers``, closes it when there is none, and remembers all of them."""
-
-    def __init__(self, page: Page, *answers: tuple[str, str]) -> None:
-        self.prompts: list[Any] = []
-        self._answers = list(answers)
-        self._session: CDPSession = page.context.new_cdp_session(page)
-        self._session.on("Fetch.authRequired", self._prompted)
-        self._session.on("Fetch.requestPaused", lambda event: self._say("continueRequest", event))
-        self._session.send("Fetch.enable", {"handleAuthRequests": True})
-
-    def _prompted(self, event: Any) -> None:
-        self.prompts.append(event["authChallenge"])
-        answer = {"response": "CancelAuth"}
-        if self._answers:
-            user, password = self._answers.pop(0)
-            answer = {"response": "ProvideCredentials", "username": user, "password": password}
-        self._say("continueWithAuth", event, authChallengeResponse=answer)
-
-    def _say(self, what: str, event: Any, **more: Any) -> None:
-        self._session.send(f"Fetch.{what}", {"requestId": event["requestId"], **more})
 
 
 @pytest.fixture

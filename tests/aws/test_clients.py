@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.deployed import PASSWORD, USER, Index
-from tests.builders import make_sdist, make_wheel
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.deployed import PASSWORD, USER, Index
 
 pytestmark = pytest.mark.aws
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.deployed import JSON, Index
-from tests.builders import make_wheel
-from tests.clients.live import until
+from tests.support.builders import make_wheel
+from tests.support.deployed import JSON, Index
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.aws
 

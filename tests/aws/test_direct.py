@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from elasticpypi import __version__
-from tests.aws.deployed import Index
-from tests.builders import make_wheel
-from tests.clients.live import until
+from tests.support.builders import make_wheel
+from tests.support.deployed import Index
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.aws
 

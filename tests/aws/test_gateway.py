@@ -3,7 +3,7 @@
 import pytest
 
 from elasticpypi.accounts.passwords import CHALLENGE
-from tests.aws.deployed import PASSWORD, USER, Index
+from tests.support.deployed import PASSWORD, USER, Index
 
 pytestmark = pytest.mark.aws
 

@@ -8,10 +8,10 @@ import pytest
 from urllib3.util import SKIP_HEADER
 
 from elasticpypi.storage.aws.s3 import INLINE
-from tests.aws.deployed import JSON, Index
-from tests.builders import make_wheel
-from tests.clients.live import until
-from tests.filling import empty, fill
+from tests.support.builders import make_wheel
+from tests.support.deployed import JSON, Index
+from tests.support.filling import empty, fill
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.aws
 

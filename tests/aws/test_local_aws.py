@@ -6,9 +6,9 @@ import boto3
 import pytest
 import requests
 
-from tests.aws.deployed import Index
-from tests.aws.local_aws import REGION
-from tests.builders import make_wheel
+from tests.support.builders import make_wheel
+from tests.support.deployed import Index
+from tests.support.local_aws import REGION
 
 pytestmark = pytest.mark.aws
 

@@ -6,9 +6,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.aws.deployed import JSON, OURS, Index
-from tests.builders import make_wheel
-from tests.test_mounts import WAYS
+from tests.support.builders import make_wheel
+from tests.support.deployed import JSON, OURS, Index
+from tests.support.mounts import WAYS
 
 pytestmark = pytest.mark.aws
 

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.aws.deployed import OURS, PASSWORD, USER, Index
-from tests.aws.test_browser import Person
-from tests.builders import make_wheel
-from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS
-from tests.clients.live import until
+from tests.support.browser import IN_A_BROWSER, SCREENSHOTS, Person
+from tests.support.builders import make_wheel
+from tests.support.deployed import OURS, PASSWORD, USER, Index
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.aws, *IN_A_BROWSER]
 

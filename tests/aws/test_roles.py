@@ -14,7 +14,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from tests.aws.deployed import Index
+from tests.support.deployed import Index
 
 pytestmark = pytest.mark.aws
 

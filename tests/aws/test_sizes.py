@@ -7,9 +7,9 @@ import pytest
 import requests
 
 from elasticpypi.storage.aws.s3 import INLINE
-from tests.aws.deployed import LINK_SECONDS, Index
-from tests.builders import make_wheel
-from tests.clients.live import until
+from tests.support.builders import make_wheel
+from tests.support.deployed import LINK_SECONDS, Index
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.aws
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.aws.deployed import Index
+from tests.support.deployed import Index
 
 pytestmark = pytest.mark.aws
 

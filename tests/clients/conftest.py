@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.clients.live import FAMILIES, Server, running
+from tests.support.live import FAMILIES, Server, running
 
 
 @pytest.fixture(scope="session")

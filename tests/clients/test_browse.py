@@ -10,11 +10,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from elasticpypi.config import Config
 from elasticpypi.wiring import services
-from tests.builders import make_wheel
-from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS, axe, chromium
-from tests.clients.live import PASSWORD, USER, Server, running, until
-from tests.clients.publish import publish
-from tests.showcase import LONG, fill
+from tests.support.browser import IN_A_BROWSER, SCREENSHOTS, chromium, problems
+from tests.support.builders import make_wheel
+from tests.support.live import PASSWORD, USER, Server, running
+from tests.support.publish import publish
+from tests.support.showcase import LONG, fill
+from tests.support.waiting import until
 
 pytestmark = IN_A_BROWSER
 
@@ -48,7 +49,7 @@ Visit = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with everything of ``tests/showcase.py``."""
+    """A server with everything of ``tests/support/showcase.py``."""
     folder = tmp_path_factory.mktemp("show")
     fill(services(Config(data=folder / "data")), folder / "made")
     with running("folder", folder) as live:
@@ -91,13 +92,6 @@ def visit(browser: Browser) -> Iterator[Visit]:
     for context in contexts:
         context.close()
     assert never == []
-
-
-def problems(page: Page) -> list[str]:
-    """What axe-core, with all of its rules, finds wrong."""
-    page.evaluate(axe())
-    found = page.evaluate("axe.run()")["violations"]
-    return [f"{rule['id']}: {rule['help']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]]
 
 
 def test_axe_finds_what_is_wrong(show: Server, visit: Visit) -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from urllib.parse import urljoin
 
-from tests.builders import make_sdist, make_wheel
-from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS, look
-from tests.clients.live import PASSWORD, USER, Server
-from tests.clients.publish import publish
+from tests.support.browser import IN_A_BROWSER, SCREENSHOTS, look
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.live import PASSWORD, USER, Server
+from tests.support.publish import publish
 
 pytestmark = IN_A_BROWSER
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import make_wheel
-from tests.clients.install import INSTALLERS, PIPS, install, installed, pip
-from tests.clients.live import Server, until
-from tests.clients.publish import publish
+from tests.support.builders import make_wheel
+from tests.support.install import INSTALLERS, PIPS, install, installed, pip
+from tests.support.live import Server
+from tests.support.publish import publish
+from tests.support.waiting import until
 
 REASON = 'loses "data" & more'
 TELL_THE_REASON = ("pip", "oldest pip", "uv", "poetry")  # pdm and pipenv install a yanked pin without a word

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import make_sdist, make_wheel
-from tests.clients.environments import new_venv
-from tests.clients.install import PIPS, SDISTS, failing, install, installed, pip
-from tests.clients.live import Server, until
-from tests.clients.publish import publish
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.environments import new_venv
+from tests.support.install import PIPS, SDISTS, failing, install, installed, pip
+from tests.support.live import Server
+from tests.support.publish import publish
+from tests.support.waiting import until
 
 # More than a Lambda can answer, so that S3 serves it; it does not compress.
 LARGE = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(160_000))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import make_sdist, make_wheel
-from tests.clients.install import INSTALLERS, SDISTS, failing, install, installed
-from tests.clients.live import Server
-from tests.clients.publish import publish
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.install import INSTALLERS, SDISTS, failing, install, installed
+from tests.support.live import Server
+from tests.support.publish import publish
 
 
 @pytest.mark.parametrize("client", failing(INSTALLERS, SDISTS))

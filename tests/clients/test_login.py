@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import make_wheel
-from tests.clients.install import PIPS, install, installed
-from tests.clients.live import PASSWORD, USER, Server
-from tests.clients.publish import publish
+from tests.support.builders import make_wheel
+from tests.support.install import PIPS, install, installed
+from tests.support.live import PASSWORD, USER, Server
+from tests.support.publish import publish
 
 
 @pytest.mark.parametrize("client", [*PIPS, "uv"])

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.builders import make_sdist, make_wheel
-from tests.clients.browser import IN_A_BROWSER, SCREENSHOTS, chromium
-from tests.clients.live import PASSWORD, USER, Server, running
-from tests.clients.test_browse import problems
-from tests.showcase import ATTACKS
+from tests.support.browser import IN_A_BROWSER, SCREENSHOTS, chromium, problems
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.live import PASSWORD, USER, Server, running
+from tests.support.showcase import ATTACKS
 
 pytestmark = IN_A_BROWSER
 

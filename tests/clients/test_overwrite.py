@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import make_wheel
-from tests.certificates import make_certificate
-from tests.clients.environments import PIPS_BETWEEN, run
-from tests.clients.install import PIPS, install, installed
-from tests.clients.live import running
-from tests.clients.publish import publish
+from tests.support.builders import make_wheel
+from tests.support.certificates import make_certificate
+from tests.support.environments import PIPS_BETWEEN, run
+from tests.support.install import PIPS, install, installed
+from tests.support.live import running
+from tests.support.publish import publish
 
 
 @pytest.mark.slow

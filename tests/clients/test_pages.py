@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import make_sdist, make_wheel
-from tests.clients.environments import environment, run
-from tests.clients.live import PASSWORD, USER, Server, until
-from tests.clients.publish import publish
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.environments import environment, run
+from tests.support.live import PASSWORD, USER, Server
+from tests.support.publish import publish
+from tests.support.waiting import until
 
 PYPI_SIMPLE = """
 import json, sys

@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.builders import make_wheel
-from tests.certificates import make_certificate
-from tests.clients.install import install, installed
-from tests.clients.live import PASSWORD, USER, Server, running, until
-from tests.clients.publish import publish
-from tests.servers import free_ports, missing
+from tests.support.builders import make_wheel
+from tests.support.certificates import make_certificate
+from tests.support.install import install, installed
+from tests.support.live import PASSWORD, USER, Server, running
+from tests.support.publish import publish
+from tests.support.servers import free_ports, missing
+from tests.support.waiting import until
 
 PATHS = {
     "root": "",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.live import Server
-from tests.clients.publish import PUBLISHERS, publish, write_project
+from tests.support.live import Server
+from tests.support.publish import PUBLISHERS, publish, write_project
 
 # What each shows of the answer to other bytes: pdm and flit nothing but the status. hatch asks first what is
 # there and skips it by its name, which is no error to it.

@@ -5,11 +5,13 @@ A function loads nothing of what only the others need, since cold starts are CPU
 
 import logging
 import os
+from contextlib import suppress
 from functools import cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from elasticpypi.config import Config
+from elasticpypi.core.errors import ConfigurationError, Refusal
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.passwords import Authenticator
@@ -38,6 +40,12 @@ def _background() -> "Services":
     from elasticpypi.wiring import with_subscribers
 
     return with_subscribers(_services())
+
+
+@cache
+def _claimed() -> None:
+    """The table remembers its bucket; a process looks once."""
+    _background().claim("")
 
 
 @cache
@@ -72,7 +80,7 @@ def _note_failed_login(name: str, address: str, reason: str) -> None:
     from elasticpypi.storage.aws.event_log import ObjectLog
 
     if _config().records:
-        note_failed_login(ObjectLog(_config().records), name, address, reason)
+        note_failed_login(ObjectLog(_config().records), None, name, address, reason)
 
 
 def api(event: dict[str, Any], context: object) -> Any:
@@ -122,6 +130,8 @@ def sync(event: dict[str, Any], context: object) -> None:
 
         outcomes += upload_sessions.finish_all(services, filter(is_staged, staged))
     behind = services.events.tell(outcomes)
+    with suppress(ConfigurationError, Refusal):  # while an index moves, events are of its new bucket
+        _claimed()
     for outcome in outcomes:
         log.info("%s: %s %s", outcome.action, outcome.key, outcome.reason)
     if failed := [outcome for outcome in outcomes if outcome.action == "failed"]:
@@ -133,7 +143,10 @@ def sync(event: dict[str, Any], context: object) -> None:
 
 
 def audit(event: dict[str, Any], context: Any) -> None:
-    """Whenever it is called: the index is put right. Fails if any key failed or the time did not suffice."""
+    """Whenever it is called: the index is put right. Fails if any key failed or the time did not suffice.
+
+    :class:`ConfigurationError` if the table is that of another bucket, before anything is changed.
+    """
     from elasticpypi.actions.audit import audit
     from elasticpypi.core.keys import is_ignored
     from elasticpypi.indexing.audit import Report, line
@@ -142,6 +155,7 @@ def audit(event: dict[str, Any], context: Any) -> None:
         return bool(context.get_remaining_time_in_millis() > RESERVE)
 
     services, report = _background(), Report(repair=True)
+    services.claim("")
     for outcome in audit(services, report, in_time):
         if not is_ignored(outcome.key):  # of what is no package the number is enough
             log.info("%s", line(outcome))

@@ -90,7 +90,8 @@ def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> No
     logging.config.dictConfig(LOGGING)
     files, index = wiring.bucket(config)
     services = wiring.with_subscribers(wiring.on_bucket(config, files, index))
-    Follower(files, index, services.catalog, services.events.tell, state, services.threads).follow(threading.Event())
+    told = services.catalog, services.events.tell, services.claim, services.state
+    Follower(files, index, *told, state, services.threads).follow(threading.Event())
 
 
 def _announce(count: int) -> None:

@@ -1,6 +1,6 @@
 """Granian, the web server (RATIONALE.md says why), and everything of ours that reaches into it.
 
-``tests/hosts/test_web_server.py`` fails when an update of it changes what we rely on.
+``tests/hosts`` (processes, connections, TLS) fails when an update of it changes what we rely on.
 """
 
 import os

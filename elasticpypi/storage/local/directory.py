@@ -62,7 +62,7 @@ class DirectoryFiles:
         near = self.incoming if self.incoming.stat().st_dev == target.parent.stat().st_dev else target.parent
         temporary = near / f".{secrets.token_hex(16)}"
         try:
-            with open(temporary, "xb", opener=_private if key.startswith(".") else None) as copy:  # noqa: PTH123
+            with open(temporary, "xb", opener=_private if key.startswith(".") else None) as copy:
                 source.seek(0)
                 shutil.copyfileobj(source, copy, 1024 * 1024)
                 copy.flush()
