@@ -267,7 +267,7 @@ class Figures:
 
 def measure(python: Path, task: Path, way: Way, environ: Mapping[str, str], runs: int) -> Figures:
     """What a way takes in a new process, of so many."""
-    module = "empty" if way is EMPTY else "elasticpypi.hosts.aws.lambdas"
+    module = "empty" if way is EMPTY else "elasticpypi.lambdas"
     found = []
     for number in range(runs + 1):
         for name in NEW:

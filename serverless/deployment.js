@@ -40,8 +40,23 @@ class Deployment {
     const stop = (sentence) => {
       throw new this.serverless.classes.Error(sentence);
     };
-    const { ALARM_EMAIL, CLOUDFRONT_KEY, SNAPSTART, PROVISIONED } = this.options;
+    const { ALARM_EMAIL, DOMAIN, CERTIFICATE, CLOUDFRONT_KEY, SNAPSTART, PROVISIONED } = this.options;
     if (ALARM_EMAIL && !/^[^@\s]+@[^@\s]+$/.test(ALARM_EMAIL)) stop(`ALARM_EMAIL must be one address, not ${ALARM_EMAIL}.`);
+    if (Boolean(DOMAIN) !== Boolean(CERTIFICATE)) {
+      const [given, missing] = DOMAIN ? ['DOMAIN', 'CERTIFICATE'] : ['CERTIFICATE', 'DOMAIN'];
+      stop(`${given} is set but ${missing} is not: set both for a domain of your own, or none.`);
+    }
+    if (DOMAIN && !/^(?=.{4,253}(\/|$))([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}(\/[\w.-]+)?$/.test(DOMAIN)) {
+      stop(`DOMAIN must be a name such as packages.acme.example, with a path or without, not ${DOMAIN}.`);
+    }
+    const [, region] = /^arn:[a-z-]+:acm:([a-z0-9-]+):\d{12}:certificate\/[\w-]+$/.exec(CERTIFICATE) || [];
+    if (CERTIFICATE && !region) {
+      stop(`CERTIFICATE must be an ARN such as arn:aws:acm:us-east-1:123456789012:certificate/ID, not ${CERTIFICATE}.`);
+    }
+    const here = this.serverless.getProvider('aws').getRegion();
+    if (CERTIFICATE && region !== here) {
+      stop(`CERTIFICATE is in ${region} and the index in ${here}: request one in the Certificate Manager of ${here}.`);
+    }
     for (const [name, least] of [['THROTTLE_RATE', 1], ['THROTTLE_BURST', 1], ['PROVISIONED', 0]]) {
       const value = this.options[name];
       if (!/^\d{1,5}$/.test(value) || Number(value) < least) {
@@ -70,6 +85,17 @@ class Deployment {
         Type: 'AWS::SNS::Subscription',
         Properties: { TopicArn: { Ref: 'Alarms' }, Protocol: 'email', Endpoint: this.options.ALARM_EMAIL },
       };
+    }
+    if (this.options.DOMAIN) {
+      const { Resources: own, Outputs } = service.custom.domain;
+      Object.assign(Resources, own);
+      Object.assign(service.resources.Outputs, Outputs);
+      const [host, path] = this.options.DOMAIN.split('/');
+      Object.assign(own.Domain.Properties, { DomainName: host, RegionalCertificateArn: this.options.CERTIFICATE });
+      if (path) own.DomainMapping.Properties.BasePath = path;
+      const all = Object.entries(service.provider.compiledCloudFormationTemplate.Resources);
+      const deployments = all.filter(([, { Type }]) => Type === 'AWS::ApiGateway::Deployment').map(([name]) => name);
+      own.DomainMapping.DependsOn.push(...deployments);
     }
     if (this.options.CLOUDFRONT_KEY) {
       const { Resources: front, Statement } = service.custom.cloudfront;

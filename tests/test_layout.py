@@ -13,7 +13,7 @@ from tests.support import ROOT
 # Each knows only those before it.
 ORDER = (
     *("core", "config", "policy", "storage", "accounts", "indexing", "repository", "events", "services", "actions"),
-    *("web", "wiring", "hosts", "cli", "__main__"),
+    *("web", "wiring", "hosts", "lambdas", "cli", "__main__"),
 )
 # Those that do not meet, whatever the order says: one family never loads the other, nor does a host the other host.
 APART = [

@@ -242,6 +242,9 @@ class Catalog(Protocol):
 class EventLog(Protocol):
     """Where events lie for good, one after the other. Nothing here is ever changed or removed."""
 
+    def missing(self) -> str:
+        """ "" or why nothing can be written for now, and the remedy: for people, when a process starts."""
+
     def append(self, events: Iterable[Event]) -> None:
         """Write events durably, each of them once however often it is given."""
 

@@ -4,16 +4,19 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
 from tests.support.builders import make_wheel
-from tests.support.deployed import JSON, PASSWORD, Index, deploy, run_osls
+from tests.support.deployed import JSON, OURS, PASSWORD, Index, deploy, run_osls
 from tests.support.deploying import osls
 from tests.support.local_aws import CREDENTIALS, LocalAws
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.aws
+
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 
 
 def test_packages_outlive_deployments(index: Index, local_aws: LocalAws, tmp_path: Path) -> None:
@@ -27,32 +30,46 @@ def test_packages_outlive_deployments(index: Index, local_aws: LocalAws, tmp_pat
     refused = osls("deploy", "--stage", "prod", **typo)
     assert refused.returncode == 1
     told = (
-        f"BUCKET was {first.bucket} and is {first.bucket}x now, TABLE was {first.table} and is {first.table}x now: "
-        f"what is new is empty. Set ELASTICPYPI_BUCKET={first.bucket} ELASTICPYPI_TABLE={first.table}, or, to move on "
-        f'purpose (README, "Another bucket or table"), ELASTICPYPI_MOVE_FROM={first.bucket},{first.table}.'
+        f"BUCKET was {first.bucket} and is {first.bucket}x now, RECORDS_BUCKET was {first.records} and is "
+        f"{first.bucket}x-records now, TABLE was {first.table} and is {first.table}x now: what is new is empty. Set "
+        f"ELASTICPYPI_BUCKET={first.bucket} ELASTICPYPI_RECORDS_BUCKET={first.records} "
+        f"ELASTICPYPI_TABLE={first.table}, or, to move on purpose (docs/deploy-aws.md, "
+        f'"Another bucket or table"), ELASTICPYPI_MOVE_FROM={first.bucket},{first.records},{first.table}.'
     )
     assert told in refused.stdout.replace("\n", " ")
-    refused = osls("deploy", "--stage", "prod", **typo, ELASTICPYPI_MOVE_FROM=first.bucket)
+    refused = osls("deploy", "--stage", "prod", **typo, ELASTICPYPI_MOVE_FROM=f"{first.bucket},{first.records}")
     assert f"TABLE was {first.table} and is {first.table}x now: what is new is empty." in refused.stdout
     assert f"ELASTICPYPI_MOVE_FROM={first.table}.\n" in refused.stdout
     assert f"{first.bucket}x" not in buckets(local_aws)
     assert f"{first.table}x" not in local_aws.boto3("dynamodb").list_tables()["TableNames"]
 
     optional = {"SNAPSTART": "true", "WARM": "true", "ALARM_EMAIL": "ops@example.com"}
+    optional |= {"DOMAIN": "own.example.com/pypi", "CERTIFICATE": CERTIFICATE}
     again = deploy(local_aws, "prod", STRICT_NAMES="true", **optional)
     assert again.url == first.url
     assert again.files("outlives") == [wheel.name]
     assert again.request("GET", f"/packages/{wheel.name}").content == wheel.read_bytes()
+    with local_aws.session() as session:
+        page = session.get("https://own.example.com/pypi/simple/outlives/", auth=OURS, headers=JSON)
+        assert page.json()["files"][0]["filename"] == wheel.name
+        file = session.get(urljoin(page.url, page.json()["files"][0]["url"]), auth=OURS)
+        assert file.content == wheel.read_bytes()
+    domain = local_aws.boto3("apigateway").get_domain_name(domainName="own.example.com")
+    assert domain["regionalCertificateArn"] == CERTIFICATE
+    (stack,) = local_aws.boto3("cloudformation").describe_stacks(StackName=again.stack)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    assert outputs["DomainRecord"] == f"own.example.com CNAME {domain['regionalDomainName']}"
     odd = make_wheel(tmp_path, "Odd.Name", "1.0")
     assert "400" in again.upload(odd, fails=True)  # the new setting
 
-    def left() -> tuple[bytes, list[object]]:
+    def left() -> tuple[bytes, list[object], list[object]]:
         stored = local_aws.boto3("s3").get_object(Bucket=again.bucket, Key=wheel.name)["Body"].read()
-        return stored, local_aws.boto3("dynamodb").scan(TableName=again.table)["Items"]
+        return stored, local_aws.boto3("dynamodb").scan(TableName=again.table)["Items"], [*again.recorded()]
 
     before = left()
     assert before[0] == wheel.read_bytes()
     assert len(before[1]) > 3
+    assert len(before[2]) == 2  # a file, and one that was refused
     run_osls("remove", local_aws, "prod")
     assert left() == before
     functions = local_aws.boto3("lambda").list_functions()["Functions"]
@@ -79,7 +96,7 @@ def test_an_index_moves_to_another_bucket_and_then_to_another_table(local_aws: L
     until(lambda: "written" in first.log("sync") or "unchanged" in first.log("sync"), "the first event")
 
     new, old, s3 = f"{first.bucket}-new", first.bucket, local_aws.boto3("s3")
-    moved = deploy(local_aws, "moves", BUCKET=new, MOVE_FROM=old)
+    moved = deploy(local_aws, "moves", BUCKET=new, MOVE_FROM=f"{old},{old}-records")
     assert (moved.url, moved.table) == (first.url, first.table)
     audited = local_aws.boto3("lambda").invoke(FunctionName=f"{moved.stack}-audit")
     told = f"The table '{moved.table}' belongs to the bucket '{old}', not to '{new}'"

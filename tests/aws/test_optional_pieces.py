@@ -14,6 +14,7 @@ from tests.support.moto_aws import TABLE
 
 pytestmark = pytest.mark.aws
 
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 GIVEN = {"BUCKET": BUCKET, "PASSWORD": PASSWORD}
 
 
@@ -30,13 +31,15 @@ def key() -> str:
 def full(key: str) -> Package:
     """With all that goes together."""
     switches = {"ALARM_EMAIL": "ops@example.com", "CLOUDFRONT_KEY": key, "SNAPSTART": "true", "WARM": "true"}
+    switches |= {"DOMAIN": "packages.acme.example", "CERTIFICATE": CERTIFICATE}
     return make_package("full", **GIVEN, **switches)
 
 
 @pytest.fixture(scope="module")
 def provisioned() -> Package:
     """With what does not, and another key."""
-    return make_package("provisioned", **GIVEN, PROVISIONED="2", CLOUDFRONT_KEY=openssl("genrsa", "2048"))
+    domain = {"DOMAIN": "acme.example/pypi", "CERTIFICATE": CERTIFICATE}
+    return make_package("provisioned", **GIVEN, **domain, PROVISIONED="2", CLOUDFRONT_KEY=openssl("genrsa", "2048"))
 
 
 def function(package: Package) -> dict[str, Any]:
@@ -54,7 +57,13 @@ def test_off_is_off() -> None:
     package = packaged()
     kinds = {resource["Type"] for resource in package.resources.values()}
     assert not [kind for kind in kinds if kind.startswith("AWS::CloudFront::")]
-    assert not kinds & {"AWS::SNS::Subscription", "AWS::Lambda::Version", "AWS::Lambda::Alias"}
+    assert not kinds & {
+        "AWS::ApiGateway::DomainName",
+        "AWS::ApiGateway::BasePathMapping",
+        "AWS::SNS::Subscription",
+        "AWS::Lambda::Version",
+        "AWS::Lambda::Alias",
+    }
     assert "SnapStart" not in function(package)
     assert package.properties("Events::Rule").keys() == {"AuditEventsRuleSchedule1"}
     assert not [name for name in package.environment("ApiLambdaFunction") if name.startswith("CLOUDFRONT_")]
@@ -74,6 +83,24 @@ def test_the_scan_finds_what_is_accepted_and_nothing_else(full: Package) -> None
 def test_alarms_are_mailed(full: Package) -> None:
     (subscription,) = full.properties("SNS::Subscription").values()
     assert subscription == {"TopicArn": {"Ref": "Alarms"}, "Protocol": "email", "Endpoint": "ops@example.com"}
+
+
+def test_a_domain_is_mapped_to_the_stage(full: Package, provisioned: Package) -> None:
+    for package, host, path in ((full, "packages.acme.example", None), (provisioned, "acme.example", "pypi")):
+        (domain,) = package.properties("ApiGateway::DomainName").values()
+        assert (domain["DomainName"], domain["RegionalCertificateArn"]) == (host, CERTIFICATE)
+        assert domain["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+        assert domain["SecurityPolicy"] == "TLS_1_2"
+        (mapping,) = package.properties("ApiGateway::BasePathMapping").values()
+        assert (mapping["DomainName"], mapping["Stage"]) == ({"Ref": "Domain"}, "dev")
+        assert mapping["RestApiId"] == {"Ref": "ApiGatewayRestApi"}
+        assert mapping.get("BasePath") == path
+        # The stage is made together with the deployment.
+        (deployment,) = package.properties("ApiGateway::Deployment")
+        assert package.resources["DomainMapping"]["DependsOn"] == [deployment]
+        outputs = json.loads(package.template.read_text())["Outputs"]
+        assert outputs["DomainUrl"]["Value"] == f"https://{host}{f'/{path}' if path else ''}/simple/"
+        assert outputs["DomainRecord"]["Value"] == {"Fn::Sub": "${Domain} CNAME ${Domain.RegionalDomainName}"}
 
 
 def test_cloudfront_serves_what_was_signed_and_nothing_else(full: Package, key: str) -> None:
@@ -149,6 +176,23 @@ def test_the_call_that_keeps_warm_is_answered(full: Package, monkeypatch: pytest
         ({"PROVISIONED": "-1"}, "PROVISIONED must be a whole number from 0 to 99999, not -1."),
         ({"SNAPSTART": "yes"}, "SNAPSTART must be true or false, not yes."),
         ({"WARM": "maybe"}, "WARM must be true or false, not maybe."),
+        (
+            {"DOMAIN": "packages.acme.example"},
+            "DOMAIN is set but CERTIFICATE is not: set both for a domain of your own, or none.",
+        ),
+        ({"CERTIFICATE": CERTIFICATE}, "CERTIFICATE is set but DOMAIN is not"),
+        (
+            {"DOMAIN": "https://acme.example", "CERTIFICATE": CERTIFICATE},
+            "DOMAIN must be a name such as packages.acme.example, with a path or without, not https://acme.example.",
+        ),
+        (
+            {"DOMAIN": "acme.example", "CERTIFICATE": "acme"},
+            "CERTIFICATE must be an ARN such as arn:aws:acm:us-east-1:",
+        ),
+        (
+            {"DOMAIN": "acme.example", "CERTIFICATE": CERTIFICATE.replace("us-east-1", "eu-west-1")},
+            "CERTIFICATE is in eu-west-1 and the index in us-east-1: request one in the Certificate Manager of us",
+        ),
         (
             {"SNAPSTART": "true", "PROVISIONED": "1"},
             "Lambda has SNAPSTART or PROVISIONED, not both: leave one out.",

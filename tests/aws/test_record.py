@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.aws.deployed import USER, Index
-from tests.builders import make_wheel
-from tests.clients.live import until
+from tests.support.builders import make_wheel
+from tests.support.deployed import USER, Index
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.aws
 

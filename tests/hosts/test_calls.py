@@ -12,6 +12,7 @@ from packaging.utils import NormalizedName
 from elasticpypi.config import Config
 from elasticpypi.core.distribution import sha256_of
 from elasticpypi.indexing.catalog import refresh
+from elasticpypi.indexing.record import move
 from elasticpypi.indexing.sync import sync
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.aws.s3 import S3Files
@@ -195,6 +196,16 @@ def test_the_event_of_an_upload(client: Client, calls: list[str], tmp_path: Path
     services = client.services
     assert sync(services.files, services.index, wheel.name).action == "unchanged"
     assert calls == ["HeadObject", "BatchGetItem"]
+
+
+def test_an_event_that_is_recorded_leaves_the_outbox(client: Client, calls: list[str], tmp_path: Path) -> None:
+    client.upload(make_wheel(tmp_path, "demo", "1.0"))
+    calls.clear()
+    move(client.services.index, client.services.log)
+    assert calls == ["Query", "PutObject", "TransactWriteItems", "Query"]
+    calls.clear()
+    move(client.services.index, client.services.log)
+    assert calls == ["Query"]
 
 
 @pytest.mark.parametrize(("size", "reads"), [(10, 1), (3_000_000, 2)])

@@ -18,11 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
+import boto3
 import pytest
 from werkzeug.security import generate_password_hash
 
 from elasticpypi.accounts.first_user import HASH_OF_RANDOM
 from tests.support.builders import make_wheel
+from tests.support.moto_aws import BUCKET, TABLE
 from tests.support.processes import rendering_below
 from tests.support.serving import Server, run
 from tests.support.showcase import SLOW, described
@@ -105,6 +107,28 @@ def test_the_lines_to_paste_have_the_address_for_everybody(data: Path, servers: 
         environ = {"PATH": os.environ["PATH"], **settings}
         done = subprocess.run(command, input="secret\n", text=True, check=True, capture_output=True, env=environ)
         assert f"repository = {url}/legacy/\n" in done.stdout
+
+
+@pytest.mark.moto
+@pytest.mark.usefixtures("aws")
+def test_a_bucket_of_records_that_is_not_there_is_one_warning(
+    aws_endpoint: str, data: Path, servers: list[Server], tmp_path: Path
+) -> None:
+    boto3.client("s3").delete_bucket(Bucket=f"{BUCKET}-records")
+    aws = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")} | {
+        "AWS_ENDPOINT_URL": aws_endpoint
+    }
+    server = Server(data, BUCKET=BUCKET, TABLE=TABLE, USERS="alice:ecila", **aws)  # it waits for /health to say 200
+    servers.append(server)
+    told = [line for line in server.said if "records" in line]
+    assert told == [
+        f"Warning: There is no bucket {BUCKET}-records, where events lie: deploy the stack, which makes it, or make it "
+        f"with `aws s3 mb s3://{BUCKET}-records`, or set RECORDS_BUCKET to another one. Until then, events wait in the "
+        "index.\n"
+    ]
+    server.upload(make_wheel(tmp_path, "demo", "1.0"), "alice:ecila")
+    assert server.open("/simple/demo/", "alice:ecila").status == 200
+    assert server.stop() == 0
 
 
 def test_settings_that_do_not_fit_the_first_user_stop_the_start(data: Path) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import requests
 
+from tests.support import ROOT
 from tests.support.deploying import osls
 from tests.support.environments import environment
 from tests.support.local_aws import LocalAws
@@ -110,16 +111,16 @@ def bucket(stage: str) -> str:
     return f"elasticpypi-of-the-tests-{stage}"
 
 
-def deploy(aws: LocalAws, stage: str = "dev", **settings: str) -> Index:
-    """A real `osls deploy`."""
-    run_osls("deploy", aws, stage, **settings)
+def deploy(aws: LocalAws, stage: str = "dev", project: Path = ROOT, **settings: str) -> Index:
+    """A real `osls deploy`, of any checkout of the project."""
+    run_osls("deploy", aws, stage, project, **settings)
     (stack,) = aws.boto3("cloudformation").describe_stacks(StackName=f"elasticpypi-{stage}")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     return Index(aws, stage, outputs["IndexUrl"].removesuffix("/simple/"))
 
 
-def run_osls(command: str, aws: LocalAws, stage: str, **settings: str) -> None:
+def run_osls(command: str, aws: LocalAws, stage: str, project: Path = ROOT, **settings: str) -> None:
     settings = {"BUCKET": bucket(stage), "PASSWORD": PASSWORD, "LINK_SECONDS": str(LINK_SECONDS), **settings}
     environ = {f"ELASTICPYPI_{name}": value for name, value in settings.items()}
-    done = osls(command, "--stage", stage, **environ, **aws.deployer)
+    done = osls(command, "--stage", stage, project=project, **environ, **aws.deployer)
     assert done.returncode == 0, f"{done.stdout}\nThe log of the emulator is {aws.log}."

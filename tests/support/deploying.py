@@ -30,15 +30,15 @@ def require_osls() -> None:
             subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=ROOT, check=True)
 
 
-def osls(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run osls in the project with these variables, and none of AWS or of the project from outside."""
+def osls(*arguments: str, project: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run osls in a checkout with these variables, and none of AWS or of the project from outside."""
     require_osls()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ELASTICPYPI_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # its python3 packs the zip
     env = {**inherited, "PATH": path, **environ}
     options: dict[str, Any] = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with locked("osls"):  # it packs in folders of the project
-        return subprocess.run([str(OSLS), *arguments], cwd=ROOT, env=env, **options)
+        return subprocess.run([str(OSLS), *arguments], cwd=project, env=env, **options)
 
 
 @dataclass(frozen=True)

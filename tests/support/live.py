@@ -152,8 +152,9 @@ def _serving(family: str, folder: Path, environment: Mapping[str, str], aws_log:
 
 
 def make_stores(environment: Mapping[str, str]) -> None:
-    """The bucket and the table, as serverless.yml makes them."""
-    _client("s3", environment).create_bucket(Bucket=BUCKET)
+    """The buckets and the table, as serverless.yml makes them."""
+    for bucket in (BUCKET, f"{BUCKET}-records"):
+        _client("s3", environment).create_bucket(Bucket=bucket)
     _client("dynamodb", environment).create_table(
         TableName=TABLE,
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],

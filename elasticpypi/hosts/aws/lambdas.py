@@ -168,11 +168,11 @@ def audit(event: dict[str, Any], context: Any) -> None:
 
 # Lambda gives the initialization more CPU than the first request, so the work is done here (AWS: _HANDLER).
 match os.environ.get("_HANDLER"):
-    case "elasticpypi.hosts.aws.lambdas.api":
+    case "elasticpypi.lambdas.api":
         _app()
-    case "elasticpypi.hosts.aws.lambdas.authorizer":
+    case "elasticpypi.lambdas.authorizer":
         _authenticator()
-    case "elasticpypi.hosts.aws.lambdas.sync" | "elasticpypi.hosts.aws.lambdas.audit":
+    case "elasticpypi.lambdas.sync" | "elasticpypi.lambdas.audit":
         logging.getLogger().setLevel(logging.INFO)
         _background()
 

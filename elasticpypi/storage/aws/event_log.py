@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from elasticpypi.core.errors import Changed, NotFound
+from elasticpypi.core.errors import Changed, NotFound, Unavailable
 from elasticpypi.core.event import Event, load
 from elasticpypi.storage.aws.s3 import S3Files
 from elasticpypi.storage.contracts import Stat
@@ -26,6 +26,17 @@ class ObjectLog:
     @property
     def _files(self) -> S3Files:
         return S3Files(self._bucket)
+
+    def missing(self) -> str:
+        try:
+            if self._files.exists():
+                return ""
+        except Unavailable as error:
+            return f"The bucket of records, {self._bucket}: {error}"
+        return (
+            f"There is no bucket {self._bucket}, where events lie: deploy the stack, which makes it, or make it with "
+            f"`aws s3 mb s3://{self._bucket}`, or set RECORDS_BUCKET to another one."
+        )
 
     def append(self, events: Iterable[Event]) -> None:
         files = self._files

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, unquote_plus
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from elasticpypi.core.errors import AlreadyExists, Changed, NotFound
 from elasticpypi.core.model import File
@@ -122,6 +123,17 @@ class S3Files:
     def check(self) -> None:
         with translated("The bucket"):
             self._s3.head_bucket(Bucket=self._bucket)
+
+    def exists(self) -> bool:
+        """Whether there is such a bucket; :class:`Unavailable` if that cannot be said."""
+        with translated("The bucket"):
+            try:
+                self._s3.head_bucket(Bucket=self._bucket)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                    raise
+                return False
+        return True
 
     def put(self, key: str, body: bytes, **headers: str) -> str:
         """Store what is ours to replace, with headers that S3 gives back; its revision."""

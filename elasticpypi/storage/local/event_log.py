@@ -26,6 +26,9 @@ class FileLog:
     def __init__(self, data: Path) -> None:
         self._folder = data / "events"
 
+    def missing(self) -> str:
+        return ""  # it is made when it is first needed, in a folder that is there
+
     def append(self, events: Iterable[Event]) -> None:
         for month, group in groupby(events, key=lambda event: event.time[:7]):
             try:
