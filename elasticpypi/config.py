@@ -104,6 +104,8 @@ class Config:
         if bool(text["BUCKET"]) != bool(text["TABLE"]):
             given, missing = ("BUCKET", "TABLE") if text["BUCKET"] else ("TABLE", "BUCKET")
             raise ConfigurationError(f"{given} is set but {missing} is not: set both for AWS, or none for one machine.")
+        if text["BUCKET"] and text["RECORDS_BUCKET"] == text["BUCKET"]:
+            raise ConfigurationError("RECORDS_BUCKET is BUCKET: set it to a bucket of its own, or not at all.")
         front = [name for name in text if name.startswith("CLOUDFRONT_")]
         unset = [name for name in front if not text[name]]
         if unset and unset != front:

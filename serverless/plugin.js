@@ -20,6 +20,8 @@ except ConfigurationError as error:
     sys.exit(str(error))
 `;
 
+const RECORDS_REMEDY = '; set ELASTICPYPI_RECORDS_BUCKET to a name of your own';
+
 // A runtime such as python3.13 -> an interpreter of this very version: on the PATH, of pyenv, or of uv.
 function interpreter(runtime) {
   const versions = path.join(process.env.PYENV_ROOT || path.join(os.homedir(), '.pyenv'), 'versions');
@@ -64,10 +66,12 @@ class Elasticpypi {
     const stop = (sentence) => {
       throw new this.serverless.classes.Error(sentence);
     };
-    const { BUCKET, TABLE, PASSWORD, USERS } = this.settings;
+    const { BUCKET, RECORDS_BUCKET, TABLE, PASSWORD, USERS } = this.settings;
     if (!BUCKET) stop('BUCKET is missing: set ELASTICPYPI_BUCKET, or write the name into serverless.yml.');
-    if (!/^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(BUCKET)) {
-      stop(`BUCKET cannot be ${BUCKET}: S3 wants 3 to 63 characters of a-z, 0-9, "-" and ".".`);
+    for (const [name, value, remedy] of [['BUCKET', BUCKET, ''], ['RECORDS_BUCKET', RECORDS_BUCKET, RECORDS_REMEDY]]) {
+      if (!/^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(value)) {
+        stop(`${name} cannot be ${value}: S3 wants 3 to 63 characters of a-z, 0-9, "-" and "."${remedy}.`);
+      }
     }
     if (typeof TABLE === 'string' && !/^[a-zA-Z0-9_.-]{3,255}$/.test(TABLE)) {
       stop(`TABLE cannot be ${TABLE}: DynamoDB wants 3 to 255 characters of a-z, A-Z, 0-9, "_", "-" and ".".`);
@@ -91,7 +95,7 @@ class Elasticpypi {
     }
   }
 
-  // Another BUCKET or TABLE is an empty one, and CloudFormation never takes the first one back: it exists already.
+  // Another BUCKET, RECORDS_BUCKET or TABLE is an empty one, and CloudFormation never takes the first one back: it exists already.
   async compare() {
     const { DescribeStackResourcesCommand } = require('@aws-sdk/client-cloudformation');
     const provider = this.serverless.getProvider('aws');
@@ -108,7 +112,10 @@ class Elasticpypi {
     const there = resources.filter((each) => each.PhysicalResourceId && !/^DELETE_/.test(each.ResourceStatus));
     const named = (isOurs) => there.filter(isOurs).map(({ PhysicalResourceId }) => PhysicalResourceId);
     const before = {
-      BUCKET: named((each) => each.ResourceType === 'AWS::S3::Bucket' && each.LogicalResourceId !== deploymentBucket),
+      BUCKET: named(
+        (each) => each.ResourceType === 'AWS::S3::Bucket' && ![deploymentBucket, 'RecordsBucket'].includes(each.LogicalResourceId)
+      ),
+      RECORDS_BUCKET: named((each) => each.LogicalResourceId === 'RecordsBucket'),
       TABLE: named((each) => each.LogicalResourceId === 'IndexTable'), // that of the earlier elasticpypi goes
     };
     const left = this.serverless.service.custom.deployment.MOVE_FROM.split(',').map((name) => name.trim());

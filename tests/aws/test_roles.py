@@ -5,6 +5,7 @@ The credentials are those that Lambda gives to any function with the role: one o
 
 import io
 import json
+import secrets
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -23,11 +24,15 @@ ITEMS = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query", "Pu
 LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 READ = {"s3:GetObject", "s3:ListBucket"}
 WRITE = {"s3:PutObject", "s3:DeleteObject"}
+EVENT, NAME = {"s3:PutObject of events, new"}, {"s3:PutObject of names", "s3:PutObject of names, new"}
+RECORD = EVENT | {"s3:ListBucket of records"}
+RECORD |= {f"s3:{verb}Object of {folder}" for verb in ("Get", "Put", "Delete") for folder in ("names", "policy")}
+RECORD |= {"s3:GetObject of events", "s3:PutObject of names, new", "s3:PutObject of policy, new"}
 ALLOWED = {
-    "api": READ | WRITE | ITEMS | LOG | {"s3:ListMultipartUploadParts"},
-    "sync": READ | WRITE | ITEMS | LOG | {"sqs:SendMessage"},
-    "audit": READ | WRITE | ITEMS | LOG | {"dynamodb:Scan"},
-    "authorizer": LOG,
+    "api": READ | WRITE | ITEMS | LOG | RECORD | {"s3:ListMultipartUploadParts"},
+    "sync": READ | WRITE | ITEMS | LOG | EVENT | NAME | {"sqs:SendMessage"},
+    "audit": READ | WRITE | ITEMS | LOG | EVENT | NAME | {"dynamodb:Scan"},
+    "authorizer": LOG | EVENT,
 }
 
 TELL = """
@@ -109,6 +114,17 @@ def attempts(index: Index, function: str) -> Iterator[tuple[str, str, dict[str, 
     yield "s3:ListBucket elsewhere", "ListObjectsV2", {"Bucket": elsewhere}
     yield "s3:GetObject elsewhere", "GetObject", {"Bucket": elsewhere, "Key": "x"}
     yield "s3:PutObject elsewhere", "PutObject", {"Bucket": elsewhere, "Key": "x", "Body": b"y"}
+
+    yield "s3:ListBucket of records", "ListObjectsV2", {"Bucket": index.records}
+    yield "s3:PutBucketPolicy of records", "PutBucketPolicy", {"Bucket": index.records, "Policy": "{}"}
+    for folder in ("events", "names", "policy", "else"):
+        record = {"Bucket": index.records, "Key": f"{folder}/role-test-{function}"}
+        new = {**record, "Key": f"{folder}/role-test-{function}-{secrets.token_hex(8)}", "IfNoneMatch": "*"}
+        yield f"s3:PutObject of {folder}, new", "PutObject", {**new, "Body": b"y"}
+        yield f"s3:PutObject of {folder}", "PutObject", {**record, "Body": b"y"}
+        yield f"s3:GetObject of {folder}", "GetObject", record
+        yield f"s3:DeleteObject of {folder}", "DeleteObject", record
+        yield f"s3:DeleteObjectVersion of {folder}", "DeleteObject", {**record, "VersionId": "null"}
 
     for where, table in ("", index.table), (" elsewhere", "another-table"):
         key = {"pk": {"S": "role-test"}, "sk": {"S": "x"}}

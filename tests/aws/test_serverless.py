@@ -13,6 +13,7 @@ from tests.support.deploying import BUCKET, PASSWORD, Package, lint, make_packag
 
 pytestmark = pytest.mark.aws
 
+PARTS = "Action", "Resource"
 SECRETS = {"USERNAME", "PASSWORD", "USERS"}
 ONE_MACHINE = {"DATA", "FOLLOW", "LISTEN", "PORT", "TLS_CERT", "TLS_KEY", "WORKERS"}
 FRONT = {"CLOUDFRONT_HOST", "CLOUDFRONT_KEY_ID", "CLOUDFRONT_KEY"}  # given by deployment.js
@@ -20,17 +21,38 @@ BUCKET_ITSELF = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}"}
 OBJECTS = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}/*"}
 STAGED = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}/.uploads/*"}
 TABLE = {"Fn::GetAtt": ["IndexTable", "Arn"]}
-RECORDS = {
+ITEMS = {
     f"dynamodb:{verb}": TABLE
     for verb in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 }
 READING = {"s3:ListBucket": BUCKET_ITSELF, "s3:GetObject": OBJECTS}
 FILES = {**READING, "s3:PutObject": OBJECTS, "s3:DeleteObject": OBJECTS}
-RIGHTS: dict[str, dict[str, Any]] = {
-    "AuthorizerRole": {},
-    "ApiRole": {**RECORDS, **FILES, "s3:ListMultipartUploadParts": STAGED},
-    "SyncRole": {**RECORDS, **FILES, "sqs:SendMessage": {"Fn::GetAtt": ["SyncFailures", "Arn"]}},
-    "AuditRole": {**RECORDS, **FILES, "dynamodb:Scan": TABLE},
+EVENTS, NAMES, POLICY = ({"Fn::Sub": f"${{RecordsBucket.Arn}}/{folder}/*"} for folder in ("events", "names", "policy"))
+RIGHTS: dict[str, list[tuple[str, Any]]] = {
+    "AuthorizerRole": [("s3:PutObject", EVENTS)],
+    "ApiRole": [
+        *ITEMS.items(),
+        *FILES.items(),
+        ("s3:ListMultipartUploadParts", STAGED),
+        ("s3:ListBucket", {"Fn::GetAtt": ["RecordsBucket", "Arn"]}),
+        *(("s3:GetObject", place) for place in (EVENTS, NAMES, POLICY)),
+        *(("s3:PutObject", place) for place in (EVENTS, NAMES, POLICY)),
+        *(("s3:DeleteObject", place) for place in (NAMES, POLICY)),
+    ],
+    "SyncRole": [
+        *ITEMS.items(),
+        *FILES.items(),
+        ("sqs:SendMessage", {"Fn::GetAtt": ["SyncFailures", "Arn"]}),
+        ("s3:PutObject", EVENTS),
+        ("s3:PutObject", NAMES),
+    ],
+    "AuditRole": [
+        *ITEMS.items(),
+        *FILES.items(),
+        ("dynamodb:Scan", TABLE),
+        ("s3:PutObject", EVENTS),
+        ("s3:PutObject", NAMES),
+    ],
 }
 
 
@@ -44,6 +66,9 @@ def package() -> Package:
     [
         ("BUCKET", "", "BUCKET is missing: set ELASTICPYPI_BUCKET"),
         ("BUCKET", "My_Bucket", "BUCKET cannot be My_Bucket"),
+        ("BUCKET", "b" * 60, f"RECORDS_BUCKET cannot be {'b' * 60}-records"),
+        ("RECORDS_BUCKET", "Records", "RECORDS_BUCKET cannot be Records"),
+        ("RECORDS_BUCKET", BUCKET, "RECORDS_BUCKET is BUCKET: set it to a bucket of its own"),
         ("TABLE", "my table", "TABLE cannot be my table"),
         ("PASSWORD", " correct horse battery ", "PASSWORD begins or ends with white space"),
         ("PASSWORD", "", "PASSWORD is missing: set ELASTICPYPI_PASSWORD"),
@@ -102,12 +127,15 @@ def test_each_function_has_a_role_of_its_own(package: Package) -> None:
 def test_a_role_has_the_rights_that_are_needed_each_for_one_resource(package: Package, role: str) -> None:
     (policy,) = package.properties("IAM::Role")[role]["Policies"]
     log = {"Fn::GetAtt": [role.replace("Role", "LogGroup"), "Arn"]}
-    rights = {}
+    rights = []
     for statement in policy["PolicyDocument"]["Statement"]:
         assert statement["Effect"] == "Allow"
-        actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
-        rights |= dict.fromkeys(actions, statement["Resource"])
-    assert rights == {"logs:CreateLogStream": log, "logs:PutLogEvents": log, **RIGHTS[role]}
+        actions, resources = (each if isinstance(each, list) else [each] for each in map(statement.get, PARTS))
+        rights += [(action, json.dumps(resource)) for action in actions for resource in resources]
+        new = {"Null": {"s3:if-none-match": "false"}}  # an event is never replaced
+        assert statement.get("Condition") == (new if resources == [EVENTS] and actions == ["s3:PutObject"] else None)
+    expected = [("logs:CreateLogStream", log), ("logs:PutLogEvents", log), *RIGHTS[role]]
+    assert sorted(rights) == sorted((action, json.dumps(resource)) for action, resource in expected)
 
 
 def test_the_runtime(package: Package) -> None:
@@ -210,7 +238,7 @@ def test_the_table(package: Package) -> None:
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-@pytest.mark.parametrize("name", ["S3BucketPackagesofthetests", "IndexTable"])
+@pytest.mark.parametrize("name", ["S3BucketPackagesofthetests", "IndexTable", "RecordsBucket", "RecordsBucketPolicy"])
 def test_data_survives_the_removal_of_the_stack(package: Package, name: str) -> None:
     # "ExceptOnCreate": what a first deployment that failed left behind would block the second.
     assert package.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
@@ -260,3 +288,45 @@ def test_the_gateway_speaks_for_itself(package: Package) -> None:
     assert responses.keys() <= set(deployment["DependsOn"])
     (api,) = package.properties("ApiGateway::RestApi").values()
     assert api["BinaryMediaTypes"] == ["*/*"]
+
+
+def test_every_function_knows_the_records(package: Package) -> None:
+    for function in package.properties("Lambda::Function"):
+        assert package.environment(function)["RECORDS_BUCKET"] == f"{BUCKET}-records"
+
+
+def test_the_records_are_private_and_stay(package: Package) -> None:
+    packages, records = (package.properties("S3::Bucket")[n] for n in ("S3BucketPackagesofthetests", "RecordsBucket"))
+    assert records["BucketName"] == f"{BUCKET}-records"
+    for name in ("PublicAccessBlockConfiguration", "OwnershipControls", "BucketEncryption", "VersioningConfiguration"):
+        assert records[name] == packages[name]
+    assert "NotificationConfiguration" not in records  # no function has to be told
+    # What lasts has no end; what can be fetched again has one.
+    kept = {rule.get("Prefix"): rule.keys() - {"Id", "Status", "Prefix"} for rule in _rules(records)}
+    assert kept == {
+        None: {"AbortIncompleteMultipartUpload"},
+        "upstream/": {"NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"},
+    }
+    [upstream] = [rule for rule in _rules(records) if rule.get("Prefix") == "upstream/"]
+    assert upstream["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+
+
+def test_nobody_deletes_an_event(package: Package) -> None:
+    policy = package.properties("S3::BucketPolicy")["RecordsBucketPolicy"]
+    assert policy["Bucket"] == {"Ref": "RecordsBucket"}
+    tls, stay = policy["PolicyDocument"]["Statement"]
+    assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert (stay["Effect"], stay["Principal"], stay["Resource"]) == ("Deny", "*", EVENTS)
+    assert stay["Action"] == ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+    assert "Condition" not in stay
+
+
+def test_the_bucket_is_there_before_a_function_uses_it(package: Package) -> None:
+    """CloudFormation changes a function after its role, and a role after what it names."""
+    for role in RIGHTS:
+        assert "RecordsBucket" in json.dumps(package.resources[role])
+
+
+def _rules(bucket: dict[str, Any]) -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = bucket["LifecycleConfiguration"]["Rules"]
+    return rules

@@ -1,5 +1,6 @@
 """A deployed index, and what its clients need to know."""
 
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,10 @@ class Index:
     @property
     def bucket(self) -> str:
         return bucket(self.stage)
+
+    @property
+    def records(self) -> str:
+        return f"{self.bucket}-records"
 
     @property
     def table(self) -> str:
@@ -86,6 +91,13 @@ class Index:
         """Every key of the bucket."""
         pages = self.aws.boto3("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+    def recorded(self) -> list[dict[str, Any]]:
+        """The events in the bucket of records, the oldest first."""
+        s3 = self.aws.boto3("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.records, Prefix="events/")
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [json.load(s3.get_object(Bucket=self.records, Key=key)["Body"]) for key in keys]
 
     def log(self, function: str) -> str:
         """All that a function has written so far."""

@@ -114,6 +114,15 @@ def resource_with_stream(service: str, *args: Any) -> str:
     return f"{arn}:log-stream:any" if service == "logs" and ":log-group:" in arn else arn
 
 
+conditions_of = iam_actions.s3_service_context
+
+
+def conditions_with_new(action: str, query: Any, path: str = "", headers: Any = None) -> Any:
+    """With the key of S3 that says whether an object has to be new (AWS: condition keys of PutObject)."""
+    wanted = (headers or {}).get("if-none-match") if action == "s3:PutObject" else None
+    return {**conditions_of(action, query, path, headers), **({"s3:if-none-match": wanted} if wanted else {})}
+
+
 # The runtime of Lambda names the handler before it imports it, and writes what is logged.
 RUNTIME = """    sys.path.insert(0, code_dir)
     import logging
@@ -213,6 +222,7 @@ if __name__ == "__main__":
     gateway._invoke_lambda_proxy_v1 = invoke_within_limits
     ports = int(sys.argv[1]), int(sys.argv[2])
     iam_actions.extract_resource_arn = resource_with_stream
+    iam_actions.s3_service_context = conditions_with_new
     worker = lambda_runtime._PYTHON_WORKER_SCRIPT
     lambda_runtime._PYTHON_WORKER_SCRIPT = worker.replace("    sys.path.insert(0, code_dir)\n", RUNTIME, 1)
     dynamodb.handle_request = dynamodb_with(sys.argv[3])

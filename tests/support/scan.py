@@ -18,7 +18,7 @@ FUNCTIONS = {f"AWS::Lambda::Function.{name}LambdaFunction" for name in ("Api", "
 ACCEPTED: dict[str, tuple[str, set[str]]] = {
     "CKV_AWS_18": (
         "Access logs need a bucket of their own that somebody reads; CloudTrail has data events for those who do.",
-        {"AWS::S3::Bucket.ServerlessDeploymentBucket", "AWS::S3::Bucket.S3Bucket"},
+        {f"AWS::S3::Bucket.{name}" for name in ("ServerlessDeploymentBucket", "S3Bucket", "RecordsBucket")},
     ),
     "CKV_AWS_21": (
         "osls keeps the last five packages in this bucket; the sources are in git.",
