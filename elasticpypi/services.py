@@ -11,7 +11,7 @@ from elasticpypi.config import Config
 from elasticpypi.events import Events, Subscriber
 from elasticpypi.repository.base import Repository
 from elasticpypi.repository.stored import Stored
-from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Staging
+from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Objects, Staging
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
@@ -25,7 +25,8 @@ class Services:
     would be told of changes by a process for which nobody waits; ``events`` tells those of this one. ``staging`` is
     there where requests are too small for a large file: behind API Gateway. ``threads`` is how many keys are best
     looked at together: more than one where each call is a wait. ``behind`` gives "" or why the index may differ
-    from the store, where a process follows it. ``log`` is where events lie for good. ``spool`` is the folder where
+    from the store, where a process follows it. ``log`` is where events lie for good, ``objects`` where decisions do
+    that are about no file: names, policy, accounts. ``spool`` is the folder where
     uploads wait, None: that of the system. ``root_link`` gives where the root list of a serial can be fetched
     without us, None: nowhere.
     """
@@ -34,6 +35,7 @@ class Services:
     files: Files
     index: Index
     open_catalog: Callable[[], Catalog] = field(repr=False)
+    objects: Objects
     staging: Staging | None = None
     threads: int = 1
     behind: Callable[[], str] | None = None

@@ -54,6 +54,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
     """Services over a folder and SQLite."""
     from elasticpypi.indexing import heartbeat
     from elasticpypi.storage.local.event_log import FileLog
+    from elasticpypi.storage.local.objects import FileObjects
 
     @cache
     def catalog() -> Catalog:
@@ -68,6 +69,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         files,
         index,
         catalog,
+        FileObjects(config.data),
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
         log=log,
@@ -79,6 +81,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
     """Services over a bucket and a table."""
     from elasticpypi.storage.aws.direct import CONNECTIONS
     from elasticpypi.storage.aws.event_log import ObjectLog
+    from elasticpypi.storage.aws.objects import BucketObjects
 
     @cache
     def catalog() -> Catalog:
@@ -105,6 +108,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         files,
         index,
         catalog,
+        BucketObjects(config.records),
         threads=CONNECTIONS,
         log=log,
         subscribers=(_record(index, log), _entries(index, catalog), root_list),

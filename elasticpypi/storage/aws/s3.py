@@ -129,6 +129,12 @@ class S3Files:
             answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, **headers)  # type: ignore[arg-type]
         return answer["ETag"].strip('"')
 
+    def read(self, key: str) -> tuple[bytes, str]:
+        """A small object and its revision, in one call; :class:`NotFound`."""
+        with translated("The bucket", key):
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+            return answer["Body"].read(), answer["ETag"].strip('"')
+
     def sign(self, key: str) -> str:
         """A link for GET, the same for one window: pip's cache looks files up by their final URL (REQ-70)."""
         where = {"Bucket": self._bucket, "Key": key}
