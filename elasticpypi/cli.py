@@ -225,6 +225,21 @@ def status(project: str, status: str, reason: str, data: Path | None) -> None:
     click.echo(f"{name} is {status}.")
 
 
+@main.command("give-back")
+@click.argument("project")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+def give_back(project: str, yes: bool, data: Path | None) -> None:
+    """Give the name of a project back that has no file any more: it may come from elsewhere then."""
+    from elasticpypi.actions import policy
+
+    opened, name = _opened(data), project_name(project)
+    if not yes:
+        click.confirm(f"Then others may publish {name}, and installers may take it from there. Go on?", abort=True)
+    policy.give_back(opened, _actor(), name)
+    click.echo(f"{name} is given back.")
+
+
 @main.command()
 @click.option("--after", default="", help="Only those behind the event with this id.")
 @click.option("--type", "kind", default="", help="Only those of a type, such as file.uploaded, or file.")

@@ -12,7 +12,7 @@ from elasticpypi.core.errors import ConfigurationError
 from elasticpypi.core.model import File
 from elasticpypi.events import Change, Events, Subscriber
 from elasticpypi.services import Services
-from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, EventLog, Index
+from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, EventLog, Index, Objects
 
 if TYPE_CHECKING:
     from elasticpypi.storage.aws.dynamodb import DynamoIndex
@@ -62,18 +62,18 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
 
         return SQLiteCatalog(index)
 
-    log = FileLog(config.data)
+    log, objects = FileLog(config.data), FileObjects(config.data)
 
     return Services(
         config,
         files,
         index,
         catalog,
-        FileObjects(config.data),
+        objects,
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
         log=log,
-        subscribers=(_record(index, log), _entries(index, catalog)),
+        subscribers=(_record(index, log), _names(index, objects), _entries(index, catalog)),
     )
 
 
@@ -89,7 +89,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
 
         return DynamoCatalog(index)
 
-    log = ObjectLog(config.records)
+    log, objects = ObjectLog(config.records), BucketObjects(config.records)
 
     def root_list(change: Change) -> Iterable[NormalizedName]:
         from elasticpypi.storage.aws import rootlist
@@ -108,10 +108,10 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         files,
         index,
         catalog,
-        BucketObjects(config.records),
+        objects,
         threads=CONNECTIONS,
         log=log,
-        subscribers=(_record(index, log), _entries(index, catalog), root_list),
+        subscribers=(_record(index, log), _names(index, objects), _entries(index, catalog), root_list),
         root_link=root_link,
     )
 
@@ -127,6 +127,17 @@ def _record(index: Index, log: EventLog) -> Subscriber:
         return ()
 
     return move
+
+
+def _names(index: Index, objects: Objects) -> Subscriber:
+    """What makes a name ours for ever with the first file of a project."""
+
+    def keep(change: Change) -> Iterable[NormalizedName]:
+        from elasticpypi.indexing.names import keep
+
+        return keep(objects, index, change.projects)
+
+    return keep
 
 
 def _entries(index: Index, catalog: Callable[[], Catalog]) -> Subscriber:
