@@ -103,6 +103,7 @@ def upload(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @data_option
 def reindex(data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
+    from elasticpypi.actions.policy import restore
     from elasticpypi.core import keys
     from elasticpypi.indexing import audit, sync
 
@@ -113,6 +114,8 @@ def reindex(data: Path | None) -> None:
     counts: Counter[str] = Counter()
     projects: set[NormalizedName] = set()
     staged: list[str] = []
+    for line in restore(opened, thorough=True):  # first: no file that is blocked may be served meanwhile
+        click.echo(line)
     total = sum(1 for _ in files.list())
     with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
         for outcome in sync.sync_all(files, index, audit.every_key(files, index), force=True, threads=opened.threads):
@@ -133,6 +136,7 @@ def reindex(data: Path | None) -> None:
             click.echo(audit.line(outcome))
         projects.update(opened.catalog.stale())
     opened.events.tell([], also=projects)
+    restore(opened)
     seconds = time.monotonic() - begin
     numbers = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"
     click.echo(f"{counts.total()} keys in {seconds:.1f} s ({counts.total() / seconds:.0f} a second): {numbers}.")
@@ -223,6 +227,27 @@ def status(project: str, status: str, reason: str, data: Path | None) -> None:
     name = project_name(project)
     decisions.set_status(opened, _actor(), name, status, reason)
     click.echo(f"{name} is {status}.")
+
+
+@main.command()
+@click.argument("what")
+@click.option("--reason", required=True, help="Why; everybody is told who asks for it.")
+@data_option
+def block(what: str, reason: str, data: Path | None) -> None:
+    """Shut off a project (demo), a release (demo==1.0) or a file by its digest (sha256:...), for everybody."""
+    from elasticpypi.actions import policy
+
+    click.echo(f"{policy.block(_opened(data), _actor(), what, reason)} is blocked.")
+
+
+@main.command()
+@click.argument("what")
+@data_option
+def unblock(what: str, data: Path | None) -> None:
+    """Take a block back."""
+    from elasticpypi.actions import policy
+
+    click.echo(f"{policy.unblock(_opened(data), _actor(), what)} is not blocked.")
 
 
 @main.command("give-back")

@@ -73,7 +73,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
         log=log,
-        subscribers=(_record(index, log), _names(index, objects), _entries(index, catalog)),
+        subscribers=(_record(index, log), _policy(index, objects), _entries(index, catalog)),
     )
 
 
@@ -111,7 +111,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         objects,
         threads=CONNECTIONS,
         log=log,
-        subscribers=(_record(index, log), _names(index, objects), _entries(index, catalog), root_list),
+        subscribers=(_record(index, log), _policy(index, objects), _entries(index, catalog), root_list),
         root_link=root_link,
     )
 
@@ -129,15 +129,16 @@ def _record(index: Index, log: EventLog) -> Subscriber:
     return move
 
 
-def _names(index: Index, objects: Objects) -> Subscriber:
-    """What makes a name ours for ever with the first file of a project."""
+def _policy(index: Index, objects: Objects) -> Subscriber:
+    """What makes a name ours for ever with the first file of a project, and has blocks act on what is new."""
 
-    def keep(change: Change) -> Iterable[NormalizedName]:
-        from elasticpypi.indexing.names import keep
+    def follow(change: Change) -> Iterable[NormalizedName]:
+        from elasticpypi.indexing import blocks, names
 
-        return keep(objects, index, change.projects)
+        failed = names.keep(objects, index, change.projects)
+        return failed + blocks.follow(objects, index, change.projects)
 
-    return keep
+    return follow
 
 
 def _entries(index: Index, catalog: Callable[[], Catalog]) -> Subscriber:

@@ -8,11 +8,13 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
-from elasticpypi.core import ruling
-from elasticpypi.core.errors import AlreadyExists, Changed, Forbidden, NotFound, Unavailable
+from elasticpypi.actions.decisions import reason_of
+from elasticpypi.core import blocks, ruling
+from elasticpypi.core.errors import AlreadyExists, BadUpload, Changed, Forbidden, NotFound, Unavailable
 from elasticpypi.core.event import Event, new
 from elasticpypi.core.ruling import NOTHING, Ruling
-from elasticpypi.events import note
+from elasticpypi.events import Events, note
+from elasticpypi.indexing import blocks as indexed
 from elasticpypi.indexing import names
 from elasticpypi.services import Services
 
@@ -30,6 +32,41 @@ def require(services: Services, actor: Actor, project: NormalizedName | None = N
         raise
 
 
+def block(services: Services, actor: Actor, what: str, reason: str) -> str:
+    """Shut off a project, a release (``demo==1.0``) or some bytes (``sha256:...``); what is blocked, in one spelling.
+
+    Pages, files, metadata and searches refuse it with the next request. Again: a new reason.
+    """
+    target = blocks.parse(what)
+    require(services, actor, target.project)
+    if not (said := reason_of(reason)):
+        raise BadUpload("A block needs a reason: it is what everybody is told who asks for it.")
+    return _block(services, actor, target, "policy.blocked", Ruling("blocked", said))
+
+
+def unblock(services: Services, actor: Actor, what: str) -> str:
+    """Take that back; :class:`NotFound` if it is not blocked."""
+    target = blocks.parse(what)
+    require(services, actor, target.project)
+    if services.objects.revision(target.key) is None:
+        raise NotFound(f"{target} is not blocked.")
+    return _block(services, actor, target, "policy.unblocked", NOTHING)
+
+
+def _block(services: Services, actor: Actor, target: blocks.Target, kind: str, said: Ruling) -> str:
+    about = {"project": target.project, "version": target.version or None, "sha256": target.sha256 or None}
+
+    def act() -> None:
+        index = services.index
+        of_it = {target.project} if target.project else indexed.of_digests(index, {target.sha256})
+        for name in of_it:
+            indexed.sync(services.objects, index, name)
+        Events(*services.subscribers).tell([], actor, also=of_it)  # seldom, and searches have to know at once
+
+    _rule(services, actor, target.key, said, new(kind, actor.who, reason=said.reason or None, **about), act)
+    return str(target)
+
+
 def give_back(services: Services, actor: Actor, name: NormalizedName) -> None:
     """A name that has no file any more is ours no longer; :class:`AlreadyExists` if it has one.
 
@@ -45,9 +82,14 @@ def give_back(services: Services, actor: Actor, name: NormalizedName) -> None:
     services.objects.remove(names.key_of(name))
 
 
-def restore(services: Services) -> list[str]:
-    """Write what is missing beside the index and in it; a line for each."""
-    return [f"kept: the name {name}" for name in names.keep_all(services.objects, services.index)]
+def restore(services: Services, *, thorough: bool = False) -> list[str]:
+    """Write what is missing beside the index and in it; a line for each.
+
+    ``thorough``: look through the whole index for what has to go from it too.
+    """
+    objects, index = services.objects, services.index
+    kept = [f"kept: the name {name}" for name in names.keep_all(objects, index)]
+    return kept + [f"blocked again: {name}" for name in indexed.restore(objects, index, all_records=thorough)]
 
 
 def record(services: Services, *events: Event) -> None:

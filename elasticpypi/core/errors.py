@@ -7,6 +7,7 @@
     │   └── Damaged         400  the file is no archive, or only a part of one
     ├── Unauthorized        401  no credentials, or wrong ones
     ├── Forbidden           403  known user, missing right
+    │   └── Blocked         403  an administrator has blocked the project, the release or the file
     ├── NotFound            404  no such project, file or key
     ├── NotAcceptable       406  none of the media types that we can send
     ├── AlreadyExists       409  the name is taken by other bytes
@@ -47,6 +48,10 @@ class Forbidden(Refusal):
     """403: the user is known, the right is missing (REQ-83)."""
 
     status = 403
+
+
+class Blocked(Forbidden):
+    """403: an administrator has blocked the project, the release or the file."""
 
 
 class NotFound(Refusal):

@@ -131,7 +131,7 @@ class IndexReader(Protocol):
     def file(self, name: NormalizedName, filename: str) -> File | None:
         """The file that ``filename`` means now; None if there is none or the project is quarantined.
 
-        ``yanked`` is not filled in: a yanked file can be downloaded (PEP 592).
+        ``yanked`` is not filled in: a yanked file can be downloaded (PEP 592). ``blocked`` is.
         """
 
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:

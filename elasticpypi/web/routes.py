@@ -62,6 +62,8 @@ ROUTES = (
     Route("POST", "/manage/unyank", "manage.unyank"),
     Route("POST", "/manage/delete", "manage.delete"),
     Route("POST", "/manage/status", "manage.set_status"),
+    Route("PUT", "/policy/blocks/<path:what>", "policy.block"),
+    Route("DELETE", "/policy/blocks/<path:what>", "policy.unblock"),
     Route("GET", "/events", "events.listed"),
     Route("GET", "/health", "health.health"),
 )
