@@ -15,6 +15,9 @@ from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Objec
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
+    from elasticpypi.repository.current_policy import CurrentPolicy
+
+POLICY_SECONDS = (0.5, 1.0)  # after which the document is looked at again: on one machine, on AWS
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,13 @@ class Services:
     def repository(self) -> Repository:
         """What is read by installers and people."""
         return Stored(self.index, self.permissions)
+
+    @cached_property
+    def policy(self) -> "CurrentPolicy":
+        """What the policy document says now; nobody who reads own packages waits for it."""
+        from elasticpypi.repository.current_policy import CurrentPolicy
+
+        return CurrentPolicy(self.objects, POLICY_SECONDS[self.config.on_aws])
 
     @cached_property
     def form_tokens(self) -> "FormTokens":

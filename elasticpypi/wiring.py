@@ -1,6 +1,7 @@
 """Settings → the store and the index that they choose. The one place that knows which family runs."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import NormalizedName
 
 from elasticpypi.config import Config
-from elasticpypi.core.errors import ConfigurationError
+from elasticpypi.core.errors import ConfigurationError, Refusal
 from elasticpypi.core.model import File
 from elasticpypi.events import Change, Events, Subscriber
 from elasticpypi.services import Services
@@ -73,7 +74,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
         log=log,
-        subscribers=(_record(index, log), _policy(index, objects), _entries(index, catalog)),
+        subscribers=(_record(index, log), _policy(index, objects, log), _entries(index, catalog)),
     )
 
 
@@ -111,7 +112,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         objects,
         threads=CONNECTIONS,
         log=log,
-        subscribers=(_record(index, log), _policy(index, objects), _entries(index, catalog), root_list),
+        subscribers=(_record(index, log), _policy(index, objects, log), _entries(index, catalog), root_list),
         root_link=root_link,
     )
 
@@ -129,12 +130,31 @@ def _record(index: Index, log: EventLog) -> Subscriber:
     return move
 
 
-def _policy(index: Index, objects: Objects) -> Subscriber:
-    """What makes a name ours for ever with the first file of a project, and has blocks act on what is new."""
+def _policy(index: Index, objects: Objects, log: EventLog) -> Subscriber:
+    """What makes a name ours for ever with the first file of a project, and has blocks act on what is new.
+
+    When there is nothing else to do, it looks whether somebody has edited the policy.
+    """
+    seen: list[str | None] = [None, None]  # the revision at the last look, and the one that was told of
+
+    def edited() -> None:
+        from elasticpypi.repository.current_policy import DOCUMENT
+
+        revision = objects.revision(DOCUMENT)
+        if revision not in seen:  # told of at the next look: whoever applies it by a command does so by then
+            seen[0] = revision
+        elif revision != seen[1]:
+            from elasticpypi.actions.policy_document import note_edited
+
+            note_edited(objects, log)
+            seen[1] = revision
 
     def follow(change: Change) -> Iterable[NormalizedName]:
         from elasticpypi.indexing import blocks, names
 
+        if not change.outcomes:
+            with suppress(Refusal):  # there is a next look
+                edited()
         failed = names.keep(objects, index, change.projects)
         return failed + blocks.follow(objects, index, change.projects)
 

@@ -1,26 +1,23 @@
 """What administrators decide about names, versions and digests. Each is an object of its own, and an event."""
 
-import logging
-from collections.abc import Callable
-from dataclasses import replace
-
 from packaging.utils import NormalizedName
 
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.actions.decisions import reason_of
-from elasticpypi.core import blocks, ruling
-from elasticpypi.core.errors import AlreadyExists, BadUpload, Changed, Forbidden, NotFound, Unavailable
+from elasticpypi.core import blocks
+from elasticpypi.core.errors import AlreadyExists, BadUpload, Forbidden, NotFound
 from elasticpypi.core.event import Event, new
 from elasticpypi.core.ruling import NOTHING, Ruling
 from elasticpypi.events import Events, note
 from elasticpypi.indexing import blocks as indexed
 from elasticpypi.indexing import names
+from elasticpypi.indexing.rulings import read, rule
 from elasticpypi.services import Services
 
-ATTEMPTS = 10
-
-log = logging.getLogger(__name__)
+ORIGIN_FOLDER = "policy/origins/"
+ORIGINS = "private", "upstream", "both", "denied"
+UNSET = "unset"
 
 
 def require(services: Services, actor: Actor, project: NormalizedName | None = None) -> None:
@@ -63,12 +60,13 @@ def _block(services: Services, actor: Actor, target: blocks.Target, kind: str, s
             indexed.sync(services.objects, index, name)
         Events(*services.subscribers).tell([], actor, also=of_it)  # seldom, and searches have to know at once
 
-    _rule(services, actor, target.key, said, new(kind, actor.who, reason=said.reason or None, **about), act)
+    event = new(kind, actor.who, reason=said.reason or None, **about)
+    rule(services.objects, services.log, target.key, said, event, act)
     return str(target)
 
 
-def give_back(services: Services, actor: Actor, name: NormalizedName) -> None:
-    """A name that has no file any more is ours no longer; :class:`AlreadyExists` if it has one.
+def disown(services: Services, actor: Actor, name: NormalizedName) -> None:
+    """Let go of the name of a project that has no file any more; :class:`AlreadyExists` if it has one.
 
     :class:`NotFound` if it is not kept.
     """
@@ -78,8 +76,23 @@ def give_back(services: Services, actor: Actor, name: NormalizedName) -> None:
         raise AlreadyExists(f"Files of {name!r} already exist in this index: delete them first.")
     if services.objects.revision(names.key_of(name)) is None:
         raise NotFound(f"The name {name!r} is not kept: it never had a file here.")
-    record(services, new("policy.name_given_back", actor.who, project=name, before="ours", after="given back"))
+    record(services, new("policy.name_disowned", actor.who, project=name, before="ours", after="not ours"))
     services.objects.remove(names.key_of(name))
+
+
+def set_origin(services: Services, actor: Actor, name: NormalizedName, origin: str, reason: str = "") -> None:
+    """Say where a name comes from, whatever the document says; ``unset``: as it does again."""
+    require(services, actor, name)
+    if origin not in (*ORIGINS, UNSET):
+        raise BadUpload(f"An origin is {', '.join(ORIGINS)} or {UNSET}; {origin[:40]!r} is none of these.")
+    said = NOTHING if origin == UNSET else Ruling(origin, reason_of(reason))
+    event = new("policy.origin_changed", actor.who, project=name, reason=said.reason or None)
+    rule(services.objects, services.log, f"{ORIGIN_FOLDER}{name}", said, event)
+
+
+def origin(services: Services, name: NormalizedName) -> Ruling:
+    """What was said of a name by :func:`set_origin`."""
+    return read(services.objects, f"{ORIGIN_FOLDER}{name}")
 
 
 def restore(services: Services, *, thorough: bool = False) -> list[str]:
@@ -87,7 +100,10 @@ def restore(services: Services, *, thorough: bool = False) -> list[str]:
 
     ``thorough``: look through the whole index for what has to go from it too.
     """
+    from elasticpypi.actions.policy_document import note_edited
+
     objects, index = services.objects, services.index
+    note_edited(objects, services.log)
     kept = [f"kept: the name {name}" for name in names.keep_all(objects, index)]
     return kept + [f"blocked again: {name}" for name in indexed.restore(objects, index, all_records=thorough)]
 
@@ -96,28 +112,3 @@ def record(services: Services, *events: Event) -> None:
     """Record events for good; :class:`Unavailable` if that cannot be done now: then nothing else is done either."""
     if services.log:
         services.log.append(events)
-
-
-def _rule(
-    services: Services, actor: Actor, key: str, said: Ruling, event: Event, project: Callable[[], object]
-) -> bool:
-    """Have ``said`` hold from now on, and call ``project``, which makes it act; False if it held already.
-
-    Whoever got no answer does the same again: then it acts, and its event is recorded, if it is not yet.
-    """
-    for _ in range(ATTEMPTS):
-        found = services.objects.read(key)
-        was = ruling.load(found.body) if found else NOTHING
-        same = was.value == said.value and (was.reason == said.reason or not said.value)
-        told = was.event if same else replace(event, before=was.value or None, after=said.value or None)
-        if not same:
-            by = replace(said, by=actor.user, at=f"{event.time[:19]}Z", event=told)
-            try:
-                services.objects.write(key, ruling.dump(by), found.revision if found else None)
-            except Changed:
-                continue
-        project()
-        if told:
-            record(services, told)
-        return not same
-    raise Unavailable(f"{key!r} is being decided by too many at once: try again.")

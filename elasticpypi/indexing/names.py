@@ -1,6 +1,6 @@
 """Names that are ours for ever: an object for each project that ever had a file.
 
-It outlives the last file, and the index. Only an administrator gives a name back (``actions/policy.py``).
+It outlives the last file, and the index. Only an administrator lets go of a name (``actions/policy.py``).
 """
 
 import json

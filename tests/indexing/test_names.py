@@ -73,12 +73,12 @@ def test_only_an_administrator_gives_a_name_back(client: Client, wheel: Path) ->
     client.upload(wheel)
     services.events.tell([], also=[DEMO])
     with pytest.raises(AlreadyExists, match="delete them first"):
-        policy.give_back(services, ACTOR, DEMO)
+        policy.disown(services, ACTOR, DEMO)
     services.files.delete(wheel.name)
     sync.sync(services.files, services.index, wheel.name)
-    policy.give_back(services, ACTOR, DEMO)
+    policy.disown(services, ACTOR, DEMO)
     assert kept(services) == []
     with suppress(NotFound):
-        policy.give_back(services, ACTOR, DEMO)
+        policy.disown(services, ACTOR, DEMO)
     services.events.tell([], also=[DEMO])
     assert kept(services) == []

@@ -59,6 +59,7 @@ def serve(config: Config) -> None:
     services = wiring.services(config)
     services.files.check()
     services.index.check()
+    services.policy.check()
     settings, greeting = first_user.logged_in(config, url)
     place = f"the bucket {config.bucket}" if config.on_aws else config.data.resolve()
     public = f", for everybody at {config.public_url}/simple/" if config.public_url else ""
