@@ -123,7 +123,7 @@ def test_the_routes_are_those_of_the_code(app: Flask) -> None:
 
 
 def address(route: Route) -> str:
-    values = {"path:name": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
+    values = {"path:name": "demo", "path:what": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
     values["filename"] = "demo-1.0-py3-none-any.whl"
     return re.sub(r"<(.*?)>", lambda match: values[match[1]], route.rule)
 
@@ -211,7 +211,7 @@ def _imports() -> Iterator[tuple[str, str]]:
 
 
 def test_every_module_has_a_test_file() -> None:
-    tests = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     # Where the tests of a module have another name, since they look at it from outside.
     elsewhere = {
         "errors": "test_views.py",

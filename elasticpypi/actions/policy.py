@@ -1,5 +1,7 @@
 """What administrators decide about names, versions and digests. Each is an object of its own, and an event."""
 
+from collections.abc import Iterable
+
 from packaging.utils import NormalizedName
 
 from elasticpypi.accounts.permissions import Permission
@@ -63,6 +65,17 @@ def _block(services: Services, actor: Actor, target: blocks.Target, kind: str, s
     event = new(kind, actor.who, reason=said.reason or None, **about)
     rule(services.objects, services.log, target.key, said, event, act)
     return str(target)
+
+
+def follow(services: Services, keys: Iterable[str]) -> list[NormalizedName]:
+    """Decisions were written to the store: bring them to where they act; the projects for which that failed."""
+    targets = list(filter(None, map(blocks.of_key, keys)))
+    of_it = {target.project for target in targets if target.project}
+    if digests := {target.sha256 for target in targets if target.sha256}:
+        of_it |= indexed.of_digests(services.index, digests)
+    for name in of_it:  # also where a block is gone, which its subscriber does not look for
+        indexed.sync(services.objects, services.index, name)
+    return services.events.tell([], also=of_it)
 
 
 def disown(services: Services, actor: Actor, name: NormalizedName) -> None:

@@ -232,13 +232,27 @@ class _ObjectReader(io.RawIOBase):
             self._stream = None
 
 
-def event_keys(event: Mapping[str, Any]) -> list[str]:
+def event_keys(event: Mapping[str, Any], records: str = "") -> list[str]:
     """The keys that an S3 event tells of, each once, in their order (AWS: event message structure).
 
-    A record that names none is left out: see :func:`nameless`.
+    A record that names none is left out: see :func:`nameless`. Those of the bucket ``records`` are too.
     """
-    keys = map(_event_key, event.get("Records", []))
+    keys = (_event_key(record) for record in event.get("Records", []) if not (records and is_of(record, records)))
     return list(dict.fromkeys(key for key in keys if key is not None))
+
+
+def event_keys_of(event: Mapping[str, Any], bucket: str) -> list[str]:
+    """The same of one bucket."""
+    keys = (_event_key(record) for record in event.get("Records", []) if is_of(record, bucket))
+    return list(dict.fromkeys(key for key in keys if key is not None))
+
+
+def is_of(record: Any, bucket: str) -> bool:
+    """Whether a record of an S3 event is about a bucket."""
+    try:
+        return bool(record["s3"]["bucket"]["name"] == bucket)
+    except (KeyError, TypeError):
+        return False
 
 
 def nameless(event: Mapping[str, Any]) -> int:
