@@ -65,6 +65,9 @@ MOST_RECENT = 20  # events of a project that its page may show
 
 Identity = tuple[int, int]  # device and inode
 NONE: Identity = (0, 0)
+SELECT_NAMED = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ?"
+SELECT_TEXT = "SELECT kind, text FROM records WHERE project = ? AND filename = ?"
+SELECT_DECIDED = f"{SELECT_TEXT} UNION ALL {SELECT_TEXT}"
 SELECT_ONE = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ? AND key = ?"
 
 
@@ -191,13 +194,11 @@ class SQLiteIndex:
         return self.record(name, key), self.record(name, f"{key}.deleted")
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
-        query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename IN (?, ?, ?)"
         with self.reading() as database:
-            rows = database.execute(query, (name, filename, f"{name}.status", blocks.RECORD))
-            found = [_record(row) for row in rows]
-        texts = {record.kind: record.text for record in found if isinstance(record, Decision)}
-        if "status" in texts and parse_status(texts["status"])[0] == "quarantined":
-            return None
+            texts = dict(database.execute(SELECT_DECIDED, (name, f"{name}.status", name, blocks.RECORD)).fetchall())
+            if "status" in texts and parse_status(texts["status"])[0] == "quarantined":
+                return None
+            found = [_record(row) for row in database.execute(SELECT_NAMED, (name, filename))]
         candidates = [record for record in found if isinstance(record, File)]
         file = min(candidates, key=lambda file: precedence(file.key), default=None)
         return marked(file, blocks.load(texts[blocks.KIND])) if file and blocks.KIND in texts else file
