@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import get_args
+from typing import IO, get_args
 
 import click
 from packaging.utils import NormalizedName
@@ -112,6 +112,7 @@ def upload(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @data_option
 def reindex(move_from: str, data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
+    from elasticpypi.actions.policy import restore
     from elasticpypi.core import keys
     from elasticpypi.indexing import audit, sync
 
@@ -122,6 +123,8 @@ def reindex(move_from: str, data: Path | None) -> None:
     counts: Counter[str] = Counter()
     projects: set[NormalizedName] = set()
     staged: list[str] = []
+    for line in restore(opened, thorough=True):  # first: no file that is blocked may be served meanwhile
+        click.echo(line)
     total = sum(1 for _ in files.list())
     with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
         for outcome in sync.sync_all(files, index, audit.every_key(files, index), force=True, threads=opened.threads):
@@ -142,6 +145,7 @@ def reindex(move_from: str, data: Path | None) -> None:
             click.echo(audit.line(outcome))
         projects.update(opened.catalog.stale())
     opened.events.tell([], also=projects)
+    restore(opened)
     seconds = time.monotonic() - begin
     numbers = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"
     click.echo(f"{counts.total()} keys in {seconds:.1f} s ({counts.total() / seconds:.0f} a second): {numbers}.")
@@ -232,6 +236,104 @@ def status(project: str, status: str, reason: str, data: Path | None) -> None:
     name = project_name(project)
     decisions.set_status(opened, _actor(), name, status, reason)
     click.echo(f"{name} is {status}.")
+
+
+@main.group("policy")
+def policy_group() -> None:
+    """The policy document: show it, check a file, apply it."""
+
+
+@policy_group.command()
+@data_option
+def show(data: Path | None) -> None:
+    """Print the policy of now."""
+    from elasticpypi.actions import policy_document
+
+    text, _ = policy_document.read(_opened(data), _actor())
+    click.echo(text or policy_document.EMPTY, nl=False)
+
+
+@policy_group.command()
+@click.argument("file", type=click.File("rb"))
+def check(file: IO[bytes]) -> None:
+    """Say whether a file is right; - for standard input."""
+    from elasticpypi.policy import parse
+
+    parse(file.read())
+    click.echo("The policy is right.")
+
+
+@policy_group.command("apply")
+@click.argument("file", type=click.File("rb"))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+def apply_policy(file: IO[bytes], yes: bool, data: Path | None) -> None:
+    """Replace the policy by a file, after showing what changes; it acts within a second."""
+    from elasticpypi.actions import policy_document
+    from elasticpypi.policy import parse
+
+    document, opened = file.read(), _opened(data)
+    parse(document)
+    before, tag = policy_document.read(opened, _actor())
+    if difference := policy_document.difference(before, document.decode()):
+        click.echo(difference)
+        if not yes:
+            click.confirm("Apply this?", abort=True)
+    changed, _ = policy_document.apply(opened, _actor(), document, tag)
+    click.echo(f"The policy is {'changed' if changed else 'as it was'}.")
+
+
+@main.command()
+@click.argument("project")
+@click.argument("where", metavar="[private|upstream|both|denied|unset]", default="")
+@click.option("--reason", default="", help="Why.")
+@data_option
+def origin(project: str, where: str, reason: str, data: Path | None) -> None:
+    """Say where the files of a name come from, whatever the policy says; or show what was said."""
+    from elasticpypi.actions import policy
+
+    opened, name = _opened(data), project_name(project)
+    if where:
+        policy.set_origin(opened, _actor(), name, where, reason)
+    said = policy.origin(opened, name)
+    by = f" ({said.by}, {said.at[:10]}{said.reason and f': {said.reason}'})" if said.value else ""
+    click.echo(f"{name}: {said.value or policy.UNSET}{by}")
+
+
+@main.command()
+@click.argument("what")
+@click.option("--reason", required=True, help="Why; everybody is told who asks for it.")
+@data_option
+def block(what: str, reason: str, data: Path | None) -> None:
+    """Shut off a project (demo), a release (demo==1.0) or a file by its digest (sha256:...), for everybody."""
+    from elasticpypi.actions import policy
+
+    click.echo(f"{policy.block(_opened(data), _actor(), what, reason)} is blocked.")
+
+
+@main.command()
+@click.argument("what")
+@data_option
+def unblock(what: str, data: Path | None) -> None:
+    """Take a block back."""
+    from elasticpypi.actions import policy
+
+    click.echo(f"{policy.unblock(_opened(data), _actor(), what)} is not blocked.")
+
+
+@main.command("disown")
+@click.argument("project")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+def disown(project: str, yes: bool, data: Path | None) -> None:
+    """Let go of the name of a project that has no file any more: it may come from elsewhere then."""
+    from elasticpypi.actions import policy
+
+    opened, name = _opened(data), project_name(project)
+    if not yes:
+        click.confirm(f"Then others may publish {name}, and installers may take it from there. Go on?", abort=True)
+    policy.disown(opened, _actor(), name)
+    click.echo(f"{name} is not ours any more.")
 
 
 @main.command()

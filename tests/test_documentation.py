@@ -123,7 +123,7 @@ def test_the_routes_are_those_of_the_code(app: Flask) -> None:
 
 
 def address(route: Route) -> str:
-    values = {"path:name": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
+    values = {"path:name": "demo", "path:what": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
     values["filename"] = "demo-1.0-py3-none-any.whl"
     return re.sub(r"<(.*?)>", lambda match: values[match[1]], route.rule)
 
