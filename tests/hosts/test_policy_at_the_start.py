@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_server import Server, run
+from tests.support.serving import Server, run
 
 pytestmark = pytest.mark.network
 
