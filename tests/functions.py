@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -38,7 +39,7 @@ class Functions:
 
     def __init__(self, environ: Mapping[str, str], count: int, seed: int) -> None:
         self.deaths, self.killed = 0.0, 0
-        self._environ, self._dice = dict(environ), random.Random(seed)
+        self._environ, self._dice, self._lock = dict(environ), random.Random(seed), threading.Lock()
         self._idle: SimpleQueue[tuple[Any, Connection]] = SimpleQueue()
         for _ in range(count):
             self._idle.put(self._start())
@@ -71,10 +72,11 @@ class Functions:
             connection.send((name, event, self.deaths))
             answer, error = connection.recv()
         except (EOFError, ConnectionError):
-            process.join()
-            assert process.exitcode == -signal.SIGKILL, process.exitcode
-            self.killed += 1
-            process, connection = self._start()
+            with self._lock:  # a start looks which others have ended, and takes their exit status away
+                process.join()
+                assert process.exitcode == -signal.SIGKILL, process.exitcode
+                self.killed += 1
+                process, connection = self._start()
             raise Killed from None
         finally:
             self._idle.put((process, connection))
@@ -96,7 +98,9 @@ def serve(calls: Connection, environ: dict[str, str], seed: float) -> None:
     aws.PATIENCE = aws.PATIENCE.merge(type(aws.PATIENCE)(read_timeout=READ_SECONDS))
     upload_sessions.DIRECT, upload_sessions.PART = DIRECT, PART
     sleep, real, dice, deaths = time.sleep, urllib3.HTTPConnectionPool.urlopen, random.Random(seed), 0.0
-    time.sleep = lambda seconds: sleep(seconds / FASTER)  # type: ignore[assignment]
+
+    def pause(seconds: float) -> None:
+        sleep(seconds / FASTER)
 
     def urlopen(*asked: Any, **options: Any) -> Any:
         if dice.random() < deaths:
@@ -106,7 +110,7 @@ def serve(calls: Connection, environ: dict[str, str], seed: float) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-    urllib3.HTTPConnectionPool.urlopen = urlopen  # type: ignore[method-assign]
+    time.sleep, urllib3.HTTPConnectionPool.urlopen = pause, urlopen  # type: ignore[assignment, method-assign]
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000)
     with suppress(EOFError):
         while True:
