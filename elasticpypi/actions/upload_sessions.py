@@ -150,7 +150,7 @@ def finish_all(services: Services, keys: Iterable[str]) -> Iterator[Outcome]:
 def finish(services: Services, key: str) -> Outcome:
     """Check a staged file as every upload, and copy it to where it is seen, or refuse it.
 
-    Again for the same key: nothing more happens. :class:`Unavailable` if it has to be tried again.
+    Again for the same key: nothing more happens. :class:`Unavailable` or :class:`NotFound` if it has to be tried again.
     """
     files, staging = services.files, services.staging
     staged = files.stat(key)
@@ -164,6 +164,8 @@ def finish(services: Services, key: str) -> Outcome:
     except Refusal as refusal:
         if files.stat(key) is None:  # the same event came twice, and the other was faster
             return Outcome(key, "unchanged")
+        if isinstance(refusal, NotFound):  # says nothing about the file
+            raise
         result = {"state": "refused", "status": refusal.status, "message": str(refusal)}
     _save(files, f"{key}.result", result)
     files.delete(key)
