@@ -187,6 +187,43 @@ def test_a_failure_is_tried_again(
     assert event_of(services, state) == "written"
 
 
+def test_a_session_that_goes_away_is_no_error_of_the_index(
+    client: Client, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read once: between two looks somebody may have begun anew, or given up."""
+    state = announce(client, wheel)
+    put(wheel, state)
+    real, asked = S3Files.stat, 0
+
+    def once(self: S3Files, key: str) -> Stat | None:
+        nonlocal asked
+        asked += key.endswith(".session")
+        return None if key.endswith(".session") and asked > 1 else real(self, key)
+
+    monkeypatch.setattr(S3Files, "stat", once)
+    assert client.request("POST", f"/uploads/{state['id']}").status_code == 202
+    assert client.request("POST", f"/uploads/{state['id']}").status_code == 404
+
+
+def test_what_was_joined_is_not_joined_of_no_parts(
+    client: Client, services: Services, wheel: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two requests at once the second finds no upload any more, and S3 takes an empty list for a mistake."""
+    state = announce(client, wheel)
+    put(wheel, state)
+    real = S3Staging.join
+
+    def both(self: S3Staging, key: str, upload: str) -> None:
+        real(self, key, upload)
+        calls.clear()
+        real(self, key, upload)
+
+    monkeypatch.setattr(S3Staging, "join", both)
+    assert client.request("POST", f"/uploads/{state['id']}").status_code == 202
+    assert calls == ["ListParts"]
+    assert event_of(services, state) == "written"
+
+
 @pytest.mark.parametrize("missed", [1, 2])
 def test_a_file_that_is_missed_a_moment_after_it_was_copied_is_not_refused(
     client: Client, services: Services, wheel: Path, monkeypatch: pytest.MonkeyPatch, missed: int

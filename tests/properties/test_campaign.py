@@ -133,7 +133,7 @@ class World:
 
 @pytest.fixture
 def world(
-    request: pytest.FixtureRequest, dynamodb_local: str, seaweedfs: str, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, dynamodb_local: str, seaweedfs: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[World]:
     name, seed = f"campaign-{uuid4()}", getattr(request, "param", 1)
     with faulty.faulty(seaweedfs, dynamodb_local, instead=".staged") as between:
@@ -145,7 +145,8 @@ def world(
         boto3.client("s3").create_bucket(Bucket=name)
         make_table(name)
         begin_anew()
-        functions = Functions({**settings, "AWS_LAMBDA_FUNCTION_NAME": "api"}, PROCESSES, seed)
+        settings["AWS_LAMBDA_FUNCTION_NAME"] = "api"
+        functions = Functions(settings, PROCESSES, seed, tmp_path / "functions.log")
         yield World(between, functions, name, seed)
         functions.close()
         begin_anew()
@@ -215,7 +216,7 @@ def play(world: World, folder: Path, acts: int, puts: int) -> None:
             acknowledged[name] = True
         else:
             assert told["state"] == "open", (name, told)  # never joined, so that a client may go on
-    assert not world.wrong
+    assert not world.wrong, f"The log is {world.functions.log}."
     assert len(world.between.met) > 10 * acts
     assert world.functions.killed
     assert {call.operation for call in world.between.calls} >= {"UploadPart", "UploadPartCopy"}

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
@@ -35,11 +36,11 @@ class Killed(BaseException):
 class Functions:
     """As many processes as can be busy at once; ``api``, ``sync`` and ``audit`` are called as those of ``lambdas``.
 
-    ``deaths`` is the probability of an end before or after each call of AWS.
+    ``deaths`` is the probability of an end before or after each call of AWS. What they log is in the file ``log``.
     """
 
-    def __init__(self, environ: Mapping[str, str], count: int, seed: int) -> None:
-        self.deaths, self.killed = 0.0, 0
+    def __init__(self, environ: Mapping[str, str], count: int, seed: int, log: Path) -> None:
+        self.deaths, self.killed, self.log = 0.0, 0, log
         self._environ, self._dice, self._lock = dict(environ), random.Random(seed), threading.Lock()
         self._idle: SimpleQueue[tuple[Any, Connection]] = SimpleQueue()
         for _ in range(count):
@@ -62,7 +63,9 @@ class Functions:
 
     def _start(self) -> tuple[Any, Connection]:
         ours, theirs = CONTEXT.Pipe()
-        process = CONTEXT.Process(target=serve, args=(theirs, self._environ, self._dice.random()), daemon=True)
+        process = CONTEXT.Process(
+            target=serve, args=(theirs, self._environ, self._dice.random(), self.log), daemon=True
+        )
         process.start()
         theirs.close()
         return process, ours
@@ -86,10 +89,10 @@ class Functions:
         return answer
 
 
-def serve(calls: Connection, environ: dict[str, str], seed: float) -> None:
+def serve(calls: Connection, environ: dict[str, str], seed: float, log: Path) -> None:
     """What such a process does."""
     os.environ.update(environ)
-    logging.disable()
+    logging.basicConfig(filename=log)
     from elasticpypi.actions import upload_sessions
     from elasticpypi.hosts.aws import lambdas
     from elasticpypi.storage import aws

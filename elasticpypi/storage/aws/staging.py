@@ -65,7 +65,9 @@ class S3Staging:
         return f"{scheme}://{host}"
 
     def join(self, key: str, upload: str) -> None:
-        parts = self._parts(key, upload) or []
+        parts = self._parts(key, upload)
+        if not parts:  # of none, S3 makes no file
+            return
         with suppress(NotFound):  # another request was faster
             self._complete(key, upload, [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts])
 
