@@ -217,6 +217,10 @@ TESTED_BY = {
     "accounts/permissions.py": "actions/test_decisions.py",
     "accounts/principal.py": "accounts/test_passwords.py",
     "actions/audit.py": "indexing/test_audit.py",
+    **{
+        f"cli/{name}.py": "test_cli.py" for name in ("common", "decide", "record", "repair", "rule", "serving", "setup")
+    },
+    "cli/uploading.py": "client/test_publish.py",
     "client/parts.py": "client/test_publish.py",
     "core/addresses.py": "web/test_proxies.py",
     **{f"core/archive/{name}.py": "core/test_archive.py" for name in ("scripts", "shape", "tars", "zips")},

@@ -17,7 +17,6 @@ from elasticpypi.core.keys import Status
 @data_option
 def yank(what: str, reason: str, data: Path | None) -> None:
     """Yank a file (demo-1.0.tar.gz) or a release (demo==1.0): only an exact pin installs it."""
-
     opened = opened_at(data)
     for name in decisions.files_of(opened, actor(), what):
         decisions.yank(opened, actor(), name, reason)
@@ -29,7 +28,6 @@ def yank(what: str, reason: str, data: Path | None) -> None:
 @data_option
 def unyank(what: str, data: Path | None) -> None:
     """Take back the yank of a file or a release."""
-
     opened = opened_at(data)
     for name in decisions.files_of(opened, actor(), what):
         decisions.unyank(opened, actor(), name)
@@ -42,7 +40,6 @@ def unyank(what: str, data: Path | None) -> None:
 @data_option
 def delete(what: str, yes: bool, data: Path | None) -> None:
     """Delete a file or a release for good. Its name cannot be used for other bytes."""
-
     opened = opened_at(data)
     names = decisions.files_of(opened, actor(), what)
     if not yes:
@@ -59,7 +56,6 @@ def delete(what: str, yes: bool, data: Path | None) -> None:
 @data_option
 def status(project: str, status: str, reason: str, data: Path | None) -> None:
     """Set the status of a project. Archived: no uploads. Quarantined: no uploads, no downloads."""
-
     opened = opened_at(data)
     name = project_name(project)
     decisions.set_status(opened, actor(), name, status, reason)

@@ -16,7 +16,6 @@ from elasticpypi.cli.common import data_option, opened_at
 @data_option
 def events(after: str, kind: str, project: str, as_json: bool, data: Path | None) -> None:
     """Show who did what, the oldest first."""
-
     opened = opened_at(data)
     while True:
         found, last = read(opened, after, PAGE, type=kind, project=project)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from packaging.utils import NormalizedName
 
+from elasticpypi.actions import upload_sessions
 from elasticpypi.actions.audit import audit
 from elasticpypi.actions.policy import restore
 from elasticpypi.cli.common import data_option, opened_at
@@ -21,7 +22,6 @@ from elasticpypi.indexing.audit import Report, every_key, line
 @data_option
 def reindex(move_from: str, data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
-
     opened = opened_at(data, moved_from=move_from)
     files, index = opened.files, opened.index
     click.echo("Looking at what is there ...", err=True)
@@ -44,8 +44,6 @@ def reindex(move_from: str, data: Path | None) -> None:
                 projects.add(key.project)
             bar.update(1)
     if staged:
-        from elasticpypi.actions import upload_sessions
-
         for outcome in upload_sessions.finish_all(opened, staged):
             counts[outcome.action] += 1
             click.echo(line(outcome))
@@ -70,7 +68,6 @@ def _echo_beside_bar(line: str) -> None:
 @data_option
 def compare(repair: bool, data: Path | None) -> None:
     """Compare the index with the packages in the folder or bucket. Exit status 1 if they differ."""
-
     opened, report = opened_at(data, changes=repair), Report(repair=repair)
     for outcome in audit(opened, report):
         click.echo(line(outcome))

@@ -20,7 +20,6 @@ def policy_group() -> None:
 @data_option
 def show(data: Path | None) -> None:
     """Print the policy of now."""
-
     text, _ = policy_document.read(opened_at(data), actor())
     click.echo(text or policy_document.EMPTY, nl=False)
 
@@ -29,7 +28,6 @@ def show(data: Path | None) -> None:
 @click.argument("file", type=click.File("rb"))
 def check(file: IO[bytes]) -> None:
     """Say whether a file is right; - for standard input."""
-
     parse(file.read())
     click.echo("The policy is right.")
 
@@ -40,7 +38,6 @@ def check(file: IO[bytes]) -> None:
 @data_option
 def apply_policy(file: IO[bytes], yes: bool, data: Path | None) -> None:
     """Replace the policy by a file, after showing what changes; it acts within a second."""
-
     document, opened = file.read(), opened_at(data)
     parse(document)
     before, tag = policy_document.read(opened, actor())
@@ -59,7 +56,6 @@ def apply_policy(file: IO[bytes], yes: bool, data: Path | None) -> None:
 @data_option
 def origin(project: str, where: str, reason: str, data: Path | None) -> None:
     """Say where the files of a name come from, whatever the policy says; or show what was said."""
-
     opened, name = opened_at(data), project_name(project)
     if where:
         policy.set_origin(opened, actor(), name, where, reason)
@@ -74,7 +70,6 @@ def origin(project: str, where: str, reason: str, data: Path | None) -> None:
 @data_option
 def block(what: str, reason: str, data: Path | None) -> None:
     """Shut off a project (demo), a release (demo==1.0) or a file by its digest (sha256:...), for everybody."""
-
     click.echo(f"{policy.block(opened_at(data), actor(), what, reason)} is blocked.")
 
 
@@ -83,7 +78,6 @@ def block(what: str, reason: str, data: Path | None) -> None:
 @data_option
 def unblock(what: str, data: Path | None) -> None:
     """Take a block back."""
-
     click.echo(f"{policy.unblock(opened_at(data), actor(), what)} is not blocked.")
 
 
@@ -93,7 +87,6 @@ def unblock(what: str, data: Path | None) -> None:
 @data_option
 def disown(project: str, yes: bool, data: Path | None) -> None:
     """Let go of the name of a project that has no file any more: it may come from elsewhere then."""
-
     opened, name = opened_at(data), project_name(project)
     if not yes:
         click.confirm(f"Then others may publish {name}, and installers may take it from there. Go on?", abort=True)

@@ -16,7 +16,6 @@ from elasticpypi.core.errors import ConfigurationError
 @data_option
 def password(data: Path | None) -> None:
     """Set a new password for the user that the first start made."""
-
     config = config_of(data=data)
     if config.on_aws or config.users:
         raise ConfigurationError("The users are set in the environment: change PASSWORD or USERS there.")
