@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # By their ids: the process that gives tests to others knows nothing else of them.
 ON_AWS = re.compile(
-    r"^tests/(aws/|properties/test_campaign\.py|bench/test_cold_start\.py)|[-\[](dynamodb[-_]local|seaweedfs)"
+    r"^tests/(aws/|properties/test_campaign\.py|bench/test_cold_start\.py)|[-\[](dynamodb[-_]local|seaweedfs)\b"
 )
 
 
