@@ -140,7 +140,7 @@ def path(package: Package, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 CODE = """
 import json
-from elasticpypi.hosts.aws import lambdas
+from elasticpypi import lambdas
 
 event = {"httpMethod": "GET", "path": "/simple/", "headers": {}, "requestContext": {"stage": "dev"}, "body": None}
 print(lambdas.api(event, None)["statusCode"])
