@@ -9,9 +9,10 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from elasticpypi.core.model import File, Record
+if TYPE_CHECKING:
+    from elasticpypi.core.model import File, Record
 
 LONGEST = 300  # characters of a text from outside: a name, a program, a reason
 
@@ -100,11 +101,13 @@ def new(kind: str, who: Who, **about: str | None) -> Event:
     return Event(f"{int(now * 1_000_000):014x}{secrets.token_hex(6)}", moment, kind, plain, **cut)
 
 
-def of_change(before: Record | None, after: Record | None, who: Who) -> Event | None:
+def of_change(before: "Record | None", after: "Record | None", who: Who) -> Event | None:
     """What happened when the record of a key became another one; None if that is nothing to tell of.
 
     A file that came by an upload is told of as that of its uploader, whoever found it first.
     """
+    from elasticpypi.core.model import File  # whoever only checks passwords has no use for it
+
     record = after or before
     if record is None:
         return None
@@ -132,7 +135,9 @@ def of_change(before: Record | None, after: Record | None, who: Who) -> Event | 
             return new(f"file.un{kind}", by, **about)
 
 
-def _of_file(before: Record | None, after: Record | None, who: Who) -> Event | None:
+def _of_file(before: "Record | None", after: "Record | None", who: Who) -> Event | None:
+    from elasticpypi.core.model import File
+
     was, now = (each if isinstance(each, File) else None for each in (before, after))
     if now is None:
         assert was is not None
@@ -143,7 +148,7 @@ def _of_file(before: Record | None, after: Record | None, who: Who) -> Event | N
     return new("file.replaced" if was else "file.uploaded", by, before=was.sha256 if was else None, **_about(now))
 
 
-def _about(file: File) -> dict[str, str | None]:
+def _about(file: "File") -> dict[str, str | None]:
     return {
         "project": str(file.project),
         "version": file.version,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import boto3
 import pytest
 
 from elasticpypi.core.errors import Changed, NotFound, Unavailable
@@ -13,11 +14,13 @@ from elasticpypi.storage.local.objects import FileObjects
 from tests.support.moto_aws import BUCKET
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.moto)])
+@pytest.fixture(params=["folder", *(pytest.param(name, marks=pytest.mark.moto) for name in ("s3", "s3 on Lambda"))])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     if request.param == "folder":
         return FileObjects(tmp_path)
     request.getfixturevalue("aws")
+    if request.param == "s3 on Lambda":  # without botocore's clients
+        request.getfixturevalue("on_lambda").setenv("AWS_ENDPOINT_URL", request.getfixturevalue("aws_endpoint"))
     from elasticpypi.storage.aws.objects import BucketObjects
 
     return BucketObjects(f"{BUCKET}-records")
@@ -136,3 +139,20 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="too long"):
         FileObjects(tmp_path).write(f"names/{'x' * 300}", b"x", ANY)
+
+
+# ---- AWS
+
+
+@pytest.mark.moto
+def test_more_keys_than_one_answer_has(aws: None, on_lambda: pytest.MonkeyPatch, aws_endpoint: str) -> None:
+    on_lambda.setenv("AWS_ENDPOINT_URL", aws_endpoint)
+    from elasticpypi.storage.aws.objects import BucketObjects
+
+    objects, client = BucketObjects(f"{BUCKET}-records"), boto3.client("s3")
+    odd = ["names/a b", "names/a&b", "names/a+b", "names/\u00e4", "names/a=b?c#d"]
+    keys = sorted([*odd, *(f"names/n{number:04}" for number in range(1100))])
+    for key in keys:
+        client.put_object(Bucket=f"{BUCKET}-records", Key=key, Body=b"x")
+    assert objects.keys("names/") == keys
+    assert objects.keys("names/a+") == ["names/a+b"]

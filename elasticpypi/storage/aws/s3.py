@@ -107,13 +107,15 @@ class S3Files:
 
     def behind(self, prefix: str, key: str) -> Iterator[Stat]:
         """Every key that begins with a prefix and comes behind a key, in their order."""
-        with translated("The bucket", "*"):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=prefix, StartAfter=key
-            )
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    yield Stat(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
+        request: Any = {"Bucket": self._bucket, "Prefix": prefix, **({"StartAfter": key} if key else {})}
+        while True:
+            with translated("The bucket", "*"):
+                page = self._s3.list_objects_v2(**request)
+            for entry in page.get("Contents", []):
+                yield Stat(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
+            if not (token := page.get("NextContinuationToken")):
+                return
+            request["ContinuationToken"] = token
 
     def url(self, file: File) -> str | None:
         if file.size <= INLINE:
