@@ -11,10 +11,13 @@ from elasticpypi.config import Config
 from elasticpypi.events import Events, Subscriber
 from elasticpypi.repository.base import Repository
 from elasticpypi.repository.stored import Stored
-from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Staging, State
+from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Objects, Staging, State
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
+    from elasticpypi.repository.current_policy import CurrentPolicy
+
+POLICY_SECONDS = (0.5, 1.0)  # after which the document is looked at again: on one machine, on AWS
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,11 @@ class Services:
     would be told of changes by a process for which nobody waits; ``events`` tells those of this one. ``staging`` is
     there where requests are too small for a large file: behind API Gateway. ``threads`` is how many keys are best
     looked at together: more than one where each call is a wait. ``behind`` gives "" or why the index may differ
-    from the store, where a process follows it. ``log`` is where events lie for good, ``state`` what may be lost.
-    ``spool`` is the folder where uploads wait, None: that of the system. ``root_link`` gives where the root list of
-    a serial can be fetched without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or
-    goes over to it from another one of this name ("" none): :class:`ConfigurationError` if not.
+    from the store, where a process follows it. ``log`` is where events lie for good, ``state`` what may be lost,
+    ``objects`` where decisions lie that are about no file: names, policy, accounts. ``spool`` is the folder where
+    uploads wait, None: that of the system. ``root_link`` gives where the root list of a serial can be fetched
+    without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or goes over to it from
+    another one of this name ("" none): :class:`ConfigurationError` if not.
     """
 
     config: Config
@@ -37,6 +41,7 @@ class Services:
     open_catalog: Callable[[], Catalog] = field(repr=False)
     log: EventLog = field(repr=False)
     state: State = field(repr=False)
+    objects: Objects
     staging: Staging | None = None
     threads: int = 1
     behind: Callable[[], str] | None = None
@@ -60,6 +65,13 @@ class Services:
     def repository(self) -> Repository:
         """What is read by installers and people."""
         return Stored(self.index, self.permissions)
+
+    @cached_property
+    def policy(self) -> "CurrentPolicy":
+        """What the policy document says now; nobody who reads own packages waits for it."""
+        from elasticpypi.repository.current_policy import CurrentPolicy
+
+        return CurrentPolicy(self.objects, POLICY_SECONDS[self.config.on_aws])
 
     @cached_property
     def form_tokens(self) -> "FormTokens":

@@ -1,6 +1,7 @@
 """Settings → the store and the index that they choose. The one place that knows which family runs."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -8,11 +9,11 @@ from typing import TYPE_CHECKING
 from packaging.utils import NormalizedName
 
 from elasticpypi.config import Config
-from elasticpypi.core.errors import ConfigurationError
+from elasticpypi.core.errors import ConfigurationError, Refusal
 from elasticpypi.core.model import File
 from elasticpypi.events import Change, Events, Subscriber
 from elasticpypi.services import Services
-from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, EventLog, Index
+from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, EventLog, Index, Objects
 
 if TYPE_CHECKING:
     from elasticpypi.storage.aws.dynamodb import DynamoIndex
@@ -54,6 +55,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
     """Services over a folder and SQLite."""
     from elasticpypi.indexing import heartbeat
     from elasticpypi.storage.local.event_log import FileLog
+    from elasticpypi.storage.local.objects import FileObjects
     from elasticpypi.storage.local.state import SQLiteState
 
     @cache
@@ -62,7 +64,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
 
         return SQLiteCatalog(index)
 
-    log = FileLog(config.data)
+    log, objects = FileLog(config.data), FileObjects(config.data)
 
     return Services(
         config,
@@ -71,9 +73,10 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         catalog,
         log,
         SQLiteState(config.data),
+        objects,
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
-        subscribers=(_record(index, log), _entries(index, catalog)),
+        subscribers=(_record(index, log), _policy(index, objects, log), _entries(index, catalog)),
     )
 
 
@@ -81,6 +84,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
     """Services over a bucket and a table."""
     from elasticpypi.storage.aws.direct import CONNECTIONS
     from elasticpypi.storage.aws.event_log import ObjectLog
+    from elasticpypi.storage.aws.objects import BucketObjects
     from elasticpypi.storage.aws.state import TableState
 
     @cache
@@ -89,7 +93,7 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
 
         return DynamoCatalog(index)
 
-    log = ObjectLog(config.records)
+    log, objects = ObjectLog(config.records), BucketObjects(config.records)
 
     def root_list(change: Change) -> Iterable[NormalizedName]:
         from elasticpypi.storage.aws import rootlist
@@ -115,8 +119,9 @@ def on_bucket(config: Config, files: "S3Files", index: "DynamoIndex") -> Service
         catalog,
         log,
         TableState(index.table),
+        objects,
         threads=CONNECTIONS,
-        subscribers=(_record(index, log), _entries(index, catalog), root_list),
+        subscribers=(_record(index, log), _policy(index, objects, log), _entries(index, catalog), root_list),
         root_link=root_link,
         claim=claim,
     )
@@ -133,6 +138,37 @@ def _record(index: Index, log: EventLog) -> Subscriber:
         return ()
 
     return move
+
+
+def _policy(index: Index, objects: Objects, log: EventLog) -> Subscriber:
+    """What makes a name ours for ever with the first file of a project, and has blocks act on what is new.
+
+    When there is nothing else to do, it looks whether somebody has edited the policy.
+    """
+    seen: list[str | None] = [None, None]  # the revision at the last look, and the one that was told of
+
+    def edited() -> None:
+        from elasticpypi.repository.current_policy import DOCUMENT
+
+        revision = objects.revision(DOCUMENT)
+        if revision not in seen:  # told of at the next look: whoever applies it by a command does so by then
+            seen[0] = revision
+        elif revision != seen[1]:
+            from elasticpypi.actions.policy_document import note_edited
+
+            note_edited(objects, log)
+            seen[1] = revision
+
+    def follow(change: Change) -> Iterable[NormalizedName]:
+        from elasticpypi.indexing import blocks, names
+
+        if not change.outcomes:
+            with suppress(Refusal):  # there is a next look
+                edited()
+        failed = names.keep(objects, index, change.projects)
+        return failed + blocks.follow(objects, index, change.projects)
+
+    return follow
 
 
 def _entries(index: Index, catalog: Callable[[], Catalog]) -> Subscriber:

@@ -1,6 +1,7 @@
 """Fixtures that all tests share: both families of stores, and the application on either."""
 
 import gc
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -14,6 +15,7 @@ from botocore.client import BaseClient
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
 from moto.server import ThreadedMotoServer
+from xdist.scheduler import LoadScopeScheduling
 
 from elasticpypi.config import Config
 from elasticpypi.hosts.aws import lambdas
@@ -45,6 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--conformance", action="store_true", help="write CONFORMANCE.md from what came of the tests")
 
 
+# By their ids: the process that gives tests to others knows nothing else of them.
+ON_AWS = re.compile(
+    r"^tests/(aws/|properties/test_campaign\.py|bench/test_cold_start\.py)|[-\[](dynamodb[-_]local|seaweedfs)"
+)
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what lies in a folder for what it needs. What needs least comes first; of several processes, what lasts."""
@@ -54,11 +62,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(folder)
         if "aws" in item.fixturenames:  # type: ignore[attr-defined]
             item.add_marker("moto")
-        if item.get_closest_marker("aws"):
-            item.add_marker(pytest.mark.xdist_group("aws"))  # one deployment, one DynamoDB Local
+        assert bool(item.get_closest_marker("aws")) == bool(ON_AWS.search(item.nodeid)), item.nodeid
     order = -1 if items and hasattr(items[0].config, "workerinput") else 1
     needs = {"aws": 4, "browser": 1, "clients": 1}
     items.sort(key=lambda item: order * sum(n for name, n in needs.items() if item.get_closest_marker(name)))
+
+
+class _OneAws(LoadScopeScheduling):
+    """What needs an AWS runs in one process: one deployment, one DynamoDB Local. All else goes to whoever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "aws" if ON_AWS.search(nodeid) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneAws:
+    """In the place of ``--dist loadgroup``: pytest 9.2 has no longer what pytest-xdist 3.8 writes groups to."""
+    return _OneAws(config, log)
 
 
 def pytest_collection_finish() -> None:

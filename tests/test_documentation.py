@@ -123,7 +123,7 @@ def test_the_routes_are_those_of_the_code(app: Flask) -> None:
 
 
 def address(route: Route) -> str:
-    values = {"path:name": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
+    values = {"path:name": "demo", "path:what": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
     values["filename"] = "demo-1.0-py3-none-any.whl"
     return re.sub(r"<(.*?)>", lambda match: values[match[1]], route.rule)
 
@@ -217,6 +217,10 @@ TESTED_BY = {
     "accounts/permissions.py": "actions/test_decisions.py",
     "accounts/principal.py": "accounts/test_passwords.py",
     "actions/audit.py": "indexing/test_audit.py",
+    **{
+        f"cli/{name}.py": "test_cli.py" for name in ("common", "decide", "record", "repair", "rule", "serving", "setup")
+    },
+    "cli/uploading.py": "client/test_publish.py",
     "client/parts.py": "client/test_publish.py",
     "core/addresses.py": "web/test_proxies.py",
     **{f"core/archive/{name}.py": "core/test_archive.py" for name in ("scripts", "shape", "tars", "zips")},
@@ -226,6 +230,9 @@ TESTED_BY = {
     "core/outcome.py": "indexing/test_sync.py",
     "core/event.py": "actions/test_events.py",
     "events.py": "actions/test_events.py",
+    "actions/policy.py": "web/test_policy.py",
+    "core/blocks.py": "web/test_blocks.py",
+    "indexing/blocks.py": "web/test_blocks.py",
     "indexing/record.py": "actions/test_events.py",
     "storage/aws/event_log.py": "actions/test_events.py",
     "storage/local/event_log.py": "actions/test_events.py",
@@ -246,7 +253,6 @@ TESTED_BY = {
     "storage/local/catalog.py": "contracts/test_catalog.py",
     "web/refusals.py": "web/test_pages.py",
     "web/request.py": "web/test_odd_uploads.py",
-    "web/routes.py": "test_documentation.py",
     "web/views/decisions.py": "actions/test_decisions.py",
     "web/views/download.py": "web/test_app.py",
     "web/views/health.py": "web/test_app.py",

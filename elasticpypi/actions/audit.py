@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from elasticpypi.actions import upload_sessions
+from elasticpypi.actions import policy, upload_sessions
 from elasticpypi.core.outcome import Outcome
 from elasticpypi.indexing import audit as audits
 from elasticpypi.indexing.audit import Report
@@ -16,6 +16,8 @@ def audit(services: Services, report: Report, in_time: Callable[[], bool] = lamb
     checked. Ends when ``in_time`` says False: what was repaired differs no longer, so that the next audit goes on
     with the rest.
     """
+    if report.repair:
+        policy.restore(services)
     staged: list[str] = []
     for outcome in audits.audit(services.files, services.index, report, staged, services.threads, in_time):
         if outcome.action != "unchanged":

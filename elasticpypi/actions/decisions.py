@@ -24,7 +24,7 @@ LONGEST_REASON = 1000
 def yank(services: Services, actor: Actor, file_name: str, reason: str) -> None:
     """Mark a file so that only an exact pin installs it; ``reason`` may be empty. Again: a new reason."""
     _require(services, actor, file_name)
-    _decide(services, actor, f"{_file(services, file_name).key}.yanked", _reason(reason))
+    _decide(services, actor, f"{_file(services, file_name).key}.yanked", reason_of(reason))
 
 
 def unyank(services: Services, actor: Actor, file_name: str) -> None:
@@ -68,7 +68,7 @@ def set_status(services: Services, actor: Actor, name: NormalizedName, status: s
     if status == "active":
         _withdraw(services, actor, f"{name}.status")
     else:
-        _decide(services, actor, f"{name}.status", f"{status}\n{_reason(reason)}")
+        _decide(services, actor, f"{name}.status", f"{status}\n{reason_of(reason)}")
 
 
 def files_of(services: Services, actor: Actor, what: str) -> list[str]:
@@ -112,7 +112,7 @@ def _file(services: Services, file_name: str) -> File:
     return file
 
 
-def _reason(text: str) -> str:
+def reason_of(text: str) -> str:
     """One line of text, as every client shows it."""
     line = " ".join(text.split())
     if len(line) > LONGEST_REASON or not line.isprintable():

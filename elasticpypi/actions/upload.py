@@ -11,9 +11,9 @@ from packaging.version import Version
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.config import MEGABYTE
-from elasticpypi.core import filename, keys
+from elasticpypi.core import blocks, filename, keys
 from elasticpypi.core.distribution import Distribution, Form, check_upload, sha256_of, warnings
-from elasticpypi.core.errors import AlreadyExists, Changed, Forbidden, NotFound, Refusal, TooLarge, Unavailable
+from elasticpypi.core.errors import AlreadyExists, Blocked, Changed, Forbidden, NotFound, Refusal, TooLarge, Unavailable
 from elasticpypi.core.event import new
 from elasticpypi.core.model import File, Project
 from elasticpypi.core.outcome import Outcome
@@ -119,6 +119,8 @@ def _check_project(project: Project, dist: Distribution, since: Since | None = N
     if project.status in ("archived", "quarantined"):  # PEP 792
         raise Forbidden(f"The project {project.name!r} is {project.status}: it takes no uploads.")
     name = dist.name
+    if block := blocks.of(project.blocks, str(name.version), dist.sha256):
+        raise Blocked(blocks.sentence(name.filename, block))
     for deleted, sha256 in project.deleted.items():  # REQ-117
         if sha256 != dist.sha256 and _is_same(deleted, name):
             raise AlreadyExists(f"{deleted} was deleted, and its name cannot be used again: use a new version.")

@@ -109,31 +109,38 @@ def state(services: Services, actor: Actor, session_id: str) -> State:
 
     :class:`NotFound` if this actor has announced no such thing.
     """
-    key = f"{FOLDER}{session_id}"
-    session = _session(services.files, session_id) if is_staged(key) else None
+    return _state(services, *_open(services, actor, session_id), session_id)
+
+
+def _open(services: Services, actor: Actor, session_id: str) -> tuple[Staging, Session]:
+    """A session, and where its parts are; :class:`NotFound` if this actor has announced no such thing."""
+    session = _session(services.files, session_id) if is_staged(f"{FOLDER}{session_id}") else None
     if session is None or services.staging is None or session.uploader != actor.user:
         raise NotFound("There is no such upload: announce it again.")
+    return services.staging, session
+
+
+def _state(services: Services, staging: Staging, session: Session, session_id: str) -> State:
+    key = f"{FOLDER}{session_id}"
     if result := _load(services.files, f"{key}.result"):
         return result
     if not session.upload:
         raise Unavailable("The upload is being begun at this moment: try again.")
-    parts = services.staging.parts(key, session.upload)
+    parts = staging.parts(key, session.upload)
     if parts is None:
         return {"state": "checking", "id": session_id}
     missing = [number for number in session.numbers if parts.get(number) != session.part_size(number)]
-    links = {str(number): services.staging.link(key, session.upload, number) for number in missing}
+    links = {str(number): staging.link(key, session.upload, number) for number in missing}
     return {"state": "open", "id": session_id, "part_size": PART, "missing": links}
 
 
 def complete(services: Services, actor: Actor, session_id: str) -> State:
     """All parts are there: they are joined, and :func:`finish` is called with the event of that."""
-    now = state(services, actor, session_id)
+    staging, session = _open(services, actor, session_id)
+    now = _state(services, staging, session, session_id)
     if now["state"] != "open" or now["missing"]:
         return now
-    session = _session(services.files, session_id)
-    assert session is not None
-    assert services.staging is not None
-    services.staging.join(f"{FOLDER}{session_id}", session.upload)
+    staging.join(f"{FOLDER}{session_id}", session.upload)
     return {"state": "checking", "id": session_id}
 
 
@@ -150,7 +157,7 @@ def finish_all(services: Services, keys: Iterable[str]) -> Iterator[Outcome]:
 def finish(services: Services, key: str) -> Outcome:
     """Check a staged file as every upload, and copy it to where it is seen, or refuse it.
 
-    Again for the same key: nothing more happens. :class:`Unavailable` if it has to be tried again.
+    Again for the same key: nothing more happens. :class:`Unavailable` or :class:`NotFound` if it has to be tried again.
     """
     files, staging = services.files, services.staging
     staged = files.stat(key)
@@ -164,6 +171,8 @@ def finish(services: Services, key: str) -> Outcome:
     except Refusal as refusal:
         if files.stat(key) is None:  # the same event came twice, and the other was faster
             return Outcome(key, "unchanged")
+        if isinstance(refusal, NotFound):  # says nothing about the file
+            raise
         result = {"state": "refused", "status": refusal.status, "message": str(refusal)}
     _save(files, f"{key}.result", result)
     files.delete(key)

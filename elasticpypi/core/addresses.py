@@ -6,6 +6,12 @@ from ipaddress import IPv6Address, ip_network
 from elasticpypi.core.errors import ConfigurationError
 
 NOBODY = "none"
+# The first parts of paths, of now and of later versions: no other index may be called so. A project may.
+RESERVED = {
+    *("simple", "legacy", "packages", "project", "pypi", "uploads", "upload", "manage", "search", "static", "health"),
+    *("upstream", "policy", "events", "metrics", "stats", "login", "logout", "account", "admin", "integrity", "feeds"),
+    *("files", "api", "default", "root"),
+}
 SCHEMES = {"http": ":80", "https": ":443"}
 AUTHORITY = re.compile(r"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[([0-9a-f:.]+)\])(?::([0-9]{1,5}))?")
 PREFIX = re.compile(r"(?:/[A-Za-z0-9_~+-][A-Za-z0-9._~+-]*)+")

@@ -5,12 +5,16 @@
     Refusal                 400
     ├── BadUpload           400  the file, its name or the form do not fit
     │   └── Damaged         400  the file is no archive, or only a part of one
+    ├── BadPolicy           400  the policy document is wrong: on which line, and why
     ├── Unauthorized        401  no credentials, or wrong ones
     ├── Forbidden           403  known user, missing right
+    │   └── Blocked         403  an administrator has blocked the project, the release or the file
     ├── NotFound            404  no such project, file or key
     ├── NotAcceptable       406  none of the media types that we can send
     ├── AlreadyExists       409  the name is taken by other bytes
+    ├── Outdated            412  somebody else has changed it since it was read
     ├── TooLarge            413  over the limit of an upload
+    ├── Unconditional       428  it can only be replaced by who says what they have read
     ├── TooManyAttempts     429  logins failed, or too many of them are checked now
     └── Unavailable         503  the store or the index cannot be reached
         └── Changed         503  other bytes are there now than those that were asked for
@@ -37,6 +41,10 @@ class Damaged(BadUpload):
     """400: no archive at all or half of one, such as a copy that is still under way."""
 
 
+class BadPolicy(Refusal):
+    """400: the policy document is wrong; the text names line and key."""
+
+
 class Unauthorized(Refusal):
     """401: credentials are missing or wrong (REQ-82)."""
 
@@ -47,6 +55,10 @@ class Forbidden(Refusal):
     """403: the user is known, the right is missing (REQ-83)."""
 
     status = 403
+
+
+class Blocked(Forbidden):
+    """403: an administrator has blocked the project, the release or the file."""
 
 
 class NotFound(Refusal):
@@ -75,6 +87,18 @@ class TooLarge(Refusal):
     """413: the body is over the limit (REQ-122)."""
 
     status = 413
+
+
+class Outdated(Refusal):
+    """412: somebody else has changed it since it was read (RFC 9110, If-Match)."""
+
+    status = 412
+
+
+class Unconditional(Refusal):
+    """428: it can only be replaced by who says what they have read (RFC 6585)."""
+
+    status = 428
 
 
 class TooManyAttempts(Refusal):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from packaging.utils import NormalizedName, canonicalize_version
 from packaging.version import Version
 
+from elasticpypi.core import blocks
+from elasticpypi.core.blocks import Block
 from elasticpypi.core.filename import parse_stored
 from elasticpypi.core.keys import SIDECARS, Decided, Status
 
@@ -25,7 +27,7 @@ class File:
     bytes, ``metadata_sha256`` the digest of the core metadata file if one can be served (PEP 658),
     ``uploader`` the user who uploaded it if the store knows, ``form`` that of what is kept of its core metadata for
     pages (``about.py``), ``checked`` 1 if an upload was held against the other files of the project, ``yanked`` the
-    reason (may be empty) or None (PEP 592).
+    reason (may be empty) or None (PEP 592), ``blocked`` why it is not served or None.
     """
 
     key: str
@@ -41,6 +43,7 @@ class File:
     form: int | None = None
     checked: int | None = None
     yanked: str | None = None
+    blocked: str | None = None
 
     @property
     def filename(self) -> str:
@@ -52,8 +55,9 @@ class File:
 class Decision:
     """What somebody decided about a file or a project.
 
-    ``kind`` is one of ``keys.SIDECARS``, ``text`` the content of its key as pages may show it, ``by`` who made it at
-    ``at`` (UTC, ``2026-12-01T12:00:00Z``); both are None where the key does not say so.
+    ``kind`` is one of ``keys.SIDECARS``, or ``blocks.KIND`` for all blocks of a project; ``text`` is the content of its
+    key as pages may show it, ``by`` who made it at ``at`` (UTC, ``2026-12-01T12:00:00Z``); both are None where the key
+    does not say so.
     """
 
     key: str
@@ -80,6 +84,7 @@ class Project:
     ``serial`` grows with every change of the project and never repeats, also across a rebuilt index.
     ``files`` are ordered by version and file name; of several keys with one file name only one is
     here. ``deleted`` maps file names to the sha256 that they had, ``tombstones`` are the keys of these files.
+    ``blocks`` are those about the project, its releases, and files that it has.
     """
 
     name: NormalizedName
@@ -89,11 +94,19 @@ class Project:
     status: Status = "active"
     status_reason: str = ""
     tombstones: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     @property
     def listed(self) -> tuple[File, ...]:
-        """The files that installers may see: none of a quarantined project (PEP 792)."""
-        return () if self.status == "quarantined" else self.files
+        """The files that installers may see: none of a quarantined project (PEP 792), none that is blocked."""
+        if self.status == "quarantined":
+            return ()
+        return tuple(file for file in self.files if file.blocked is None) if self.blocks else self.files
+
+    @property
+    def blocked(self) -> Block | None:
+        """The block of the whole project, if there is one."""
+        return blocks.whole(self.blocks)
 
     @property
     def versions(self) -> list[str]:
@@ -115,11 +128,14 @@ def assemble(name: NormalizedName, serial: int, records: Iterable[Record]) -> Pr
     """All records of one project → the project; their order does not matter."""
     winners: dict[str, File] = {}
     decided = Decided()
+    blocked: tuple[Block, ...] = ()
     for record in records:
         if isinstance(record, File):
             other = winners.get(record.filename)
             if other is None or precedence(record.key) < precedence(other.key):
                 winners[record.filename] = record
+        elif record.kind == blocks.KIND:
+            blocked = blocks.load(record.text)
         else:
             SIDECARS[record.kind].decide(decided, record.subject, record.text)
     yanked = decided.yanked
@@ -130,8 +146,16 @@ def assemble(name: NormalizedName, serial: int, records: Iterable[Record]) -> Pr
     versions = sorted(texts, key=Version)
     ranks = {version: rank for rank, version in enumerate(versions)}
     ordered = tuple(sorted(files, key=lambda file: (ranks[file.version], file.filename)))
+    if blocked:
+        ordered = tuple(marked(file, blocked) for file in ordered)
     tombstones = tuple(sorted(decided.tombstones))
-    return Project(name, serial, ordered, decided.deleted, decided.status, decided.reason, tombstones)
+    return Project(name, serial, ordered, decided.deleted, decided.status, decided.reason, tombstones, blocked)
+
+
+def marked(file: File, among: tuple[Block, ...]) -> File:
+    """A file with the reason why it is blocked, if it is."""
+    block = blocks.about(among, file)
+    return replace(file, blocked=block.reason) if block else file
 
 
 def _names(files: Collection[File], canonical: Mapping[str, str]) -> list[File]:
@@ -197,3 +221,12 @@ def described(project: Project, version: Version) -> File | None:
     """The file whose core metadata describe a version: a wheel if there is one."""
     files = of_version(project, version)
     return min(files, key=lambda file: (not file.filename.endswith(".whl"), file.filename), default=None)
+
+
+def block_of(project: Project, version: str) -> Block | None:
+    """Why a release is not there, in any spelling of its version, if that is a block."""
+    text = version[:80]
+    wanted = canonicalize_version(text)
+    hidden = (file for file in project.files if file.blocked is not None)
+    gone = next((file for file in hidden if canonicalize_version(file.version) == wanted), None)
+    return blocks.about(project.blocks, gone) if gone else blocks.of(project.blocks, text, "")

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from packaging.utils import NormalizedName
 
+from elasticpypi.core import blocks
 from elasticpypi.core.model import File, Project
 
 API_VERSION = "1.4"  # PEP 792 is the newest that is final; PEP 833 freezes HTML at it
@@ -40,10 +41,14 @@ def project_page(project: Project, packages: str = "../../packages/") -> dict[st
         "versions": project.versions,
         "files": [_file(file, packages) for file in project.listed],
     }
-    if project.status != "active":
+    if block := project.blocked:  # 200 without files: of a 404, installers would look elsewhere
+        page["project-status"] = {"status": "quarantined", "reason": blocks.sentence(project.name, block)}
+    elif project.status != "active":
         page["project-status"] = {"status": project.status}
         if project.status_reason:
             page["project-status"]["reason"] = project.status_reason
+    if project.blocks:  # PEP 691: a key that begins with an underscore is ours
+        page["_blocked"] = {file.filename: file.blocked for file in project.files if file.blocked is not None}
     return page
 
 

@@ -108,7 +108,11 @@ def compare(files: Files, index: IndexWriter) -> Iterator[tuple[str, str, bool]]
     The index is read first, into 9 bytes a record, and once more only if it has records that the store
     did not ask for. What changes meanwhile may be told either way.
     """
-    known = Known((record.key, record.revision, sync.is_current(record)) for record in index.records())
+    known = Known(
+        (record.key, record.revision, sync.is_current(record))
+        for record in index.records()
+        if not keys.is_hidden(record.key)  # which no key of the store has made
+    )
     for stat in files.list():
         if keys.is_hidden(stat.key) and not keys.is_staged(stat.key):
             continue

@@ -40,10 +40,13 @@ class Repository(Protocol):
         """The root list: all projects with a file, sorted."""
 
     def project(self, reader: Principal, name: NormalizedName) -> tuple[State, Project] | None:
-        """A project with its files, None if it is none, or has none."""
+        """A project with its files, None if it is none, or has none; one that is blocked says so without any."""
 
     def file(self, reader: Principal, name: NormalizedName, filename: str) -> File | None:
-        """The file that ``filename`` means now; None if there is none or the project is quarantined."""
+        """The file that ``filename`` means now; None if there is none or the project is quarantined.
+
+        :class:`Blocked` if it is.
+        """
 
     def metadata(self, reader: Principal, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         """What :meth:`file` gives, and its core metadata file; None if there is no such file or no metadata."""

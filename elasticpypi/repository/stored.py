@@ -6,6 +6,9 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
+from elasticpypi.core import blocks
+from elasticpypi.core.blocks import Block
+from elasticpypi.core.errors import Blocked
 from elasticpypi.core.event import Event
 from elasticpypi.core.model import File, Project
 from elasticpypi.repository.base import State
@@ -32,13 +35,16 @@ class Stored:
 
     def project(self, reader: Principal, name: NormalizedName) -> tuple[State, Project] | None:
         found = self._index.project(name) if self._may_read(reader, name) else None
-        return (_state(found.serial), found) if found and found.files else None
+        return (_state(found.serial), found) if found and (found.files or found.blocked) else None
 
     def file(self, reader: Principal, name: NormalizedName, filename: str) -> File | None:
-        return self._index.file(name, filename) if self._may_read(reader, name) else None
+        return _served(self._index.file(name, filename)) if self._may_read(reader, name) else None
 
     def metadata(self, reader: Principal, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
-        return self._index.metadata(name, filename) if self._may_read(reader, name) else None
+        found = self._index.metadata(name, filename) if self._may_read(reader, name) else None
+        if found:
+            _served(found[0])
+        return found
 
     def recent(self, reader: Principal, name: NormalizedName, most: int) -> list[Event]:
         return self._index.recent(name, most) if self._may_read(reader, name) else []
@@ -54,6 +60,13 @@ class Stored:
 
     def _may_read(self, reader: Principal, name: NormalizedName | None) -> bool:
         return self._permissions.allowed(reader, Permission.READ, name)
+
+
+def _served(file: File | None) -> File | None:
+    """:class:`Blocked` if it is not served."""
+    if file and file.blocked is not None:
+        raise Blocked(blocks.sentence(file.filename, Block("", file.blocked)))
+    return file
 
 
 def _state(serial: int) -> State:

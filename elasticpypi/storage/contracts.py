@@ -1,4 +1,4 @@
-"""The interfaces of what lies somewhere: Files (bytes by key), Index (what is there), Catalog and Staging.
+"""The interfaces of what lies somewhere: Files (bytes by key), Index (what is there), Catalog, Staging and the rest.
 
 Their docstrings are the contract, ``tests/contracts`` proves it on every implementation:
 ``local`` (a folder and SQLite) and ``aws`` (S3 and DynamoDB). Where an implementation cannot be
@@ -131,7 +131,7 @@ class IndexReader(Protocol):
     def file(self, name: NormalizedName, filename: str) -> File | None:
         """The file that ``filename`` means now; None if there is none or the project is quarantined.
 
-        ``yanked`` is not filled in: a yanked file can be downloaded (PEP 592).
+        ``yanked`` is not filled in: a yanked file can be downloaded (PEP 592). ``blocked`` is.
         """
 
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
@@ -269,3 +269,40 @@ class State(Protocol):
 
     def remove(self, kind: str, key: str) -> bool:
         """Remove a value; whether there was one: of several who remove it, one is told so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A small object as it was read; ``revision`` is opaque, and another one whenever it was written."""
+
+    body: bytes
+    revision: str
+
+
+ANY = "*"  # in the place of a revision: whatever is there, if anything is
+
+
+class Objects(Protocol):
+    """What lasts beside the packages: small objects by key, each of which is written and read whole.
+
+    Keys are relative POSIX paths; no part of them begins with a dot. An object has 100 kB at most, by those who write.
+    """
+
+    def read(self, key: str) -> Object | None:
+        """The object of a key, None if there is none."""
+
+    def revision(self, key: str) -> str | None:
+        """The revision of a key without reading it, None if there is none."""
+
+    def write(self, key: str, body: bytes, over: str | None) -> str:
+        """Write an object durably in the place of the one with the revision ``over``; its own revision.
+
+        None: only if there is none, :data:`ANY`: whatever is there. :class:`Changed` if something else is there, also
+        when two callers race: one wins.
+        """
+
+    def remove(self, key: str) -> None:
+        """Remove a key durably; nothing happens if there is none."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with a prefix, sorted."""

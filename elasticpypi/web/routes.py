@@ -62,6 +62,12 @@ ROUTES = (
     Route("POST", "/manage/unyank", "manage.unyank"),
     Route("POST", "/manage/delete", "manage.delete"),
     Route("POST", "/manage/status", "manage.set_status"),
+    Route("GET", "/policy", "policy.document"),
+    Route("PUT", "/policy", "policy.replace"),
+    Route("PUT", "/policy/origins/<name>", "policy.set_origin"),
+    Route("DELETE", "/policy/origins/<name>", "policy.unset_origin"),
+    Route("PUT", "/policy/blocks/<path:what>", "policy.block"),
+    Route("DELETE", "/policy/blocks/<path:what>", "policy.unblock"),
     Route("GET", "/events", "events.listed"),
     Route("GET", "/health", "health.health"),
 )

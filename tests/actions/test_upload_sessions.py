@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 import boto3
 import pytest
 import requests
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from packaging.utils import NormalizedName
 
@@ -183,6 +185,94 @@ def test_a_failure_is_tried_again(
         assert event_of(services, state) == "failed"
     assert client.get(f"/uploads/{state['id']}").get_json()["state"] == "checking"
     assert event_of(services, state) == "written"
+
+
+def test_a_session_that_goes_away_is_no_error_of_the_index(
+    client: Client, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read once: between two looks somebody may have begun anew, or given up."""
+    state = announce(client, wheel)
+    put(wheel, state)
+    real, asked = S3Files.stat, 0
+
+    def once(self: S3Files, key: str) -> Stat | None:
+        nonlocal asked
+        asked += key.endswith(".session")
+        return None if key.endswith(".session") and asked > 1 else real(self, key)
+
+    monkeypatch.setattr(S3Files, "stat", once)
+    assert client.request("POST", f"/uploads/{state['id']}").status_code == 202
+    assert client.request("POST", f"/uploads/{state['id']}").status_code == 404
+
+
+def test_what_was_joined_is_not_joined_of_no_parts(
+    client: Client, services: Services, wheel: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two requests at once the second finds no upload any more, and S3 takes an empty list for a mistake."""
+    state = announce(client, wheel)
+    put(wheel, state)
+    real = S3Staging.join
+
+    def both(self: S3Staging, key: str, upload: str) -> None:
+        real(self, key, upload)
+        calls.clear()
+        real(self, key, upload)
+
+    monkeypatch.setattr(S3Staging, "join", both)
+    assert client.request("POST", f"/uploads/{state['id']}").status_code == 202
+    assert calls == ["ListParts"]
+    assert event_of(services, state) == "written"
+
+
+@pytest.mark.parametrize("missed", [1, 2])
+def test_a_file_that_is_missed_a_moment_after_it_was_copied_is_not_refused(
+    client: Client, services: Services, wheel: Path, monkeypatch: pytest.MonkeyPatch, missed: int
+) -> None:
+    """Whatever the bucket answers, the staged file is not thrown away as long as it is in doubt."""
+    state = announce(client, wheel)
+    put(wheel, state)
+    client.request("POST", f"/uploads/{state['id']}")
+    real, asked = S3Files.stat, 0
+
+    def not_there(self: S3Files, key: str) -> Stat | None:
+        nonlocal asked
+        asked += key == wheel.name
+        return None if key == wheel.name and asked <= missed else real(self, key)
+
+    monkeypatch.setattr(S3Files, "stat", not_there)
+    actions = [event_of(services, state) for _ in range(2)]  # AWS tries again
+    assert asked > missed
+    assert "ignored" not in actions
+    assert client.get(f"/uploads/{state['id']}").get_json()["state"] == "done"
+    assert pages(client) == [wheel.name]
+
+
+@pytest.mark.parametrize("operation", ["CompleteMultipartUpload", "UploadPartCopy"])
+def test_a_copy_whose_answer_was_lost_is_not_refused(
+    client: Client, services: Services, wheel: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """The call is made once more, and S3 knows the upload no longer, or does not know it yet."""
+    state = announce(client, wheel)
+    put(wheel, state)
+    client.request("POST", f"/uploads/{state['id']}")
+    real, lost = BaseClient._make_api_call, 0
+
+    def twice(self: BaseClient, asked: str, arguments: dict[str, Any]) -> Any:
+        nonlocal lost
+        if asked != operation or lost:
+            return real(self, asked, arguments)
+        lost += 1
+        if operation == "CompleteMultipartUpload":
+            real(self, asked, arguments)
+        told: Any = {"Error": {"Code": "NoSuchUpload"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+        raise ClientError(told, asked)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", twice)
+    actions = [event_of(services, state) for _ in range(2)]
+    assert lost
+    assert "ignored" not in actions
+    assert client.get(f"/uploads/{state['id']}").get_json()["state"] == "done"
+    assert pages(client) == [wheel.name]
 
 
 def test_one_that_hangs_begins_anew_after_an_hour(

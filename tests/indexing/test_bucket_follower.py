@@ -198,7 +198,8 @@ def records() -> set[str]:
 @pytest.fixture
 def run(aws: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """A command with BUCKET as given; there are both buckets."""
-    boto3.client("s3").create_bucket(Bucket=OTHER)
+    for bucket in (OTHER, f"{OTHER}-records"):
+        boto3.client("s3").create_bucket(Bucket=bucket)
     for setting in SETTINGS:
         monkeypatch.setenv(setting.name, "")
 

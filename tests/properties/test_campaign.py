@@ -1,14 +1,15 @@
 """The functions on AWS under faults of every kind: what was acknowledged is there, and everything is equal in the end.
 
-S3 and DynamoDB refuse, delay, break off and lose answers; functions are killed between any two calls; events are
-lost, doubled and out of order. Then comes one audit without faults.
+S3 and DynamoDB refuse, delay, break off and lose answers; the processes of functions are killed between any two
+calls; events are lost, doubled, out of order and several in one. Then comes one audit without faults.
 """
 
+import json
 import random
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,18 +17,19 @@ from uuid import uuid4
 
 import boto3
 import pytest
-import urllib3
+import requests
 from packaging.utils import NormalizedName
 
+from elasticpypi.core.keys import is_staged
 from elasticpypi.core.model import Decision, File
 from elasticpypi.core.search_entry import Counts
 from elasticpypi.hosts.aws import lambdas
-from elasticpypi.storage.aws import direct
 from tests.support import faulty
 from tests.support.application import PASSWORD, USER
 from tests.support.builders import make_wheel
-from tests.support.events import Asked, ask, begin_anew, event, in_time, sentence, upload
+from tests.support.events import Asked, announcement, ask, begin_anew, event, sentence, upload
 from tests.support.faulty import ANY, DYNAMODB, S3, Call, Fault, Faulty
+from tests.support.functions import DIRECT, PART, Functions, Killed
 from tests.support.moto_aws import make_table
 
 pytestmark = [pytest.mark.aws, pytest.mark.slow]
@@ -35,22 +37,18 @@ SLOW = Fault("no answer in time", 200, seconds=1.5)
 LATE = Fault("the answer comes too late", after=True, seconds=1.5)
 KINDS = {"s3": [*ANY, *S3, SLOW, LATE], "dynamodb": [*ANY, *DYNAMODB, SLOW, LATE]}
 PROJECTS = 6
-
-
-class Killed(BaseException):
-    """The function ended here."""
+PROCESSES = 6  # of functions that are busy at once
 
 
 class World:
     """The functions, what happens to them, and what they have acknowledged."""
 
-    def __init__(self, between: Faulty, bucket: str, seed: int) -> None:
-        self.between, self.bucket, self.dice = between, bucket, random.Random(seed)
-        self.faults, self.deaths = 0.0, 0.0
+    def __init__(self, between: Faulty, functions: Functions, bucket: str, seed: int) -> None:
+        self.between, self.functions, self.bucket = between, functions, bucket
+        self.dice, self.faults = random.Random(seed), 0.0
         self.lock = threading.Lock()
         self.events: list[str] = []
         self.wrong: list[str] = []
-        self.killed = 0
         between.decide = self.decide
 
     def chance(self, probability: float) -> bool:
@@ -68,81 +66,97 @@ class World:
 
     def ask(self, asked: Asked) -> int:
         """The status, 0 if the function was killed; a 5xx says what it has to."""
+        return self.tell(asked)[0]
+
+    def tell(self, asked: Asked) -> tuple[int, bytes]:
+        """The status and the body of the answer."""
         try:
-            answer = ask(lambdas, asked)
+            answer = ask(self.functions, asked)
         except Killed:
-            return 0
+            return 0, b""
         if answer.status >= 500:
             try:
                 sentence(answer)
             except AssertionError as error:
                 self.wrong.append(f"{asked.method} {asked.path}: {error}")
-        return answer.status
+        return answer.status, answer.body
 
     def deliver(self) -> None:
-        """Some events, each lost, once or twice, in any order; what fails comes again, three times at most."""
+        """What events there are, each lost, once or twice, in any order, several at once."""
         with self.lock:
-            keys, self.events = self.events, []
+            keys = [key for key in self.events for _ in range(self.dice.choice([0, 1, 1, 1, 1, 2]))]
+            self.events = []
             self.dice.shuffle(keys)
-        for key in keys:
-            for _ in range(self.dice.choice([0, 1, 1, 1, 1, 2])):
-                for _ in range(3):
-                    try:
-                        lambdas.sync(event(key.replace("+", "%2B")), None)
-                        break
-                    except (RuntimeError, Killed):
-                        continue
+            together = []
+            while keys:
+                count = self.dice.choice([1, 1, 1, 2, 5])
+                together.append(keys[:count])
+                keys = keys[count:]
+        with ThreadPoolExecutor(PROCESSES) as pool:
+            list(pool.map(self._deliver, together))
+
+    def _deliver(self, keys: list[str]) -> None:
+        """An event; one that fails comes again, three times at most."""
+        for _ in range(3):
+            try:
+                self.functions.sync(event(*(key.replace("+", "%2B") for key in keys)))
+                return
+            except (RuntimeError, Killed):
+                continue
+
+    def put(self, link: str, body: bytes) -> None:
+        """A part to its link, whatever comes of it."""
+        with suppress(requests.RequestException):
+            requests.put(link, data=body, timeout=10)
+
+    def large(self, path: Path) -> str | None:
+        """Announce a large file, send its parts, have them joined, and ask; as a client does that never gives up.
+
+        The path at which one may ask for it, None if that was never known.
+        """
+        data, place, told = path.read_bytes(), None, {"state": ""}
+        for _ in range(8):
+            status, body = self.tell(announcement(path))
+            if status not in (200, 201, 202):
+                continue
+            told = json.loads(body)
+            if told["state"] == "done":
+                break
+            place = f"/uploads/{told['id']}"
+            for number, link in told.get("missing", {}).items():
+                begin = (int(number) - 1) * PART
+                self.put(link, data[begin : begin + PART])
+            if self.ask(Asked("POST", place)) == 202:
+                break
+        return place
 
 
 @pytest.fixture
 def world(
-    request: pytest.FixtureRequest, dynamodb_local: str, seaweedfs: str, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, dynamodb_local: str, seaweedfs: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[World]:
-    name = f"campaign-{uuid4()}"
-    with faulty.faulty(seaweedfs, dynamodb_local) as between:
+    name, seed = f"campaign-{uuid4()}", getattr(request, "param", 1)
+    with faulty.faulty(seaweedfs, dynamodb_local, instead=".staged") as between:
         settings = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
-        settings |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_LAMBDA_FUNCTION_NAME": "api"}
+        settings |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": between.url}
         settings |= {"BUCKET": name, "TABLE": name, "USERNAME": USER, "PASSWORD": PASSWORD, "STAGE": "dev"}
-        for variable, value in {**settings, "AWS_ENDPOINT_URL": between.url}.items():
+        for variable, value in settings.items():
             monkeypatch.setenv(variable, value)
-        monkeypatch.setattr(direct, "READ_SECONDS", 0.7)
-        monkeypatch.setattr("elasticpypi.storage.aws.PATIENCE", _patience())
         boto3.client("s3").create_bucket(Bucket=name)
         make_table(name)
         begin_anew()
-        made = World(between, name, seed=getattr(request, "param", 1))
-        real, sleep = urllib3.HTTPConnectionPool.urlopen, time.sleep
-        ours = urlsplit(between.url).port
-
-        def urlopen(self: Any, *args: Any, **options: Any) -> Any:
-            if self.port == ours and made.chance(made.deaths):
-                made.killed += 1
-                raise Killed
-            answer = real(self, *args, **options)
-            if self.port == ours and made.chance(made.deaths):
-                answer.close()
-                made.killed += 1
-                raise Killed
-            return answer
-
-        monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", urlopen)
-        monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 50))
-        yield made
+        settings["AWS_LAMBDA_FUNCTION_NAME"] = "api"
+        functions = Functions(settings, PROCESSES, seed, tmp_path / "functions.log")
+        yield World(between, functions, name, seed)
+        functions.close()
         begin_anew()
-        direct._manager(between.url).clear()
-        direct._manager.cache_clear()
-
-
-def _patience() -> Any:
-    from elasticpypi.storage import aws
-
-    return aws.PATIENCE.merge(type(aws.PATIENCE)(read_timeout=0.7))
 
 
 def play(world: World, folder: Path, acts: int, puts: int) -> None:
     """Several clients at once, each with projects of its own; then all is as the bucket says."""
     acknowledged: dict[str, bool] = {}  # file name → whether it is there; missing: nobody was told
     yanked: dict[str, bool] = {}
+    large: dict[str, str] = {}  # file name → where to ask for it
 
     def client(number: int) -> None:
         dice, mine = random.Random(number), folder / str(number)
@@ -157,6 +171,11 @@ def play(world: World, folder: Path, acts: int, puts: int) -> None:
             if not known:
                 continue
             chosen = dice.choice(known)
+            if version % 3 == 1:
+                filler = {"large.bin": dice.randbytes(DIRECT if version % 6 == 1 else PART + DIRECT)}
+                path = make_wheel(mine, f"large-{number}", f"{version}.0", files=filler)
+                if place := world.large(path):
+                    large[path.name] = place
             match dice.randrange(5):
                 case 0:
                     del acknowledged[chosen]
@@ -175,29 +194,41 @@ def play(world: World, folder: Path, acts: int, puts: int) -> None:
             if version % 5 == 4:
                 world.deliver()
 
-    world.faults, world.deaths = 0.08, 0.01
+    world.faults = 0.08
+    world.functions.deaths = 0.01
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(client, range(4)))
-    before, world.faults, world.deaths = (world.faults, world.deaths), 0, 0
-    for number in range(puts):
-        wheel = make_wheel(folder, f"burst{number % 40}", f"{number}.0")
-        boto3.client("s3").put_object(Bucket=world.bucket, Key=wheel.name, Body=wheel.read_bytes())
-        acknowledged[wheel.name] = True
-    world.faults, world.deaths = before
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: world.deliver(), range(4)))
-    world.faults = world.deaths = 0
-    lambdas.audit({}, in_time())
-    assert not world.wrong
+    world.faults = 0
+    wheels = [make_wheel(folder, f"burst{number % 40}", f"{number}.0") for number in range(puts)]
+    s3 = boto3.client("s3")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: s3.put_object(Bucket=world.bucket, Key=path.name, Body=path.read_bytes()), wheels))
+    acknowledged.update({path.name: True for path in wheels})
+    world.faults = 0.08
+    world.deliver()
+    world.deliver()  # of what the functions themselves have put
+    world.faults = world.functions.deaths = 0
+    world.functions.audit()
+    for name, place in large.items():
+        status, body = world.tell(Asked("GET", place))
+        assert status == 200, (name, body)
+        if (told := json.loads(body))["state"] == "done":
+            acknowledged[name] = True
+        else:
+            assert told["state"] == "open", (name, told)  # never joined, so that a client may go on
+    assert not world.wrong, f"The log is {world.functions.log}."
     assert len(world.between.met) > 10 * acts
-    assert world.killed
+    assert world.functions.killed
+    assert {call.operation for call in world.between.calls} >= {"UploadPart", "UploadPartCopy"}
     compare(world, acknowledged, yanked)
 
 
 def compare(world: World, acknowledged: dict[str, bool], yanked: dict[str, bool]) -> None:
     """Table, catalog and bucket are equal, and nothing that was acknowledged is missing."""
     services = lambdas._services()
-    stored = {stat.key: stat for stat in services.files.list() if not stat.key.startswith(".")}
+    stored = {stat.key: stat for stat in services.files.list()}
+    assert not [key for key in stored if is_staged(key)]
+    stored = {key: stat for key, stat in stored.items() if not key.startswith(".")}
     listed = {key for key in stored if key.endswith(".whl") and f"{key}.deleted" not in stored}
     records = {record.key: record for record in services.index.records()}
     assert {key for key, record in records.items() if isinstance(record, File)} == listed

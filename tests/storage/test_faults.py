@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
@@ -20,8 +19,8 @@ from moto.s3.models import s3_backends
 from elasticpypi.storage.aws import PATIENCE, direct, dynamodb
 from tests.support import faulty
 from tests.support.application import PASSWORD, USER, basic
-from tests.support.builders import make_sdist, make_wheel, upload_form
-from tests.support.events import Asked, ask, begin_anew, event, sentence, upload
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.events import Asked, announcement, ask, begin_anew, event, sentence, upload
 from tests.support.examples import SOAK
 from tests.support.faulty import ANY, DYNAMODB, S3, Fault, Faulty
 
@@ -56,11 +55,6 @@ def lambdas(
     yield deployed
     between.decide = lambda call: None
     direct._manager(between.url).clear()
-
-
-def announcement(path: Path) -> Asked:
-    body = urlencode({**upload_form(path), "filename": path.name, "size": str(path.stat().st_size)})
-    return Asked("POST", "/uploads/", {"Content-Type": "application/x-www-form-urlencoded"}, body.encode())
 
 
 _kept: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
@@ -98,3 +99,8 @@ def sentence(answer: Answer) -> str:
 def in_time(milliseconds: int = 900_000) -> Any:
     """The context of a call, with so much time left."""
     return SimpleNamespace(get_remaining_time_in_millis=lambda: milliseconds)
+
+
+def announcement(path: Path) -> Asked:
+    body = urlencode({**upload_form(path), "filename": path.name, "size": str(path.stat().st_size)})
+    return Asked("POST", "/uploads/", {"Content-Type": "application/x-www-form-urlencoded"}, body.encode())

@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -55,8 +55,13 @@ class Faulty:
 
 
 @contextmanager
-def faulty(s3: str, dynamodb: str) -> Iterator[Faulty]:
-    """A server in front of the endpoints of S3 and DynamoDB."""
+def faulty(s3: str, dynamodb: str, instead: str = "") -> Iterator[Faulty]:
+    """A server in front of the endpoints of S3 and DynamoDB.
+
+    With ``instead``, what is below ``.uploads/`` lies below that in this S3, which must know no signatures: SeaweedFS
+    has the parts of uploads in a folder of that name, and lists nothing of it.
+    """
+    ours, theirs = "/.uploads/", f"/{instead or '.uploads'}/"
     pool = urllib3.PoolManager(maxsize=20)
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -68,6 +73,8 @@ def faulty(s3: str, dynamodb: str) -> Iterator[Faulty]:
 
         def answer(self) -> None:
             call = _call(self.command, self.path, self.headers.get("X-Amz-Target", ""))
+            if call.operation == "UploadPart" and "x-amz-copy-source" in self.headers:
+                call = replace(call, operation="UploadPartCopy")
             body = self._body()
             told.calls.append(call)
             fault = told.decide(call)
@@ -75,18 +82,23 @@ def faulty(s3: str, dynamodb: str) -> Iterator[Faulty]:
             if fault is None or fault.after or fault.half:
                 endpoint = dynamodb if call.service == "dynamodb" else s3
                 headers = {name: value for name, value in self.headers.items() if name not in ("Expect", "Connection")}
+                if source := headers.get("x-amz-copy-source"):
+                    headers["x-amz-copy-source"] = source.replace(ours, theirs)
                 passed = pool.request(
-                    self.command, endpoint + self.path, body=body, headers=headers, retries=False, redirect=False,
-                    decode_content=False,
+                    self.command, endpoint + self.path.replace(ours, theirs), body=body, headers=headers,
+                    retries=False, redirect=False, decode_content=False,
                 )  # fmt: skip
-            if fault is None or (fault.half and not passed.data):
-                self._send(passed.status, passed.headers, passed.data)
+                data = passed.data
+                if call.operation == "ListObjectsV2":
+                    data = data.replace(f"<Key>{theirs[1:]}".encode(), f"<Key>{ours[1:]}".encode())
+            if fault is None or (fault.half and not data):
+                self._send(passed.status, passed.headers, data)
                 return
             told.met.append(call)
             if fault.seconds:
                 told.closing.wait(fault.seconds)
             if fault.half:
-                self._send(passed.status, passed.headers, passed.data, half=True)
+                self._send(passed.status, passed.headers, data, half=True)
             elif fault.status:
                 self._send(fault.status, {}, fault.body)
             else:

@@ -117,12 +117,12 @@ def authorizer(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def sync(event: dict[str, Any], context: object) -> None:
-    """An S3 event → the index. Fails if any key failed, so that AWS tries again and keeps what never works."""
+    """An S3 event of packages or decisions → the index. Fails if any failed: AWS tries again, and keeps the event."""
     from elasticpypi.core.keys import is_staged
     from elasticpypi.indexing.sync import sync_all
-    from elasticpypi.storage.aws.s3 import event_keys, nameless
+    from elasticpypi.storage.aws.s3 import event_keys, event_keys_of, nameless
 
-    services, keys = _background(), event_keys(event)
+    services, keys = _background(), event_keys(event, _config().records)
     staged = [key for key in keys if key.startswith(".uploads/")]
     outcomes = list(sync_all(services.files, services.index, (key for key in keys if key not in staged)))
     if staged:
@@ -132,6 +132,10 @@ def sync(event: dict[str, Any], context: object) -> None:
     behind = services.events.tell(outcomes)
     with suppress(ConfigurationError, Refusal):  # while an index moves, events are of its new bucket
         _claimed()
+    if decided := event_keys_of(event, _config().records):
+        from elasticpypi.actions.policy import follow
+
+        behind += follow(services, decided)
     for outcome in outcomes:
         log.info("%s: %s %s", outcome.action, outcome.key, outcome.reason)
     if failed := [outcome for outcome in outcomes if outcome.action == "failed"]:

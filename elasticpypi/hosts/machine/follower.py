@@ -1,5 +1,6 @@
 """The process that keeps the index in step with the folder or bucket."""
 
+import logging
 import logging.config
 import multiprocessing
 import os
@@ -18,9 +19,12 @@ from elasticpypi.config import Config
 from elasticpypi.core.errors import Refusal, Unavailable
 from elasticpypi.hosts.machine import processes
 from elasticpypi.hosts.machine.web_server import LOGGING
+from elasticpypi.services import Services
 
 MANY = 100
 NICENESS = 5  # answers come first
+
+log = logging.getLogger(__name__)
 
 Begin = Callable[[], None] | None
 
@@ -78,6 +82,7 @@ def _follow_folder(config: Config, parent: int, begin: Begin, tell: Connection |
         except Refusal as error:
             tell.send(str(error))
             sys.exit(1)
+    _restore(services)
     follower.follow(threading.Event())
 
 
@@ -91,7 +96,19 @@ def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> No
     files, index = wiring.bucket(config)
     services = wiring.with_subscribers(wiring.on_bucket(config, files, index))
     told = services.catalog, services.events.tell, services.claim, services.state
+    _restore(services)
     Follower(files, index, *told, state, services.threads).follow(threading.Event())
+
+
+def _restore(services: Services) -> None:
+    """What a version before this one has not written; the next start, or an audit, does what fails."""
+    from elasticpypi.actions.policy import restore
+
+    try:
+        for line in restore(services):
+            log.info("%s", line)
+    except Refusal as error:
+        log.warning("%s", error)
 
 
 def _announce(count: int) -> None:

@@ -222,10 +222,11 @@ class DirectS3(_Client):
             **({"ChecksumSHA256": checksum} if checksum else {}),
         }
 
-    def get_object(self, *, Bucket: str, Key: str, IfMatch: str, Range: str) -> Any:
-        headers = {"If-Match": IfMatch, "Range": Range}
+    def get_object(self, *, Bucket: str, Key: str, IfMatch: str = "", Range: str = "") -> Any:
+        headers = {name: value for name, value in (("If-Match", IfMatch), ("Range", Range)) if value}
         answer = self._send("GetObject", "GET", self._url(Bucket, Key), headers)
-        return {"Body": StreamingBody(answer, answer.headers["Content-Length"])}
+        body = StreamingBody(answer, answer.headers["Content-Length"])
+        return {"Body": body, "ETag": answer.headers.get("ETag", "")}
 
     def generate_presigned_url(self, operation: str, *, Params: Any, ExpiresIn: int = 3600) -> str:
         if operation != "get_object":

@@ -5,6 +5,7 @@
     pk               sk                            holds
     project#<name>   #project                      serial, files (how many); last (a key), its revision
     project#<name>   file#<file name>[#<key>]      the record of a key; it follows where it has a prefix
+    project#<name>   file#.blocked                 all blocks of the project and of its files
     project#<name>   metadata#<file name>[#<key>]  core metadata of the file, compressed
     project#<name>   page#<file name>[#<key>]      what pages say of it (``about.py``), compressed
     project#<name>   recent#<id>                   an event of the project, for some time
@@ -28,10 +29,11 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import NormalizedName
 
+from elasticpypi.core import blocks
 from elasticpypi.core.errors import Unavailable
 from elasticpypi.core.event import Event, Who, load, of_change
 from elasticpypi.core.keys import parse_status
-from elasticpypi.core.model import Decision, File, Project, Record, assemble, first_serial, precedence
+from elasticpypi.core.model import Decision, File, Project, Record, assemble, first_serial, marked, precedence
 from elasticpypi.storage.aws import rootlist
 from elasticpypi.storage.aws.faults import Conflict
 from elasticpypi.storage.aws.rootlist import ROOT
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from elasticpypi.storage.aws.s3 import S3Files
 
 
+BLOCKED = f"file#{blocks.RECORD}"
 OUTBOX = "#outbox"
 MOST_WAITING = 1000  # events that are read of it at once
 RECENT_SECONDS = 90 * 24 * 3600  # for which a page can show an event
@@ -135,8 +138,9 @@ class DynamoIndex:
     def _find(self, name: NormalizedName, filename: str, *kinds: str) -> tuple[File | None, list[bytes | None]]:
         """What a file name means, and what is kept beside it; one call more where the key has a prefix."""
         sorts = [f"{kind}#{filename}" for kind in ("file", *kinds)]
-        found = self._get(_key(name, f"file#{name}.status"), *(_key(name, sort) for sort in sorts))
-        status, item = found.get(f"file#{name}.status"), found.get(sorts[0])
+        decided = f"file#{name}.status", BLOCKED
+        found = self._get(*(_key(name, sort) for sort in (*decided, *sorts)))
+        status, blocked, item = (found.get(sort) for sort in (*decided, sorts[0]))
         nothing: list[bytes | None] = [None] * len(kinds)
         if status and parse_status(status["text"]["S"])[0] == "quarantined":
             return None, nothing
@@ -147,6 +151,8 @@ class DynamoIndex:
             items = self.table.query("#pk = :pk AND begins_with(#sk, :sk)", values)
         files = (record for record in map(_record, items) if isinstance(record, File))
         file = min(files, key=lambda file: precedence(file.key), default=None)
+        if file and blocked:
+            file = marked(file, blocks.load(blocked["text"]["S"]))
         if file is None or not kinds:
             return file, nothing
         places = [_sort(kind, file.key) for kind in kinds]

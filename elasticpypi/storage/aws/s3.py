@@ -141,6 +141,12 @@ class S3Files:
             answer = self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, **headers)  # type: ignore[arg-type]
         return answer["ETag"].strip('"')
 
+    def read(self, key: str) -> tuple[bytes, str]:
+        """A small object and its revision, in one call; :class:`NotFound`."""
+        with translated("The bucket", key):
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+            return answer["Body"].read(), answer["ETag"].strip('"')
+
     def sign(self, key: str) -> str:
         """A link for GET, the same for one window: pip's cache looks files up by their final URL (REQ-70)."""
         where = {"Bucket": self._bucket, "Key": key}
@@ -238,13 +244,27 @@ class _ObjectReader(io.RawIOBase):
             self._stream = None
 
 
-def event_keys(event: Mapping[str, Any]) -> list[str]:
+def event_keys(event: Mapping[str, Any], records: str = "") -> list[str]:
     """The keys that an S3 event tells of, each once, in their order (AWS: event message structure).
 
-    A record that names none is left out: see :func:`nameless`.
+    A record that names none is left out: see :func:`nameless`. Those of the bucket ``records`` are too.
     """
-    keys = map(_event_key, event.get("Records", []))
+    keys = (_event_key(record) for record in event.get("Records", []) if not (records and is_of(record, records)))
     return list(dict.fromkeys(key for key in keys if key is not None))
+
+
+def event_keys_of(event: Mapping[str, Any], bucket: str) -> list[str]:
+    """The same of one bucket."""
+    keys = (_event_key(record) for record in event.get("Records", []) if is_of(record, bucket))
+    return list(dict.fromkeys(key for key in keys if key is not None))
+
+
+def is_of(record: Any, bucket: str) -> bool:
+    """Whether a record of an S3 event is about a bucket."""
+    try:
+        return bool(record["s3"]["bucket"]["name"] == bucket)
+    except (KeyError, TypeError):
+        return False
 
 
 def nameless(event: Mapping[str, Any]) -> int:

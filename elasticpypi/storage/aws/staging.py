@@ -1,6 +1,7 @@
 """Large files come to S3 as the parts of a multipart upload, each by a signed link."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -64,7 +65,9 @@ class S3Staging:
         return f"{scheme}://{host}"
 
     def join(self, key: str, upload: str) -> None:
-        parts = self._parts(key, upload) or []
+        parts = self._parts(key, upload)
+        if not parts:  # of none, S3 makes no file
+            return
         with suppress(NotFound):  # another request was faster
             self._complete(key, upload, [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts])
 
@@ -83,13 +86,13 @@ class S3Staging:
             )
         part = {"PartNumber": 1, "ETag": copied["CopyPartResult"]["ETag"]}
         try:
-            self._complete(key, upload, [part], **({} if overwrite else {"IfNoneMatch": "*"}))
-        except Changed:
+            written = self._complete(key, upload, [part], **({} if overwrite else {"IfNoneMatch": "*"}))
+        except (Changed, NotFound):  # the upload may be over since our own answer was lost
             raise AlreadyExists(f"{key!r} already exists.") from None
         stat = self._files.stat(key)
-        if stat is None:
-            raise NotFound(f"{key!r} was removed at once.")
-        return stat
+        if stat is not None and stat.revision == written:
+            return stat
+        return Stat(key, staged.size, written, datetime.now(UTC), None, uploader)  # replaced or removed at once
 
     def _begin(self, key: str, uploader: str | None = None) -> str:
         with translated("The bucket", key):
@@ -104,12 +107,14 @@ class S3Staging:
         except NotFound:
             return None
 
-    def _complete(self, key: str, upload: str, parts: list[Any], **condition: str) -> None:
+    def _complete(self, key: str, upload: str, parts: list[Any], **condition: str) -> str:
+        """The revision of the file that is there now."""
         with translated("The bucket", key):
-            self._s3.complete_multipart_upload(
+            answer = self._s3.complete_multipart_upload(
                 Bucket=self._bucket,
                 Key=key,
                 UploadId=upload,
                 MultipartUpload={"Parts": parts},
                 **condition,  # type: ignore[arg-type]
             )
+        return answer["ETag"].strip('"')

@@ -13,10 +13,11 @@ from urllib.parse import quote
 
 from packaging.utils import NormalizedName
 
+from elasticpypi.core import blocks
 from elasticpypi.core.errors import Unavailable
 from elasticpypi.core.event import Event, Who, load, of_change
 from elasticpypi.core.keys import parse_status
-from elasticpypi.core.model import Decision, File, Project, Record, assemble, first_serial, precedence
+from elasticpypi.core.model import Decision, File, Project, Record, assemble, first_serial, marked, precedence
 from elasticpypi.storage.contracts import Check, Look
 from elasticpypi.storage.local.changes import Changes
 
@@ -64,6 +65,9 @@ MOST_RECENT = 20  # events of a project that its page may show
 
 Identity = tuple[int, int]  # device and inode
 NONE: Identity = (0, 0)
+SELECT_NAMED = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ?"
+SELECT_TEXT = "SELECT kind, text FROM records WHERE project = ? AND filename = ?"
+SELECT_DECIDED = f"{SELECT_TEXT} UNION ALL {SELECT_TEXT}"
 SELECT_ONE = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ? AND key = ?"
 
 
@@ -190,14 +194,14 @@ class SQLiteIndex:
         return self.record(name, key), self.record(name, f"{key}.deleted")
 
     def file(self, name: NormalizedName, filename: str) -> File | None:
-        query = f"SELECT {COLUMNS} FROM records WHERE project = ? AND filename = ?"
         with self.reading() as database:
-            status = database.execute(query, (name, f"{name}.status")).fetchone()
-            if status and parse_status(status[5])[0] == "quarantined":
+            texts = dict(database.execute(SELECT_DECIDED, (name, f"{name}.status", name, blocks.RECORD)).fetchall())
+            if "status" in texts and parse_status(texts["status"])[0] == "quarantined":
                 return None
-            found = [_record(row) for row in database.execute(query, (name, filename))]
+            found = [_record(row) for row in database.execute(SELECT_NAMED, (name, filename))]
         candidates = [record for record in found if isinstance(record, File)]
-        return min(candidates, key=lambda file: precedence(file.key), default=None)
+        file = min(candidates, key=lambda file: precedence(file.key), default=None)
+        return marked(file, blocks.load(texts[blocks.KIND])) if file and blocks.KIND in texts else file
 
     def metadata(self, name: NormalizedName, filename: str) -> tuple[File, bytes] | None:
         found = self._beside(name, filename, "body")

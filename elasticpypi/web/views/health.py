@@ -1,5 +1,7 @@
 """``/health``: for load balancers and people, without credentials."""
 
+from contextlib import suppress
+
 from flask import Response, jsonify
 
 from elasticpypi import __version__
@@ -11,7 +13,7 @@ def health(services: Services) -> tuple[Response, int]:
     """200 with the version and the state of store and index, 503 when one cannot be reached.
 
     ``follower`` is "ok", or "behind" and why the index may differ from the folder for now: that is no reason to
-    send nobody here any more.
+    send nobody here any more, and neither is ``policy``, which says why the last good one holds.
     """
     state = {}
     for name, part in (("store", services.files), ("index", services.index)):
@@ -20,10 +22,14 @@ def health(services: Services) -> tuple[Response, int]:
             state[name] = "ok"
         except Unavailable as error:
             state[name] = str(error)
+    with suppress(Unavailable):  # a policy that cannot be had now is no reason to send nobody here any more
+        services.policy()
     status = 200 if set(state.values()) == {"ok"} else 503
     if services.behind:
         reason = services.behind()
         state["follower"] = f"behind: {reason}" if reason else "ok"
+    if services.policy.trouble:
+        state["policy"] = services.policy.trouble
     config = services.config
     body = jsonify(service=config.service, stage=config.stage, version=__version__, **state)
     body.headers["Cache-Control"] = "no-store"

@@ -6,9 +6,9 @@ from typing import Any
 from flask import Response, g, request
 from packaging.version import Version
 
-from elasticpypi.core import json_api
-from elasticpypi.core.errors import NotFound
-from elasticpypi.core.model import described, latest
+from elasticpypi.core import blocks, json_api
+from elasticpypi.core.errors import Blocked, NotFound
+from elasticpypi.core.model import block_of, described, latest
 from elasticpypi.repository.base import State
 from elasticpypi.services import Services
 from elasticpypi.web.proxies import base_url
@@ -22,6 +22,8 @@ def release(services: Services, name: str, version: str = "") -> Response:
 
     def page() -> tuple[State, Any]:
         found = repository.project(reader, normalized)
+        if found and not found[1].listed and found[1].blocks:
+            raise Blocked(blocks.sentence(normalized, found[1].blocked or found[1].blocks[0]))
         if found is None or not found[1].listed:
             raise NotFound(f"There is no project {normalized!r} in this index.")
         state, project = found
@@ -29,6 +31,8 @@ def release(services: Services, name: str, version: str = "") -> Response:
             wanted = Version(version) if version else latest(project)
         except ValueError:  # InvalidVersion, or a number with thousands of digits
             raise NotFound(f"{version[:80]!r} is not a version.") from None
+        if block := block_of(project, str(wanted)):
+            raise Blocked(blocks.sentence(f"{normalized} {wanted}", block))
         file = described(project, wanted)
         if file is None:
             raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")

@@ -20,9 +20,10 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
+from elasticpypi.core import blocks
 from elasticpypi.core.about import Some
-from elasticpypi.core.errors import NotFound
-from elasticpypi.core.model import described
+from elasticpypi.core.errors import Blocked, NotFound
+from elasticpypi.core.model import block_of, described
 from elasticpypi.core.search_entry import Found
 from elasticpypi.indexing.about import nothing
 from elasticpypi.services import Services
@@ -171,6 +172,8 @@ def _content(
     project = found[1]
     listed = releases.releases(project)
     release = releases.find(listed, project, version) if listed else None
+    if version and release is None and (block := block_of(project, version)):
+        raise Blocked(blocks.sentence(f"{name} {version[:80]}", block))
     if release is None and (listed or version):
         raise NotFound(f"There is no release {version[:80]!r} of {name!r} in this index.", [name])
     about, description = nothing()

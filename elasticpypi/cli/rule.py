@@ -1,0 +1,94 @@
+"""The policy, and what administrators decide about names, versions and digests."""
+
+from pathlib import Path
+from typing import IO
+
+import click
+
+from elasticpypi.actions import policy, policy_document
+from elasticpypi.cli.common import actor, data_option, opened_at
+from elasticpypi.core.filename import project_name
+from elasticpypi.policy import parse
+
+
+@click.group("policy")
+def policy_group() -> None:
+    """The policy document: show it, check a file, apply it."""
+
+
+@policy_group.command()
+@data_option
+def show(data: Path | None) -> None:
+    """Print the policy of now."""
+    text, _ = policy_document.read(opened_at(data), actor())
+    click.echo(text or policy_document.EMPTY, nl=False)
+
+
+@policy_group.command()
+@click.argument("file", type=click.File("rb"))
+def check(file: IO[bytes]) -> None:
+    """Say whether a file is right; - for standard input."""
+    parse(file.read())
+    click.echo("The policy is right.")
+
+
+@policy_group.command("apply")
+@click.argument("file", type=click.File("rb"))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+def apply_policy(file: IO[bytes], yes: bool, data: Path | None) -> None:
+    """Replace the policy by a file, after showing what changes; it acts within a second."""
+    document, opened = file.read(), opened_at(data)
+    parse(document)
+    before, tag = policy_document.read(opened, actor())
+    if difference := policy_document.difference(before, document.decode()):
+        click.echo(difference)
+        if not yes:
+            click.confirm("Apply this?", abort=True)
+    changed, _ = policy_document.apply(opened, actor(), document, tag)
+    click.echo(f"The policy is {'changed' if changed else 'as it was'}.")
+
+
+@click.command()
+@click.argument("project")
+@click.argument("where", metavar="[private|upstream|both|denied|unset]", default="")
+@click.option("--reason", default="", help="Why.")
+@data_option
+def origin(project: str, where: str, reason: str, data: Path | None) -> None:
+    """Say where the files of a name come from, whatever the policy says; or show what was said."""
+    opened, name = opened_at(data), project_name(project)
+    if where:
+        policy.set_origin(opened, actor(), name, where, reason)
+    said = policy.origin(opened, name)
+    by = f" ({said.by}, {said.at[:10]}{said.reason and f': {said.reason}'})" if said.value else ""
+    click.echo(f"{name}: {said.value or policy.UNSET}{by}")
+
+
+@click.command()
+@click.argument("what")
+@click.option("--reason", required=True, help="Why; everybody is told who asks for it.")
+@data_option
+def block(what: str, reason: str, data: Path | None) -> None:
+    """Shut off a project (demo), a release (demo==1.0) or a file by its digest (sha256:...), for everybody."""
+    click.echo(f"{policy.block(opened_at(data), actor(), what, reason)} is blocked.")
+
+
+@click.command()
+@click.argument("what")
+@data_option
+def unblock(what: str, data: Path | None) -> None:
+    """Take a block back."""
+    click.echo(f"{policy.unblock(opened_at(data), actor(), what)} is not blocked.")
+
+
+@click.command("disown")
+@click.argument("project")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+def disown(project: str, yes: bool, data: Path | None) -> None:
+    """Let go of the name of a project that has no file any more: it may come from elsewhere then."""
+    opened, name = opened_at(data), project_name(project)
+    if not yes:
+        click.confirm(f"Then others may publish {name}, and installers may take it from there. Go on?", abort=True)
+    policy.disown(opened, actor(), name)
+    click.echo(f"{name} is not ours any more.")

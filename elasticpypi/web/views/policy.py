@@ -1,0 +1,66 @@
+"""``/policy/``: what administrators decide, as JSON or text.
+
+PUT and DELETE cannot be sent by a form of another site, so no token is needed against that.
+"""
+
+from flask import Response, g, jsonify, request
+
+from elasticpypi.actions import policy, policy_document
+from elasticpypi.core.errors import BadUpload
+from elasticpypi.core.filename import project_name
+from elasticpypi.services import Services
+
+
+def document(services: Services) -> Response:
+    """The document, in TOML; its ETag is what a PUT has to name."""
+    text, tag = policy_document.read(services, g.actor)
+    response = Response(text, content_type="application/toml; charset=utf-8")
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.make_conditional(request)
+    return response
+
+
+def replace(services: Services) -> Response:
+    """Take another document, as a whole; If-Match is the ETag of the one that it replaces."""
+    given = request.headers.get("If-Match")
+    known = None if given is None else given.strip().removeprefix("W/").strip('"')
+    changed, tag = policy_document.apply(services, g.actor, request.get_data(cache=False), known)
+    response = Response(f"The policy is {'changed' if changed else 'as it was'}.\n", mimetype="text/plain")
+    response.set_etag(tag)
+    return response
+
+
+def set_origin(services: Services, name: str) -> Response:
+    """Say where a name comes from: ``{"origin": "private", "reason": "..."}``."""
+    return _origin(services, name, _field("origin"), _field("reason", ""))
+
+
+def unset_origin(services: Services, name: str) -> Response:
+    """Take that back: the document decides again."""
+    return _origin(services, name, policy.UNSET)
+
+
+def _origin(services: Services, name: str, origin: str, reason: str = "") -> Response:
+    project = project_name(name)
+    policy.set_origin(services, g.actor, project, origin, reason)
+    return jsonify(project=project, origin=origin)
+
+
+def block(services: Services, what: str) -> Response:
+    """Shut off a project, a release or a digest: ``{"reason": "..."}``."""
+    return jsonify(what=policy.block(services, g.actor, what, _field("reason")), blocked=True)
+
+
+def unblock(services: Services, what: str) -> Response:
+    """Take that back."""
+    return jsonify(what=policy.unblock(services, g.actor, what), blocked=False)
+
+
+def _field(name: str, default: str | None = None) -> str:
+    """A text of the JSON object that was sent; :class:`BadUpload` if there is none."""
+    fields = request.get_json(force=True, silent=True)
+    text = fields.get(name, default) if isinstance(fields, dict) else None
+    if not isinstance(text, str):
+        raise BadUpload(f'Send a JSON object with the text "{name}".')
+    return text
