@@ -75,3 +75,48 @@ def test_nothing_is_left_in_the_outbox(index: Index, tmp_path: Path) -> None:
 
     until(lambda: waiting() == 0, "the function sync to have moved all events")
     assert len(events(index, "recorded-moved")) == 1
+
+
+def test_a_block_acts_however_it_comes(index: Index, tmp_path: Path) -> None:
+    """Over HTTP it acts at once; an object that is put there acts too, and both make the name of a project ours."""
+    s3, wheel = index.aws.boto3("s3"), make_wheel(tmp_path, "recorded-block", "1.0")
+    index.upload(wheel)
+    until(lambda: key_is_there(index, "names/recorded-block"), "the name to be ours")
+    path = "/policy/blocks/recorded-block"
+    assert index.request("PUT", path, json={"reason": "stolen"}).status_code == 200
+    assert index.files("recorded-block") == []
+    [key] = [key for key in keys(index, "policy/") if key.endswith("/recorded-block")]
+    said = s3.get_object(Bucket=index.records, Key=key)["Body"].read()
+    assert index.request("DELETE", path).status_code == 200
+    assert index.files("recorded-block") == [wheel.name]
+    assert [event["type"] for event in events(index, "recorded-block")] == [
+        "file.uploaded",
+        "policy.blocked",
+        "policy.unblocked",
+    ]
+
+    s3.put_object(Bucket=index.records, Key=key, Body=said)
+    until(lambda: index.files("recorded-block") == [], "the block to act")
+
+
+def key_is_there(index: Index, key: str) -> bool:
+    return key in keys(index, key)
+
+
+def keys(index: Index, prefix: str) -> list[str]:
+    answer = index.aws.boto3("s3").list_objects_v2(Bucket=index.records, Prefix=prefix)
+    return [entry["Key"] for entry in answer.get("Contents", [])]
+
+
+def test_the_policy_document_is_applied_and_kept(index: Index) -> None:
+    """With a condition, which S3 takes from those alone who may read it too."""
+    document = index.request("GET", "/policy")
+    assert document.status_code == 200, document.text
+    tag = document.headers["ETag"]
+    changed = index.request("PUT", "/policy", data=b'[origin]\nprivate = ["acme"]\n', headers={"If-Match": tag})
+    assert changed.status_code == 200, changed.text
+    assert key_is_there(index, "policy.toml")
+    again = index.request("PUT", "/policy", data=b"", headers={"If-Match": tag})
+    assert again.status_code == 412
+    back = index.request("PUT", "/policy", data=b"# nothing\n", headers={"If-Match": changed.headers["ETag"]})
+    assert back.status_code == 200, back.text

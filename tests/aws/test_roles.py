@@ -24,14 +24,17 @@ ITEMS = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query", "Pu
 LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 READ = {"s3:GetObject", "s3:ListBucket"}
 WRITE = {"s3:PutObject", "s3:DeleteObject"}
-EVENT, NAME = {"s3:PutObject of events, new"}, {"s3:PutObject of names", "s3:PutObject of names, new"}
-RECORD = EVENT | {"s3:ListBucket of records"}
-RECORD |= {f"s3:{verb}Object of {folder}" for verb in ("Get", "Put", "Delete") for folder in ("names", "policy")}
-RECORD |= {"s3:GetObject of events", "s3:PutObject of names, new", "s3:PutObject of policy, new"}
+EVENT = {"s3:PutObject of events, new"}
+DECIDED = {f"s3:GetObject of {place}" for place in ("names", "policy", "policy.toml", "policy/last")}
+FOLLOWING = EVENT | DECIDED | {"s3:ListBucket of records", "s3:PutObject of policy/last"}
+FOLLOWING |= {"s3:PutObject of names", "s3:PutObject of names, new"}
+RECORD = FOLLOWING | {"s3:GetObject of events", "s3:PutObject of policy.toml"}
+RECORD |= {f"s3:{action}" for action in ("PutObject of policy", "PutObject of policy, new")}
+RECORD |= {f"s3:DeleteObject of {folder}" for folder in ("names", "policy")}
 ALLOWED = {
     "api": READ | WRITE | ITEMS | LOG | RECORD | {"s3:ListMultipartUploadParts"},
-    "sync": READ | WRITE | ITEMS | LOG | EVENT | NAME | {"sqs:SendMessage"},
-    "audit": READ | WRITE | ITEMS | LOG | EVENT | NAME | {"dynamodb:Scan"},
+    "sync": READ | WRITE | ITEMS | LOG | FOLLOWING | {"sqs:SendMessage"},
+    "audit": READ | WRITE | ITEMS | LOG | FOLLOWING | {"dynamodb:Scan"},
     "authorizer": LOG | EVENT,
 }
 
@@ -117,6 +120,10 @@ def attempts(index: Index, function: str) -> Iterator[tuple[str, str, dict[str, 
 
     yield "s3:ListBucket of records", "ListObjectsV2", {"Bucket": index.records}
     yield "s3:PutBucketPolicy of records", "PutBucketPolicy", {"Bucket": index.records, "Policy": "{}"}
+    for place in ("policy.toml", "policy/last"):
+        record = {"Bucket": index.records, "Key": place}
+        yield f"s3:GetObject of {place}", "GetObject", record
+        yield f"s3:PutObject of {place}", "PutObject", {**record, "Body": b"", "IfMatch": '"of nothing"'}
     for folder in ("events", "names", "policy", "else"):
         record = {"Bucket": index.records, "Key": f"{folder}/role-test-{function}"}
         new = {**record, "Key": f"{folder}/role-test-{function}-{secrets.token_hex(8)}", "IfNoneMatch": "*"}

@@ -27,31 +27,36 @@ ITEMS = {
 }
 READING = {"s3:ListBucket": BUCKET_ITSELF, "s3:GetObject": OBJECTS}
 FILES = {**READING, "s3:PutObject": OBJECTS, "s3:DeleteObject": OBJECTS}
-EVENTS, NAMES, POLICY = ({"Fn::Sub": f"${{RecordsBucket.Arn}}/{folder}/*"} for folder in ("events", "names", "policy"))
+RECORDS = f"arn:${{AWS::Partition}}:s3:::{BUCKET}-records"
+EVENTS, NAMES, POLICY = ({"Fn::Sub": f"{RECORDS}/{folder}/*"} for folder in ("events", "names", "policy"))
+DOCUMENT, LAST = {"Fn::Sub": f"{RECORDS}/policy.toml"}, {"Fn::Sub": f"{RECORDS}/policy/last"}
+FOLLOWING = [  # of the records, for those whom nobody waits for
+    ("s3:ListBucket", {"Fn::Sub": RECORDS}),
+    *(("s3:GetObject", place) for place in (NAMES, POLICY, DOCUMENT)),
+    *(("s3:PutObject", place) for place in (EVENTS, NAMES, LAST)),
+]
 RIGHTS: dict[str, list[tuple[str, Any]]] = {
     "AuthorizerRole": [("s3:PutObject", EVENTS)],
     "ApiRole": [
         *ITEMS.items(),
         *FILES.items(),
         ("s3:ListMultipartUploadParts", STAGED),
-        ("s3:ListBucket", {"Fn::GetAtt": ["RecordsBucket", "Arn"]}),
-        *(("s3:GetObject", place) for place in (EVENTS, NAMES, POLICY)),
-        *(("s3:PutObject", place) for place in (EVENTS, NAMES, POLICY)),
+        ("s3:ListBucket", {"Fn::Sub": RECORDS}),
+        *(("s3:GetObject", place) for place in (EVENTS, NAMES, POLICY, DOCUMENT)),
+        *(("s3:PutObject", place) for place in (EVENTS, NAMES, POLICY, DOCUMENT)),
         *(("s3:DeleteObject", place) for place in (NAMES, POLICY)),
     ],
     "SyncRole": [
         *ITEMS.items(),
         *FILES.items(),
         ("sqs:SendMessage", {"Fn::GetAtt": ["SyncFailures", "Arn"]}),
-        ("s3:PutObject", EVENTS),
-        ("s3:PutObject", NAMES),
+        *FOLLOWING,
     ],
     "AuditRole": [
         *ITEMS.items(),
         *FILES.items(),
         ("dynamodb:Scan", TABLE),
-        ("s3:PutObject", EVENTS),
-        ("s3:PutObject", NAMES),
+        *FOLLOWING,
     ],
 }
 
@@ -300,7 +305,13 @@ def test_the_records_are_private_and_stay(package: Package) -> None:
     assert records["BucketName"] == f"{BUCKET}-records"
     for name in ("PublicAccessBlockConfiguration", "OwnershipControls", "BucketEncryption", "VersioningConfiguration"):
         assert records[name] == packages[name]
-    assert "NotificationConfiguration" not in records  # no function has to be told
+    for each in (told := records["NotificationConfiguration"]["LambdaConfigurations"]):
+        assert each["Filter"] == {"S3Key": {"Rules": [{"Name": "prefix", "Value": "policy/"}]}}  # and of no event
+        assert each["Function"] == {"Fn::GetAtt": ["SyncLambdaFunction", "Arn"]}
+    assert [each["Event"] for each in told] == ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
+    permission = package.properties("Lambda::Permission")["RecordsPermission"]
+    assert (permission["Principal"], permission["SourceArn"]) == ("s3.amazonaws.com", {"Fn::Sub": RECORDS})
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}  # nobody else's bucket of that name
     # What lasts has no end; what can be fetched again has one.
     kept = {rule.get("Prefix"): rule.keys() - {"Id", "Status", "Prefix"} for rule in _rules(records)}
     assert kept == {
@@ -316,15 +327,16 @@ def test_nobody_deletes_an_event(package: Package) -> None:
     assert policy["Bucket"] == {"Ref": "RecordsBucket"}
     tls, stay = policy["PolicyDocument"]["Statement"]
     assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
-    assert (stay["Effect"], stay["Principal"], stay["Resource"]) == ("Deny", "*", EVENTS)
+    assert (stay["Effect"], stay["Principal"]) == ("Deny", "*")
+    assert stay["Resource"] == {"Fn::Sub": "${RecordsBucket.Arn}/events/*"}
     assert stay["Action"] == ["s3:DeleteObject", "s3:DeleteObjectVersion"]
     assert "Condition" not in stay
 
 
 def test_the_bucket_is_there_before_a_function_uses_it(package: Package) -> None:
-    """CloudFormation changes a function after its role, and a role after what it names."""
-    for role in RIGHTS:
-        assert "RecordsBucket" in json.dumps(package.resources[role])
+    """CloudFormation changes a function after its role. The bucket itself waits for ``sync``, whom it calls."""
+    for role in RIGHTS.keys() - {"SyncRole"}:
+        assert package.resources[role]["DependsOn"] == "RecordsBucket"
 
 
 def _rules(bucket: dict[str, Any]) -> list[dict[str, Any]]:
