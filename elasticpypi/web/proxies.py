@@ -25,6 +25,7 @@ OURS = {
     "+simple",
     "_",
     "events",
+    "policy",
     "health",
     "legacy",
     "manage",

@@ -44,9 +44,9 @@ def test_the_follower_is_faster(
     everyone, real = threading.Barrier(count), sync.saved
 
     def saved(files: Any, index: Any, stat: Any, dist: Any, check: Any, who: Any) -> None:
-        everyone.wait(60)
+        everyone.wait(300)
         sync.sync(files, index, stat.key)
-        everyone.wait(60)
+        everyone.wait(300)
         real(files, index, stat, dist, check, who)
 
     monkeypatch.setattr(sync, "saved", saved)

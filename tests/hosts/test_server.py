@@ -169,8 +169,10 @@ def test_a_line_per_request_without_secrets(data: Path, servers: list[Server]) -
     server.wait_for(lambda: len([line for line in server.logged if "/simple/" in line]) == 2)
     # Of two workers, who write as they like.
     lines = sorted((line for line in server.logged if "/simple/" in line), key=lambda line: "x%0A" in line)
-    assert re.fullmatch(r'\[.+\] 127\.0\.0\.1 "GET /simple/" 200 \d+\.\d ms\n', lines[0])
-    assert re.fullmatch(r'\[.+\] 127\.0\.0\.1 "GET /simple/x%0A127\.0\.0\.1/" 404 \d+\.\d ms\n', lines[1])
+    assert re.fullmatch(r'\[.+\] 127\.0\.0\.1 alice "GET /simple/" 200 \d+\.\d ms [0-9a-f-]+\n', lines[0])
+    assert re.fullmatch(
+        r'\[.+\] 127\.0\.0\.1 alice "GET /simple/x%0A127\.0\.0\.1/" 404 \d+\.\d ms [0-9a-f-]+\n', lines[1]
+    )
     everything = "".join(server.logged + server.said)
     for secret in ("pa:ss", "secret", "YWxpY2U6cGE6c3M"):
         assert secret not in everything

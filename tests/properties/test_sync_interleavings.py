@@ -167,14 +167,15 @@ class Aws:
     def empty(self) -> None:
         self._number += 1
         self._bucket, self._table = f"bucket-{self._number}", f"table-{self._number}"
-        self._clients[0].create_bucket(Bucket=self._bucket)
+        for bucket in (self._bucket, f"{self._bucket}-records"):
+            self._clients[0].create_bucket(Bucket=bucket)
         make_table(self._table, self._clients[1])
         self.raw = self._on(*self._clients)
 
     def _on(self, s3: Any, db: Any) -> Services:
         files = copy.copy(self._files)
         files._bucket, files._s3 = self._bucket, s3
-        return on_bucket(Config(users={}), files, DynamoIndex(self._table, db))
+        return on_bucket(Config(users={}, bucket=self._bucket, table=self._table), files, DynamoIndex(self._table, db))
 
     def services(self, stage: Stage, actor: Actor) -> Services:
         s3 = Calls(

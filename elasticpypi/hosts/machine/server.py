@@ -62,7 +62,8 @@ def serve(config: Config) -> None:
     services.claim("")
     if missing := services.log.missing():
         click.echo(f"Warning: {missing} Until then, events wait in the index.\n", err=True)
-    services.policy.check()
+    else:
+        services.policy.check()
     settings, greeting = first_user.logged_in(config, url)
     place = f"the bucket {config.bucket}" if config.on_aws else config.data.resolve()
     public = f", for everybody at {config.public_url}/simple/" if config.public_url else ""
