@@ -36,6 +36,7 @@ CLIENTS = {
     "pipenv": ["pipenv==2026.10.3"],
     "pypi-simple": ["pypi-simple==1.8.0"],
     "mousebender": ["mousebender==2025.1"],
+    "bandersnatch": ["bandersnatch==6.8.0"],
 }
 
 
