@@ -5,12 +5,12 @@ import http.server
 import threading
 from pathlib import Path
 
-from tests.builders import make_sdist, make_wheel
-from tests.certificates import make_certificate
-from tests.clients.environments import new_venv, run
-from tests.clients.install import installed, pip
-from tests.clients.live import running
-from tests.clients.publish import publish
+from tests.support.builders import make_sdist, make_wheel
+from tests.support.certificates import make_certificate
+from tests.support.environments import new_venv, run
+from tests.support.install import installed, pip
+from tests.support.live import running
+from tests.support.publish import publish
 
 CONFIGURATION = """
 [mirror]
