@@ -127,7 +127,7 @@ def test_files_are_dropped_and_sent_with_a_bar_each(server: Server, visit: Visit
     shoot(page, "upload-done")
     lines.nth(0).get_by_role("link", name=name).click()
     assert page.get_by_role("heading", level=1).inner_text() == f"{name} 1.0"
-    assert page.get_by_text(f"by {USER}").count() == 2
+    assert page.get_by_text(f"by {USER}").count() == 4  # beside each file, and what happened
 
 
 def test_what_is_refused_can_be_tried_again(visit: Visit, server: Server, name: str, tmp_path: Path) -> None:
