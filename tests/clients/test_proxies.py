@@ -204,7 +204,7 @@ def test_what_a_stranger_tells_changes_nothing(proxied: dict[str, Server], way: 
         assert status == 200
         assert "evil" not in text
         assert f"{public(server, way, proxied)}/" in text
-        expected = f'{"127.0.0.1" if "told" in way else STRANGER} "GET {path}" 200'
+        expected = f'{"127.0.0.1" if "told" in way else STRANGER} {USER} "GET {path}" 200'
         until(lambda expected=expected: expected in server.access_log.read_text(), f"{expected} in the access log")
     assert "192.0.2.66" not in server.access_log.read_text()
 
