@@ -47,10 +47,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--conformance", action="store_true", help="write CONFORMANCE.md from what came of the tests")
 
 
-# By their ids: the process that gives tests to others knows nothing else of them.
-ON_AWS = re.compile(
-    r"^tests/(aws/|properties/test_campaign\.py|bench/test_cold_start\.py)|[-\[](dynamodb[-_]local|seaweedfs)\b"
-)
+# What needs an AWS, by its id, since the process that gives tests to others knows nothing else of them. The tests of a
+# group run in one process, one after the other: one deployment, one DynamoDB Local. The first that fits counts.
+GROUPS = {
+    "package": re.compile(r"^tests/(aws/test_(zip|serverless)|bench/test_cold_start)\.py"),
+    "campaign": re.compile(r"^tests/properties/test_campaign\.py"),
+    "stack": re.compile(r"^tests/aws/"),
+    "stores": re.compile(r"[-\[](dynamodb[-_]local|seaweedfs)\b"),
+}
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test, "" if it needs no AWS."""
+    return next((name for name, ids in GROUPS.items() if ids.search(nodeid)), "")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -62,22 +71,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(folder)
         if "aws" in item.fixturenames:  # type: ignore[attr-defined]
             item.add_marker("moto")
-        assert bool(item.get_closest_marker("aws")) == bool(ON_AWS.search(item.nodeid)), item.nodeid
+        assert bool(item.get_closest_marker("aws")) == bool(group_of(item.nodeid)), item.nodeid
     order = -1 if items and hasattr(items[0].config, "workerinput") else 1
     needs = {"aws": 4, "browser": 1, "clients": 1}
     items.sort(key=lambda item: order * sum(n for name, n in needs.items() if item.get_closest_marker(name)))
 
 
-class _OneAws(LoadScopeScheduling):
-    """What needs an AWS runs in one process: one deployment, one DynamoDB Local. All else goes to whoever is free."""
+class _Groups(LoadScopeScheduling):
+    """A group goes to one process, every other test to whoever is free."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "aws" if ON_AWS.search(nodeid) else nodeid
+        return group_of(nodeid) or nodeid
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneAws:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Groups:
     """In the place of ``--dist loadgroup``: pytest 9.2 has no longer what pytest-xdist 3.8 writes groups to."""
-    return _OneAws(config, log)
+    return _Groups(config, log)
 
 
 def pytest_collection_finish() -> None:
