@@ -336,7 +336,7 @@ def test_nobody_deletes_an_event(package: Package) -> None:
 def test_the_bucket_is_there_before_a_function_uses_it(package: Package) -> None:
     """CloudFormation changes a function after its role. The bucket itself waits for ``sync``, whom it calls."""
     for role in RIGHTS.keys() - {"SyncRole"}:
-        assert package.resources[role]["DependsOn"] == "RecordsBucket"
+        assert package.resources[role]["DependsOn"] == ["RecordsBucket"]
 
 
 def _rules(bucket: dict[str, Any]) -> list[dict[str, Any]]:
