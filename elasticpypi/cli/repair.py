@@ -24,6 +24,7 @@ def reindex(move_from: str, data: Path | None) -> None:
     """Rebuild the index from the packages in the folder or bucket."""
     opened = opened_at(data, moved_from=move_from)
     files, index = opened.files, opened.index
+    who = sync.put_by(index)
     click.echo("Looking at what is there ...", err=True)
     begin = time.monotonic()
     counts: Counter[str] = Counter()
@@ -33,7 +34,8 @@ def reindex(move_from: str, data: Path | None) -> None:
         click.echo(text)
     total = sum(1 for _ in files.list())
     with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
-        for outcome in sync.sync_all(files, index, every_key(files, index), force=True, threads=opened.threads):
+        every = every_key(files, index)
+        for outcome in sync.sync_all(files, index, every, force=True, threads=opened.threads, who=who):
             if keys.is_staged(outcome.key):
                 staged.append(outcome.key)
                 continue
@@ -53,6 +55,8 @@ def reindex(move_from: str, data: Path | None) -> None:
     seconds = time.monotonic() - begin
     numbers = ", ".join(f"{count} {action}" for action, count in sorted(counts.items())) or "nothing there"
     click.echo(f"{counts.total()} keys in {seconds:.1f} s ({counts.total() / seconds:.0f} a second): {numbers}.")
+    if who is None and not counts["failed"]:
+        index.mark_whole()
     if counts["failed"]:
         raise click.ClickException("Some keys failed: run it again.")
 

@@ -61,6 +61,7 @@ def audit(
     files: Files, index: IndexWriter, report: Report, staged: list[str], threads: int, in_time: Callable[[], bool]
 ) -> Iterator[Outcome]:
     """What ``actions.audit`` does, apart from large uploads that wait for their check: they are added to ``staged``."""
+    dry, who = not report.repair, sync.put_by(index)
 
     def differing() -> Iterator[str]:
         for key, _, agrees in compare(files, index):
@@ -74,9 +75,11 @@ def audit(
                 report.finished = False
                 return
 
-    for outcome in sync.sync_all(files, index, differing(), dry=not report.repair, threads=threads):
+    for outcome in sync.sync_all(files, index, differing(), dry=dry, threads=threads, who=who):
         report.add(outcome)
         yield outcome
+    if who is None and report.repair and report.finished and not report.failed:
+        index.mark_whole()
 
 
 def line(outcome: Outcome) -> str:

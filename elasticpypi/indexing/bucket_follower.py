@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packaging.utils import NormalizedName
 
+from elasticpypi.core.event import STORE, Who
 from elasticpypi.core.keys import is_ignored
 from elasticpypi.indexing import audit, heartbeat, sync
 from elasticpypi.indexing.sync import Tell
@@ -75,8 +76,9 @@ class Follower:
         keys = set(self._failed)
         known, self._known = self._known, None  # what fails on the way begins anew with everything
         stale: Iterator[NormalizedName] | None = None  # looked for with everything
+        who: Who | None = STORE
         if known is None or time.monotonic() - self._compared > WHOLE:
-            now = self._listed()
+            now, who = self._listed(), sync.put_by(self._index)
             keys.update(audit.changed_keys(self._files, self._index))
             self._compared, stale = time.monotonic(), self._catalog.stale()
         else:
@@ -84,8 +86,10 @@ class Follower:
             keys.update(self._gone(known))
             if keys:
                 self._claim("")
-        self._sync(keys, stale)
+        self._sync(keys, stale, who)
         self._known = now
+        if who is None and not self._failed:
+            self._index.mark_whole()
         if not self._failed:
             return ""
         key, reason = next(iter(self._failed.items()))
@@ -114,9 +118,9 @@ class Follower:
                 if known.is_unseen(record.key, record.revision):
                     yield record.key
 
-    def _sync(self, keys: set[str], stale: Iterator[NormalizedName] | None) -> None:
+    def _sync(self, keys: set[str], stale: Iterator[NormalizedName] | None, who: Who | None) -> None:
         outcomes = []
-        for outcome in sync.sync_all(self._files, self._index, sorted(keys), threads=self._threads):
+        for outcome in sync.sync_all(self._files, self._index, sorted(keys), threads=self._threads, who=who):
             outcomes.append(outcome)
             self._failed.pop(outcome.key, None)
             if outcome.action == "failed":

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.event import STORE, Who
 from elasticpypi.core.keys import is_ignored
 from elasticpypi.core.outcome import Outcome
 from elasticpypi.indexing import audit, heartbeat, sync
@@ -49,12 +50,12 @@ class Follower:
         self._behind(self._reason())  # a start is told at once
         self._index.make()  # if somebody removed it
         self._failed.clear()
-        keys = list(self._differing())
+        keys, who = list(self._differing()), sync.put_by(self._index)
         self._took = time.monotonic() - begin
         announce(len(keys))
-        self._sync(keys)
+        self._sync(keys, who)
         self._tell_of([], also=self._catalog.stale())
-        if not self._index.is_whole():
+        if who is None:
             self._index.mark_whole()
         self._files.remove_leftovers()
 
@@ -121,9 +122,9 @@ class Follower:
             if self._left_out.get(key) != revision:
                 yield key
 
-    def _sync(self, keys: list[str]) -> None:
+    def _sync(self, keys: list[str], who: Who | None = STORE) -> None:
         outcomes = []
-        for outcome in sync.sync_all(self._files, self._index, keys):
+        for outcome in sync.sync_all(self._files, self._index, keys, who=who):
             outcomes.append(outcome)
             self._note(outcome)
             self._behind(self._reason() or (f"{len(keys)} files are being read." if len(keys) > 1 else ""))

@@ -144,6 +144,11 @@ def _read(
     return record, metadata, _about(dist)
 
 
+def put_by(index: IndexWriter) -> Who | None:
+    """Whose doing it is if the index lacks something: the store's; nobody's while it is being made anew."""
+    return STORE if index.is_whole() else None
+
+
 def is_current(record: Record) -> bool:
     """Whether a record is as this version writes it; what an earlier one wrote is written again."""
     return not isinstance(record, File) or record.form == FORM

@@ -188,6 +188,12 @@ class IndexWriter(Protocol):
         ``look`` and ``who`` as for :meth:`put`.
         """
 
+    def is_whole(self) -> bool:
+        """Whether everything in the store was in this index once, since it was made: what it lacks is news then."""
+
+    def mark_whole(self) -> None:
+        """From now on :meth:`is_whole`."""
+
     def outbox(self) -> list[Event]:
         """The oldest events that nobody has told to be :meth:`settled`, a thousand at most."""
 

@@ -9,20 +9,29 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from click.testing import CliRunner
 from packaging.utils import NormalizedName
 
 from elasticpypi.actions import decisions
 from elasticpypi.actions.audit import audit
 from elasticpypi.actions.upload import accept
+from elasticpypi.cli import main
 from elasticpypi.core.errors import NotFound, Unavailable
 from elasticpypi.core.event import Event, Who, load, new
 from elasticpypi.core.model import File
 from elasticpypi.indexing import record, sync
 from elasticpypi.indexing.audit import Report
+from elasticpypi.indexing.bucket_follower import Follower as BucketFollower
+from elasticpypi.indexing.folder_follower import Follower as FolderFollower
 from elasticpypi.services import Services
 from elasticpypi.storage.aws import event_log
+from elasticpypi.storage.aws.dynamodb import DynamoIndex
+from elasticpypi.storage.aws.s3 import S3Files
+from elasticpypi.storage.local.directory import DirectoryFiles
 from elasticpypi.storage.local.event_log import FileLog
+from elasticpypi.storage.local.sqlite import SQLiteIndex
 from elasticpypi.wiring import with_subscribers
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import ACTOR, make_sdist, make_wheel
@@ -351,8 +360,65 @@ def test_each_change_has_one_event_wherever_a_process_ends(
         }[action]
     ]
     assert services.index.outbox() == []
-    for record_ in list(services.index.records()):  # the index is lost, and made anew
-        services.index.remove(record_.project, record_.key)
-        sync.sync(services.files, services.index, record_.key, who=None)
+    lose(services)
     found_by_the_follower(services)
     assert len(recorded(services)) == before + 1
+
+
+# ---- an index that is lost
+
+
+def lose(services: Services) -> None:
+    """The index is gone, as after ``rm index.db*`` or with a table of another name; the packages are there."""
+    if isinstance(services.index, SQLiteIndex):
+        for path in services.config.data.glob("index.db*"):
+            path.unlink()
+        services.index.make()
+        return
+    assert isinstance(services.index, DynamoIndex)
+    table = boto3.resource("dynamodb").Table(services.index.table.name)
+    for item in table.scan()["Items"]:
+        table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
+
+
+def by_command(services: Services, *command: str) -> None:
+    config = services.config
+    place = {"BUCKET": config.bucket, "TABLE": config.table} if config.bucket else {"DATA": str(config.data)}
+    done = CliRunner().invoke(main, command, env={**place, "USERS": f"{USER}:x"})
+    assert done.exit_code == 0, done.output
+
+
+def by_follower(services: Services, tmp_path: Path) -> None:
+    told = with_subscribers(services)
+    if isinstance(services.index, SQLiteIndex) and isinstance(services.files, DirectoryFiles):
+        FolderFollower(services.files, services.index, told.catalog, told.events.tell, services.config.data).look()
+        return
+    assert isinstance(services.index, DynamoIndex)
+    assert isinstance(services.files, S3Files)
+    tell = told.catalog, told.events.tell, services.claim, services.state
+    BucketFollower(services.files, services.index, *tell, tmp_path / "state.json").look()
+
+
+REBUILDS: dict[str, Callable[[Services, Path], None]] = {
+    "reindex": lambda services, _: by_command(services, "reindex"),
+    "audit": lambda services, _: by_command(services, "audit", "--repair"),
+    "follower": by_follower,
+}
+
+
+@pytest.mark.parametrize("way", REBUILDS)
+def test_an_index_that_is_made_anew_makes_no_news(client: Client, wheel: Path, tmp_path: Path, way: str) -> None:
+    services = client.services
+    client.upload(wheel)
+    client.request("PUT", f"/packages/{WHEEL}.yanked", data=b"bad")
+    found_by_the_follower(services)
+    before = kinds(services)
+    lose(services)
+    REBUILDS[way](services, tmp_path)
+    assert [file["filename"] for file in client.json("/simple/demo/")["files"]] == [WHEEL]  # type: ignore[attr-defined]
+    assert kinds(services) == before == ["file.uploaded", "file.yanked"]
+    with make_sdist(tmp_path, "demo", "2.0").open("rb") as content:  # but what comes from now on is news
+        services.files.save("demo-2.0.tar.gz", content, hashlib.sha256(content.read()).hexdigest())
+    REBUILDS[way](services, tmp_path)
+    found_by_the_follower(services)
+    assert kinds(services) == [*before, "file.uploaded"]

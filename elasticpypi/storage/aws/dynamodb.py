@@ -10,6 +10,7 @@
     project#<name>   page#<file name>[#<key>]      what pages say of it (``about.py``), compressed
     project#<name>   recent#<id>                   an event of the project, for some time
     #outbox          <id>                          an event that is not in the log yet
+    #store           #whole                        nothing: all that is in the bucket was in the table once
     #projects        <name>                        one item per project with a file
     #projects        #serial                       serial of the root list; last (a name), listed (whether it is)
     #projects        #snapshot                     where a long root list is kept (``rootlist.py``)
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 BLOCKED = f"file#{blocks.RECORD}"
 OUTBOX = "#outbox"
+WHOLE = {"pk": {"S": "#store"}, "sk": {"S": "#whole"}}
 MOST_WAITING = 1000  # events that are read of it at once
 RECENT_SECONDS = 90 * 24 * 3600  # for which a page can show an event
 
@@ -113,6 +115,12 @@ class DynamoIndex:
 
     def remove(self, name: NormalizedName, key: str, look: Look | None = None, who: Who | None = None) -> bool:
         return self._change(name, key, None, None, None, None, look, who)
+
+    def is_whole(self) -> bool:
+        return self.table.item(WHOLE) is not None
+
+    def mark_whole(self) -> None:
+        self.table.write([{"Put": {"Item": WHOLE}}])
 
     def outbox(self) -> list[Event]:
         items = self.table.query("#pk = :pk", {":pk": {"S": OUTBOX}}, Limit=MOST_WAITING)

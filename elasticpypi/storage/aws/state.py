@@ -6,11 +6,15 @@
     state#<kind>    <key>     value, expires (a moment; the table removes the item some time later)
 """
 
+import random
 import time
 from typing import Any
 
+from elasticpypi.core.errors import Unavailable
 from elasticpypi.storage.aws.faults import Conflict
-from elasticpypi.storage.aws.table import Item, Table, aliases
+from elasticpypi.storage.aws.table import ATTEMPTS, Item, Table, aliases
+
+PAUSE = 0.1  # seconds at most, between two tries
 
 
 class TableState:
@@ -36,7 +40,7 @@ class TableState:
         return self._done({"Put": put})
 
     def add(self, kind: str, key: str, number: int, seconds: float) -> int:
-        while True:
+        for _ in range(ATTEMPTS):
             item = self._table.item(_key(kind, key))
             old = item if item and not _is_over(item) else None
             total = number + (int(old["value"]["B"]) if old else 0)
@@ -55,6 +59,8 @@ class TableState:
                 put["ExpressionAttributeValues"] = {":value": item["value"], ":expires": item["expires"]}
             if self._done({"Put": put}):
                 return total
+            time.sleep(random.uniform(0, PAUSE))
+        raise Unavailable(f"The number {key!r} is being changed by too many writers: try again.")
 
     def remove(self, kind: str, key: str) -> bool:
         delete = {

@@ -300,12 +300,10 @@ class SQLiteIndex:
         return Changes(self._path)
 
     def is_whole(self) -> bool:
-        """Whether everything in the folder was in this index once, since it was made."""
         with self.reading() as database:
             return bool(database.execute("SELECT count(*) FROM whole").fetchone()[0])
 
     def mark_whole(self) -> None:
-        """From now on :meth:`is_whole`."""
         with self.writing() as database:
             database.execute("INSERT INTO whole SELECT datetime() WHERE NOT EXISTS (SELECT * FROM whole)")
 
