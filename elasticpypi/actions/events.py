@@ -1,7 +1,10 @@
 """Reading the record of events."""
 
+import re
+
 from packaging.utils import canonicalize_name
 
+from elasticpypi.core.errors import BadUpload
 from elasticpypi.core.event import Event
 from elasticpypi.services import Services
 
@@ -16,7 +19,10 @@ def read(
 
     ``type`` is a whole type or its first part (``file``), ``project`` a name in any spelling; "" is any. There may
     be more, also where fewer than ``most`` come: the answer is empty at the end.
+    :class:`BadUpload` if ``after`` is no id.
     """
+    if after and not re.fullmatch(r"[0-9a-f]{26}", after):
+        raise BadUpload(f"{after[:40]!r} is no id of an event: give the one that `next` said, or none.")
     name, found, looked = canonicalize_name(project), [], 0
     while looked < MOST_READ:
         batch = services.log.read(after, most)

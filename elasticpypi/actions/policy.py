@@ -9,7 +9,7 @@ from elasticpypi.accounts.principal import Actor
 from elasticpypi.actions.decisions import reason_of
 from elasticpypi.core import blocks
 from elasticpypi.core.errors import AlreadyExists, BadUpload, Forbidden, NotFound
-from elasticpypi.core.event import Event, new
+from elasticpypi.core.event import new
 from elasticpypi.core.ruling import NOTHING, Ruling
 from elasticpypi.events import Events, note
 from elasticpypi.indexing import blocks as indexed
@@ -89,7 +89,7 @@ def disown(services: Services, actor: Actor, name: NormalizedName) -> None:
         raise AlreadyExists(f"Files of {name!r} already exist in this index: delete them first.")
     if services.objects.revision(names.key_of(name)) is None:
         raise NotFound(f"The name {name!r} is not kept: it never had a file here.")
-    record(services, new("policy.name_disowned", actor.who, project=name, before="ours", after="not ours"))
+    services.log.append([new("policy.name_disowned", actor.who, project=name, before="ours", after="not ours")])
     services.objects.remove(names.key_of(name))
 
 
@@ -119,9 +119,3 @@ def restore(services: Services, *, thorough: bool = False) -> list[str]:
     note_edited(objects, services.log)
     kept = [f"kept: the name {name}" for name in names.keep_all(objects, index)]
     return kept + [f"blocked again: {name}" for name in indexed.restore(objects, index, all_records=thorough)]
-
-
-def record(services: Services, *events: Event) -> None:
-    """Record events for good; :class:`Unavailable` if that cannot be done now: then nothing else is done either."""
-    if services.log:
-        services.log.append(events)

@@ -62,7 +62,7 @@ def apply(services: Services, actor: Actor, document: bytes, known: str | None) 
     return _told(services.objects, services.log, actor, text), tag(text)
 
 
-def note_edited(objects: Objects, log: EventLog | None) -> bool:
+def note_edited(objects: Objects, log: EventLog) -> bool:
     """A document that was edited in the store is told of too, by nobody's name, if it is right; whether one was."""
     found = objects.read(DOCUMENT)
     try:
@@ -78,7 +78,7 @@ def last(objects: Objects) -> str:
     return ruling_of(objects, LAST).value
 
 
-def _told(objects: Objects, log: EventLog | None, actor: Actor, text: str) -> bool:
+def _told(objects: Objects, log: EventLog, actor: Actor, text: str) -> bool:
     return rule(objects, log, LAST, Ruling(text), new("policy.changed", actor.who))
 
 

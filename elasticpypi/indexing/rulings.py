@@ -20,7 +20,7 @@ def read(objects: Objects, key: str) -> Ruling:
 
 def rule(
     objects: Objects,
-    log: EventLog | None,
+    log: EventLog,
     key: str,
     said: Ruling,
     event: Event,
@@ -43,7 +43,7 @@ def rule(
             except Changed:
                 continue
         act()
-        if told and log:
+        if told:
             log.append([told])
         return not same
     raise Unavailable(f"{key!r} is being decided by too many at once: try again.")

@@ -157,7 +157,11 @@ def test_pages_of_events(client: Client, tmp_path: Path) -> None:
     assert [event["project"] for event in two] == ["two"] * 3
     assert client.get("/events?type=file").get_json()["events"] == first["events"]
     assert client.get("/events?type=login").get_json()["events"] == []
-    assert client.get("/events?after=nonsense").status_code == 200
+    for after in ("nonsense", "f" * 3000, "g" * 26, "../" * 9, "%00"):
+        answer = client.get(f"/events?after={after}")
+        assert (answer.status_code, "no id of an event" in answer.text) == (400, True)
+    assert client.get(f"/events?after={'f' * 26}").get_json()["events"] == []
+    assert client.get(f"/events?after={'0' * 26}").get_json()["events"] == first["events"]
 
 
 def test_a_project_shows_what_happened_to_it(client: Client, wheel: Path) -> None:
@@ -422,3 +426,10 @@ def test_an_index_that_is_made_anew_makes_no_news(client: Client, wheel: Path, t
     REBUILDS[way](services, tmp_path)
     found_by_the_follower(services)
     assert kinds(services) == [*before, "file.uploaded"]
+
+
+def test_an_event_of_a_large_policy_is_written_once(log: FileLog) -> None:
+    event = replace(new("policy.changed", Who("anna")), before='"' * 100_000, after="\\" * 100_000)
+    for _ in range(2):
+        log.append([event])
+    assert log.read() == [event]

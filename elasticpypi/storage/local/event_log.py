@@ -13,7 +13,7 @@ from elasticpypi.core.errors import Unavailable
 from elasticpypi.core.event import Event, load
 
 YOUNG = 60.0  # seconds after which an event may be further back in its file than the last of it
-TAIL = 256 * 1024  # bytes
+TAIL = 2 * 1024 * 1024  # bytes; the event of a policy has two of at most 100 kB in it
 
 
 class FileLog:
@@ -94,31 +94,27 @@ class FileLog:
 
 def _has(descriptor: int, event: Event) -> bool:
     """Whether a file has an event already: a young one can only be among its last."""
+    young = time.time() - int(event.id[:14], 16) / 1e6 < YOUNG
+    return _place(descriptor, event.id, TAIL if young else None) is not None
+
+
+def _place(descriptor: int, event_id: str, tail: int | None = None) -> int | None:
+    """Where the line behind that of an event begins, looked for in the last ``tail`` bytes; None if there is none.
+
+    A line that was torn is no event. Without ``tail`` all of the file is looked through.
+    """
     size = os.fstat(descriptor).st_size
-    if time.time() - int(event.id[:14], 16) / 1e6 < YOUNG:
-        begin = max(0, size - TAIL)
-        return _end_of(os.pread(descriptor, size - begin, begin), event.id) is not None
-    return _place(descriptor, event.id) is not None
-
-
-def _place(descriptor: int, event_id: str) -> int | None:
-    """Where the line behind that of an event begins; None if there is no such event."""
-    if not os.fstat(descriptor).st_size:
+    if not size:
         return None
+    mark, begin = _mark(event_id), max(0, size - (tail or size))
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
-        return _end_of(content, event_id)
-
-
-def _end_of(content: bytes | mmap.mmap, event_id: str) -> int | None:
-    """The same in the content of a file. A line that was torn is no event."""
-    mark, begin = _mark(event_id), 0
-    while (begin := content.find(mark, begin)) >= 0:
-        end = content.find(b"\n", begin)
-        if end < 0:
-            return None
-        if _event(content[begin:end]):
-            return end + 1
-        begin = end
+        while (begin := content.find(mark, begin)) >= 0:
+            end = content.find(b"\n", begin)
+            if end < 0:
+                return None
+            if _event(content[begin:end]):
+                return end + 1
+            begin = end
     return None
 
 
