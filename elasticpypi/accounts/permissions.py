@@ -29,7 +29,9 @@ class Permissions:
 
     def allowed(self, principal: Principal, permission: Permission, project: NormalizedName | None = None) -> bool:
         """Whether a principal may do something with a project; ``None``: with the index."""
-        if permission in (Permission.READ, Permission.UPLOAD) or principal.through in ("command", "store"):
+        if permission is Permission.READ:  # asked for every page that is kept
+            return True
+        if permission is Permission.UPLOAD or principal.through in ("command", "store"):
             return True
         return not self._admins or principal.user in self._admins
 

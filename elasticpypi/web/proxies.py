@@ -39,6 +39,9 @@ OURS = {
 OURS |= {"upload", "uploads"}
 
 
+FORWARDED = tuple(f"HTTP_X_FORWARDED_{name}" for name in ("FOR", "PROTO", "HOST", "PREFIX"))
+
+
 def behind(app: "WSGIApplication", config: "Config") -> "WSGIApplication":
     """``app``, for which the environment of a request is as the client made it, whatever proxies are in between.
 
@@ -62,7 +65,7 @@ def behind(app: "WSGIApplication", config: "Config") -> "WSGIApplication":
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         client, is_proxy = look(environ.get("REMOTE_ADDR") or "")
         its_scheme = its_host = its_prefix = None
-        if is_proxy:
+        if is_proxy and any(map(environ.__contains__, FORWARDED)):
             passed = 1
             for number, hop in enumerate(reversed(_values(environ, "FOR")), 1):
                 address, its = look(_without_port(hop))

@@ -142,22 +142,17 @@ class ResponseCache:
             return None
         if not self._permissions.allowed(reader, Permission.READ, answer.project):
             return None
-        if not self._is_true(reader, answer):
+        until, mark = answer.state.fresh_until, self.mark()
+        if until is not None and self._clock() >= until:
             self._drop(asked)
             return None
-        return answer
-
-    def _is_true(self, reader: Principal, answer: _Answer) -> bool:
-        until = answer.state.fresh_until
-        if until is not None and self._clock() >= until:
-            return False
-        mark = self.mark()
         if mark is None or mark != answer.mark:
             state = self._repository.state(reader, answer.project)
             if state is None or state.version != answer.state.version:
-                return False
+                self._drop(asked)
+                return None
             answer.state, answer.mark = state, mark
-        return True
+        return answer
 
     @contextmanager
     def _turn(self, path: str) -> Iterator[bool]:

@@ -7,6 +7,7 @@ calls; events are lost, doubled, out of order and several in one. Then comes one
 import json
 import random
 import threading
+from collections import Counter as CountOf
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -44,7 +45,7 @@ class World:
     """The functions, what happens to them, and what they have acknowledged."""
 
     def __init__(self, between: Faulty, functions: Functions, bucket: str, seed: int) -> None:
-        self.between, self.functions, self.bucket = between, functions, bucket
+        self.between, self.functions, self.bucket, self.prefix = between, functions, bucket, f"/{bucket}/"
         self.dice, self.faults = random.Random(seed), 0.0
         self.lock = threading.Lock()
         self.events: list[str] = []
@@ -56,9 +57,10 @@ class World:
             return self.dice.random() < probability
 
     def decide(self, call: Call) -> Fault | None:
-        if call.operation in ("PutObject", "DeleteObject", "CompleteMultipartUpload"):
+        path = unquote(urlsplit(call.target).path)
+        if call.operation in ("PutObject", "DeleteObject", "CompleteMultipartUpload") and path.startswith(self.prefix):
             with self.lock:  # there may be an event of it, whatever the client hears
-                self.events.append(unquote(urlsplit(call.target).path).removeprefix(f"/{self.bucket}/"))
+                self.events.append(path.removeprefix(self.prefix))
         if not self.chance(self.faults):
             return None
         with self.lock:
@@ -142,7 +144,8 @@ def world(
         settings |= {"BUCKET": name, "TABLE": name, "USERNAME": USER, "PASSWORD": PASSWORD, "STAGE": "dev"}
         for variable, value in settings.items():
             monkeypatch.setenv(variable, value)
-        boto3.client("s3").create_bucket(Bucket=name)
+        for bucket in (name, f"{name}-records"):
+            boto3.client("s3").create_bucket(Bucket=bucket)
         make_table(name)
         begin_anew()
         settings["AWS_LAMBDA_FUNCTION_NAME"] = "api"
@@ -194,6 +197,7 @@ def play(world: World, folder: Path, acts: int, puts: int) -> None:
             if version % 5 == 4:
                 world.deliver()
 
+    world.functions.audit()  # from now on whatever it finds is news
     world.faults = 0.08
     world.functions.deaths = 0.01
     with ThreadPoolExecutor(4) as pool:
@@ -251,6 +255,9 @@ def compare(world: World, acknowledged: dict[str, bool], yanked: dict[str, bool]
     assert services.catalog.counts() == Counts(
         len(projects), sum(entry.releases for entry in entries), sum(entry.files for entry in entries)
     )
+    assert services.index.outbox() == []
+    told = CountOf(event.filename for event in services.log.read(most=100_000) if event.type == "file.uploaded")
+    assert {name: told[name] for name in acknowledged if told[name] != 1} == {}
 
 
 def names(services: Any, project: NormalizedName) -> list[str]:
