@@ -19,7 +19,7 @@ serve: .venv/serve
 
 # Whether the code is in order, in about a minute: all but what needs an AWS, a browser, real clients, a server or seconds.
 check: lint
-	$(BIN)/python -m pytest -n 3 -q -m "not (aws or moto or browser or clients or network or slow or soak)" $(ARGS)
+	$(BIN)/python -m pytest -n 3 -q --ignore tests/aws --ignore tests/clients -m "not (aws or moto or browser or clients or network or slow or soak)" $(ARGS)
 
 # Everything; one test with ARGS="-n 0 tests/accounts/test_passwords.py -k token".
 test: .venv/test

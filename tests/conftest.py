@@ -84,6 +84,7 @@ class _Groups(LoadScopeScheduling):
         return group_of(nodeid) or nodeid
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Groups:
     """In the place of ``--dist loadgroup``: pytest 9.2 has no longer what pytest-xdist 3.8 writes groups to."""
     return _Groups(config, log)

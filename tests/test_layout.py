@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -39,9 +40,13 @@ def modules(folder: str) -> dict[str, Path]:
     return found
 
 
-def imports(folder: str) -> Iterator[Import]:
+@cache
+def imports(folder: str) -> list[Import]:
     """All imports of a folder's modules, wherever they stand; those under TYPE_CHECKING too."""
-    known = modules(folder)
+    return list(_imports(modules(folder)))
+
+
+def _imports(known: dict[str, Path]) -> Iterator[Import]:
     for name, path in known.items():
         for node, late in _statements(ast.parse(path.read_text()), False):
             if isinstance(node, ast.Import):
@@ -57,6 +62,8 @@ def _statements(node: ast.AST, late: bool) -> Iterator[tuple[ast.Import | ast.Im
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child, late
+        elif isinstance(child, ast.expr):
+            continue
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             yield from _statements(child, True)
         else:

@@ -9,6 +9,7 @@ import csv
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -46,11 +47,13 @@ def requirements() -> list[Requirement]:
         return [Requirement(**row) for row in csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
 
+@cache
 def marked() -> dict[str, list[str]]:
     """Requirement → the tests that are marked with it, as the code has them."""
     found: dict[str, list[str]] = {}
-    for path in sorted(TESTS.rglob("test_*.py")):
-        for test in ast.parse(path.read_text()).body:
+    texts = {path: path.read_text() for path in sorted(TESTS.rglob("test_*.py"))}
+    for path, text in texts.items():
+        for test in ast.parse(text).body if "mark.req(" in text else []:
             if isinstance(test, ast.FunctionDef):
                 name = f"{path.relative_to(ROOT).as_posix()}::{test.name}"
                 for mark in test.decorator_list:
