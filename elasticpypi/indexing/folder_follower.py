@@ -18,11 +18,20 @@ from elasticpypi.storage.local.directory import DirectoryFiles
 from elasticpypi.storage.local.sqlite import SQLiteIndex
 
 LOOK = 30.0  # seconds between two looks at everything
-SELDOM = 300.0  # the same at most, where a look takes long
 SHARE = 50  # times as long as a look takes, nothing is looked at
+LATEST = 60.0  # seconds until a change is seen that the kernel did not tell of; unless a look takes 15 s
+LEAST_SHARE = 2  # the same share then, for looks come before everything else too often otherwise
+SELDOM = 300.0  # seconds between two looks at most
 RETRY = 5.0  # seconds until the next look after one that failed
 
 log = logging.getLogger(__name__)
+
+
+def rest(took: float, *, failed: bool = False) -> float:
+    """Seconds until the next look at everything, after one that ``took`` so many; ``failed``: not all came in."""
+    least, share = (RETRY, RETRY) if failed else (LOOK, SHARE)
+    latest = max(LATEST - 2 * took, LEAST_SHARE * took)  # a change that just misses a look waits for the end of two
+    return min(max(least, share * took), latest, SELDOM)
 
 
 class Follower:
@@ -99,8 +108,7 @@ class Follower:
                 if end is None:  # what came before the kernel was told to watch
                     self._trouble = ""
                     self.look()
-                    least, share = (RETRY, RETRY) if self._failed else (LOOK, SHARE)
-                    end = time.monotonic() + min(max(least, share * self._took), SELDOM)
+                    end = time.monotonic() + rest(self._took, failed=bool(self._failed))
                 paths = {Path(path) for _, path in changes}
                 if self._is_another(folders, paths):
                     return

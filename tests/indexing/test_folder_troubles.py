@@ -422,6 +422,15 @@ def test_without_notices_it_looks_again_and_again(
         thread.join(10)
 
 
+@pytest.mark.parametrize("took", [0.01, 0.5, 1.9, 10, 15, 20, 60, 150, 400])
+def test_what_no_notice_told_of_is_seen_in_time(took: float) -> None:
+    """A change that just misses a look is seen at the end of the next one; it does not look all the time."""
+    rest = folder_follower.rest(took)
+    assert took + rest + took <= max(60, 4 * took)
+    assert rest >= min(30, 2 * took)
+    assert folder_follower.rest(took, failed=True) <= rest
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("followed")
 def test_another_folder_of_the_same_name(files: DirectoryFiles, keys: Callable[[], list[str]]) -> None:
