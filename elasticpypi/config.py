@@ -38,6 +38,7 @@ SETTINGS = (
     Setting("LISTEN", "127.0.0.1", "Address that `elasticpypi serve` listens on; * for all."),
     Setting("PORT", "8080", "Port that `elasticpypi serve` listens on."),
     Setting("WORKERS", "2", "Worker processes of `elasticpypi serve`."),
+    Setting("UPSTREAM", "", "Another index for what is not here: its address, or `pip` for the one that pip uses."),
     Setting("FOLLOW", "listing", "With BUCKET: `listing` looks at it every minute, `events` leaves that to the stack."),
     Setting("TLS_CERT", "", "Certificate and its chain in PEM, for https without a proxy; needs TLS_KEY."),
     Setting("TLS_KEY", "", "The private key to it, in PEM."),
@@ -71,6 +72,7 @@ class Config:
     listen: str = "127.0.0.1"
     port: int = 8080
     workers: int = 2
+    upstream: str = field(default="", repr=False)
     follow: str = "listing"
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -128,6 +130,7 @@ class Config:
             listen=text["LISTEN"].removeprefix("[").removesuffix("]"),
             port=_number("PORT", text["PORT"], 0, 65535),
             workers=_number("WORKERS", text["WORKERS"], 1, 64),
+            upstream=_upstream(text["UPSTREAM"]),
             follow=_choice("FOLLOW", text["FOLLOW"], "listing", "events"),
             max_upload=_number("MAX_UPLOAD", text["MAX_UPLOAD"], 1, 5 * 1024 * 1024) * MEGABYTE,
             tls_cert=Path(text["TLS_CERT"]).expanduser() if text["TLS_CERT"] else None,
@@ -177,6 +180,26 @@ def _public_url(text: str) -> str:
     from elasticpypi.core.addresses import public_url
 
     return public_url(text)
+
+
+def _upstream(text: str) -> str:
+    """``pip``, or the address of a simple index, which may have a user and a password in it."""
+    if text in ("", "pip"):
+        return text
+    from urllib.parse import urlsplit
+
+    from elasticpypi.core.addresses import authority, scheme
+
+    try:
+        parts = urlsplit(text)
+        right = (
+            scheme(parts.scheme) and authority(parts.netloc.rpartition("@")[2]) and not (parts.query or parts.fragment)
+        )
+    except ValueError:
+        right = None
+    if not right or not text.isprintable() or " " in text:
+        raise ConfigurationError("UPSTREAM must be the address of a simple index, or pip for the one that pip uses.")
+    return text
 
 
 def _admins(text: str, users: Mapping[str, str]) -> frozenset[str]:

@@ -6,16 +6,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.utils import NormalizedName
+
 from elasticpypi.accounts.permissions import Permissions
 from elasticpypi.config import Config
 from elasticpypi.events import Events, Subscriber
 from elasticpypi.repository.base import Repository
 from elasticpypi.repository.stored import Stored
-from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Objects, Staging, State
+from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Objects, Staging, State, UpstreamStore
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
     from elasticpypi.repository.current_policy import CurrentPolicy
+    from elasticpypi.repository.first_match import FirstMatch
+    from elasticpypi.repository.rulings import CurrentRulings
+    from elasticpypi.repository.upstreams import Upstreams
 
 POLICY_SECONDS = (0.5, 1.0)  # after which the document is looked at again: on one machine, on AWS
 
@@ -32,7 +37,8 @@ class Services:
     ``objects`` where decisions lie that are about no file: names, policy, accounts. ``spool`` is the folder where
     uploads wait, None: that of the system. ``root_link`` gives where the root list of a serial can be fetched
     without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or goes over to it from
-    another one of this name ("" none): :class:`ConfigurationError` if not.
+    another one of this name ("" none): :class:`ConfigurationError` if not. ``open_upstream`` opens what is kept of
+    other indexes, where these can be asked.
     """
 
     config: Config
@@ -48,6 +54,7 @@ class Services:
     spool: Path | None = None
     root_link: Callable[[int], str | None] = lambda serial: None
     claim: Callable[[str], None] = lambda moved_from: None
+    open_upstream: "Callable[[], UpstreamStore] | None" = field(default=None, repr=False)
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
 
@@ -64,7 +71,45 @@ class Services:
     @cached_property
     def repository(self) -> Repository:
         """What is read by installers and people."""
+        return self.first_match or self.stored
+
+    @cached_property
+    def stored(self) -> Repository:
+        """What is read of the packages that are here."""
         return Stored(self.index, self.permissions)
+
+    @cached_property
+    def first_match(self) -> "FirstMatch | None":
+        """The same, and what other indexes have; None where none can be asked."""
+        if self.upstreams is None:
+            return None
+        from elasticpypi.indexing.names import key_of
+        from elasticpypi.repository.first_match import FirstMatch
+
+        def ours(name: NormalizedName) -> bool:
+            return self.objects.revision(key_of(name)) is not None
+
+        told = self.upstreams, self.policy, self.rulings, ours, self.upstreams.places
+        return FirstMatch(self.stored, self.index, self.permissions, *told)
+
+    @cached_property
+    def upstreams(self) -> "Upstreams | None":
+        """The other indexes that are asked; None on AWS."""
+        if self.open_upstream is None:
+            return None
+        from elasticpypi.repository.pip_index import pip_index
+        from elasticpypi.repository.upstreams import Upstreams
+
+        store = self.open_upstream()
+        loop = self.form_tokens.name_of_index
+        return Upstreams(self.config.upstream, pip_index, self.policy, store, self.state, self.log.append, loop)
+
+    @cached_property
+    def rulings(self) -> "CurrentRulings":
+        """What administrators decided about names, releases and digests."""
+        from elasticpypi.repository.rulings import CurrentRulings
+
+        return CurrentRulings(self.objects, POLICY_SECONDS[self.config.on_aws])
 
     @cached_property
     def policy(self) -> "CurrentPolicy":

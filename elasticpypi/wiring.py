@@ -13,7 +13,7 @@ from elasticpypi.core.errors import ConfigurationError, Refusal
 from elasticpypi.core.model import File
 from elasticpypi.events import Change, Events, Subscriber
 from elasticpypi.services import Services
-from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, EventLog, Index, Objects
+from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, EventLog, Index, Objects, UpstreamStore
 
 if TYPE_CHECKING:
     from elasticpypi.storage.aws.dynamodb import DynamoIndex
@@ -64,6 +64,12 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
 
         return SQLiteCatalog(index)
 
+    @cache
+    def upstream() -> UpstreamStore:
+        from elasticpypi.storage.local.upstream import FolderUpstream
+
+        return FolderUpstream(config.data)
+
     log, objects = FileLog(config.data), FileObjects(config.data)
 
     return Services(
@@ -76,6 +82,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         objects,
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
+        open_upstream=upstream,
         subscribers=(_record(index, log), _policy(index, objects, log), _entries(index, catalog)),
     )
 

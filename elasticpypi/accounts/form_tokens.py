@@ -47,6 +47,11 @@ class FormTokens:
                 return
         raise Forbidden("The form is not from a page of this index, or too old: load the page again.")
 
+    def name_of_index(self) -> str:
+        """A name that this index has alone, and that tells nothing about the secret."""
+        self._secret = self._secret or _secret(self._files)
+        return f"elasticpypi-{hashlib.blake2b(b'name', key=self._secret, digest_size=8).hexdigest()}"
+
     def _signer(self) -> Signer:
         self._secret = self._secret or _secret(self._files)
         return Signer(self._secret, salt="elasticpypi forms", digest_method=hashlib.sha256)

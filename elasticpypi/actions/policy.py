@@ -15,9 +15,9 @@ from elasticpypi.events import Events, note
 from elasticpypi.indexing import blocks as indexed
 from elasticpypi.indexing import names
 from elasticpypi.indexing.rulings import read, rule
+from elasticpypi.repository.rulings import ORIGINS as ORIGIN_FOLDER
 from elasticpypi.services import Services
 
-ORIGIN_FOLDER = "policy/origins/"
 ORIGINS = "private", "upstream", "both", "denied"
 UNSET = "unset"
 

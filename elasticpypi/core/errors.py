@@ -16,8 +16,9 @@
     ├── TooLarge            413  over the limit of an upload
     ├── Unconditional       428  it can only be replaced by who says what they have read
     ├── TooManyAttempts     429  logins failed, or too many of them are checked now
-    └── Unavailable         503  the store or the index cannot be reached
-        └── Changed         503  other bytes are there now than those that were asked for
+    ├── Unavailable         503  the store or the index cannot be reached
+    │   └── Changed         503  other bytes are there now than those that were asked for
+    └── LoopDetected        508  an index that we asked has asked us
     ConfigurationError           a setting is wrong or missing: the start stops
 
 The text of each is one sentence for the person at the other end, with the remedy where there is one.
@@ -115,6 +116,12 @@ class Unavailable(Refusal):
     """503: the store or the index cannot be reached; trying again later may help (REQ-72)."""
 
     status = 503
+
+
+class LoopDetected(Refusal):
+    """508: two indexes ask each other for what neither has (RFC 8586)."""
+
+    status = 508
 
 
 class Changed(Unavailable):

@@ -1,7 +1,6 @@
 """PyPI's JSON API, as far as tools read it (REQ-151): Dependabot's cooldown, Renovate."""
 
 from typing import Any
-from urllib.parse import quote
 
 from packaging.version import Version
 
@@ -9,8 +8,8 @@ from elasticpypi.core.about import INFO, About
 from elasticpypi.core.model import File, Project, of_version
 
 
-def release(project: Project, version: Version, about: About, description: str, packages_url: str) -> dict[str, Any]:
-    """``/pypi/<name>/<version>/json``; ``packages_url`` is the absolute URL before a file name."""
+def release(project: Project, version: Version, about: About, description: str, home: str) -> dict[str, Any]:
+    """``/pypi/<name>/<version>/json``; ``home`` is the absolute URL of the home page."""
     files = of_version(project, version)
     info: dict[str, Any] = {field: about["info"].get(field) for field in INFO}
     info |= {"bugtrack_url": None, "docs_url": None, "platform": None, "dynamic": None, "license_files": None}
@@ -22,21 +21,21 @@ def release(project: Project, version: Version, about: About, description: str, 
     info["version"] = files[0].version
     info["yanked"] = all(file.yanked is not None for file in files)
     info["yanked_reason"] = (files[0].yanked or None) if info["yanked"] else None
-    page = f"{packages_url.removesuffix('packages/')}project/{project.name}/"
+    page = f"{home}project/{project.name}/"
     info |= {"package_url": page, "project_url": page, "release_url": f"{page}{info['version']}/"}
-    urls = [_file(file, packages_url) for file in files]
+    urls = [_file(file, home) for file in files]
     return {"info": info, "last_serial": project.serial, "urls": urls, "vulnerabilities": []}
 
 
-def releases(project: Project, packages_url: str) -> dict[str, list[dict[str, Any]]]:
+def releases(project: Project, home: str) -> dict[str, list[dict[str, Any]]]:
     """The part that ``/pypi/<name>/json`` has besides: version → files."""
     found: dict[str, list[dict[str, Any]]] = {version: [] for version in project.versions}
     for file in project.listed:
-        found[file.version].append(_file(file, packages_url))
+        found[file.version].append(_file(file, home))
     return found
 
 
-def _file(file: File, packages_url: str) -> dict[str, Any]:
+def _file(file: File, home: str) -> dict[str, Any]:
     wheel = file.filename.endswith(".whl")
     return {
         "comment_text": None,
@@ -48,10 +47,10 @@ def _file(file: File, packages_url: str) -> dict[str, Any]:
         "packagetype": "bdist_wheel" if wheel else "sdist",
         "python_version": file.filename.split("-")[-3] if wheel else "source",
         "requires_python": file.requires_python,
-        "size": file.size,
+        "size": max(file.size, 0),
         "upload_time": file.upload_time[:19],
         "upload_time_iso_8601": file.upload_time,
-        "url": f"{packages_url}{quote(file.filename, safe='')}",
+        "url": f"{home}{file.address}",
         "yanked": file.yanked is not None,
         "yanked_reason": file.yanked or None,
     }

@@ -8,6 +8,8 @@ a :class:`File` or a :class:`Decision`. An index stores records and knows nothin
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+from urllib.parse import quote
 
 from packaging.utils import NormalizedName, canonicalize_version
 from packaging.version import Version
@@ -50,6 +52,11 @@ class File:
         """The last part of the key: what pip calls the file."""
         return self.key.rpartition("/")[2]
 
+    @property
+    def address(self) -> str:
+        """Where it is served, below the home page."""
+        return f"packages/{quote(self.filename, safe='')}"  # REQ-31: + and ! are encoded
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -77,6 +84,18 @@ class Decision:
 Record = File | Decision
 
 
+class Held(NamedTuple):
+    """A file of another index that may not be seen yet: ``until`` is when it may, in seconds since 1970.
+
+    None: the clock alone changes nothing. ``reason`` is a sentence with the remedy, ``rule`` one word for it.
+    """
+
+    file: File
+    until: float | None
+    reason: str
+    rule: str
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A project as its page shows it.
@@ -84,7 +103,8 @@ class Project:
     ``serial`` grows with every change of the project and never repeats, also across a rebuilt index.
     ``files`` are ordered by version and file name; of several keys with one file name only one is
     here. ``deleted`` maps file names to the sha256 that they had, ``tombstones`` are the keys of these files.
-    ``blocks`` are those about the project, its releases, and files that it has.
+    ``blocks`` are those about the project, its releases, and files that it has. ``upstream`` is the other index that it
+    comes from, "" if it is ours, and ``held`` is what may not be seen of it; ``trouble`` is why that may be old.
     """
 
     name: NormalizedName
@@ -95,6 +115,9 @@ class Project:
     status_reason: str = ""
     tombstones: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
+    upstream: str = ""
+    held: tuple[Held, ...] = ()
+    trouble: str = ""
 
     @property
     def listed(self) -> tuple[File, ...]:

@@ -7,11 +7,10 @@ knowing it (REQ-22), and one rendering is right for all of them.
 import json
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.core import blocks
+from elasticpypi.core import blocks, moments
 from elasticpypi.core.model import File, Project
 
 API_VERSION = "1.4"  # PEP 792 is the newest that is final; PEP 833 freezes HTML at it
@@ -30,16 +29,16 @@ def root_page(serial: int, names: Iterable[NormalizedName]) -> dict[str, Any]:
     }
 
 
-def project_page(project: Project, packages: str = "../../packages/") -> dict[str, Any]:
+def project_page(project: Project, home: str = "../../") -> dict[str, Any]:
     """A project → its page as PEP 691, 700, 714 and 792 have it. What is not known has no key (uv: REQ-36).
 
-    ``packages`` leads from the address of the page to the files.
+    ``home`` leads from the address of the page to the home page, below which the files are.
     """
     page: dict[str, Any] = {
         "meta": {"_last-serial": project.serial, "api-version": API_VERSION},
         "name": project.name,
         "versions": project.versions,
-        "files": [_file(file, packages) for file in project.listed],
+        "files": [_file(file, home) for file in project.listed],
     }
     if block := project.blocked:  # 200 without files: of a 404, installers would look elsewhere
         page["project-status"] = {"status": "quarantined", "reason": blocks.sentence(project.name, block)}
@@ -49,6 +48,11 @@ def project_page(project: Project, packages: str = "../../packages/") -> dict[st
             page["project-status"]["reason"] = project.status_reason
     if project.blocks:  # PEP 691: a key that begins with an underscore is ours
         page["_blocked"] = {file.filename: file.blocked for file in project.files if file.blocked is not None}
+    if project.held:
+        page["_held"] = [
+            {"filename": held.file.filename, "until": held.until and moments.text_of(held.until), "reason": held.reason}
+            for held in project.held
+        ]
     return page
 
 
@@ -57,15 +61,17 @@ def as_json(page: dict[str, Any]) -> bytes:
     return json.dumps(page, separators=(",", ":")).encode()
 
 
-def _file(file: File, packages: str) -> dict[str, Any]:
+def _file(file: File, home: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "filename": file.filename,
-        "url": f"{packages}{quote(file.filename, safe='')}",  # REQ-31: + and ! are encoded
+        "url": f"{home}{file.address}",
         "hashes": {"sha256": file.sha256},
-        "size": file.size,
-        "upload-time": file.upload_time,
-        "yanked": False if file.yanked is None else file.yanked or True,  # REQ-45: never ""
     }
+    if file.size >= 0:
+        entry["size"] = file.size
+    if file.upload_time:
+        entry["upload-time"] = file.upload_time
+    entry["yanked"] = False if file.yanked is None else file.yanked or True  # REQ-45: never ""
     if file.requires_python:
         entry["requires-python"] = file.requires_python
     if file.metadata_sha256:

@@ -312,3 +312,53 @@ class Objects(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """All keys that begin with a prefix, sorted."""
+
+    def mark(self, prefix: str) -> str | None:
+        """Equal to another mark if nothing below ``prefix`` was written or removed in between; None: not known now."""
+
+
+class Incoming(Protocol):
+    """A file of another index that is coming; one process alone writes to it."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes, which others may read at once (:meth:`UpstreamStore.growing`)."""
+
+    def keep(self) -> None:
+        """That is all of it, and it is right: durably, whole or not at all."""
+
+    def drop(self) -> None:
+        """Forget it."""
+
+
+class UpstreamStore(Protocol):
+    """What is kept of other indexes: pages by name, files by digest. All of it may be gone at any time."""
+
+    def page(self, index: str, name: NormalizedName) -> bytes | None:
+        """What is kept of a project's page, None if nothing is."""
+
+    def keep_page(self, index: str, name: NormalizedName, body: bytes) -> None:
+        """Keep a page in the place of the one that is there."""
+
+    def drop_page(self, index: str, name: NormalizedName) -> None:
+        """Forget a page."""
+
+    def pages(self, index: str) -> Iterator[NormalizedName]:
+        """The projects whose page is kept, in any order."""
+
+    def size(self, sha256: str) -> int | None:
+        """The bytes of a file that is kept, None if it is not."""
+
+    def open(self, sha256: str) -> BinaryIO | None:
+        """A seekable reader of a file that is kept, None if it is not. It reads on if the file is removed meanwhile."""
+
+    def begin(self, sha256: str) -> Incoming | None:
+        """Begin to keep a file; None while somebody else is at it. A process that ends has given up."""
+
+    def growing(self, sha256: str) -> BinaryIO | None:
+        """A reader of what has come so far of a file, None if nobody is at it."""
+
+    def free(self) -> int:
+        """How many bytes there is room for."""
+
+    def tidy(self, room: int) -> int:
+        """Remove what was used least recently until the rest has ``room`` bytes; how many files were removed."""

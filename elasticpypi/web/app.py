@@ -11,8 +11,9 @@ from werkzeug.exceptions import RequestHeaderFieldsTooLarge
 from elasticpypi.accounts.passwords import Authenticator, address_of
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.config import MEGABYTE
-from elasticpypi.core.errors import ConfigurationError, Forbidden, NotFound
+from elasticpypi.core.errors import ConfigurationError, Forbidden, LoopDetected, NotFound
 from elasticpypi.events import note_failed_login
+from elasticpypi.repository import loops
 from elasticpypi.services import Services
 from elasticpypi.web.proxies import origin_of
 from elasticpypi.web.refusals import refuse
@@ -47,6 +48,8 @@ def create_app(services: Services) -> Flask:
             return
         if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
             raise NotFound("This index has no trusted publishing: use a user name and a password.")
+        if (passed := request.headers.get(loops.HEADER, "")) or loops.came_through.get():
+            _check_loop(services, passed)
         if "elasticpypi.refusal" in request.environ:  # of the check in front of us, which must not count twice
             raise request.environ.pop("elasticpypi.refusal")
         address = address_of(request.environ)
@@ -91,6 +94,14 @@ def _check_headers() -> None:
         raise RequestHeaderFieldsTooLarge(
             f"The headers of a request have at most {limit} kB here: send fewer or shorter ones."
         )
+
+
+def _check_loop(services: Services, passed: str) -> None:
+    """:class:`LoopDetected` for what an index asks us that we have asked."""
+    if services.upstreams is not None:
+        if services.upstreams.loop() in passed:
+            raise LoopDetected("Two indexes ask each other for this: one of them must not name the other.")
+        loops.came_through.set(passed)
 
 
 def _check_origin() -> None:

@@ -143,10 +143,7 @@ class ResponseCache:
         if not self._permissions.allowed(reader, Permission.READ, answer.project):
             return None
         until, mark = answer.state.fresh_until, self.mark()
-        if until is not None and self._clock() >= until:
-            self._drop(asked)
-            return None
-        if mark is None or mark != answer.mark:
+        if mark is None or mark != answer.mark or (until is not None and self._clock() >= until):
             state = self._repository.state(reader, answer.project)
             if state is None or state.version != answer.state.version:
                 self._drop(asked)
@@ -188,7 +185,7 @@ class ResponseCache:
     ) -> Iterable[bytes]:
         """The answer of the application, kept if it is one to keep."""
         subject = _subject(asked[0])
-        is_file = asked[0].startswith("/packages/")
+        is_file = asked[0].startswith(("/packages/", "/upstream/"))
         if subject is None or (is_file and not self._files):
             return self._app(environ, start_response)
         # A page says what it was made of. For a file it is read before: were it to change meanwhile, the
@@ -210,7 +207,7 @@ class ResponseCache:
         limit, whole = LARGEST_FILE if is_file else LARGEST_PAGE, status[:3] == "200"
         if state is None or "etag" not in named or not (whole or status[:3] == "304"):
             return body
-        if whole and int(named["content-length"]) > limit:
+        if whole and int(named.get("content-length", limit + 1)) > limit:
             return body
         try:
             content = b"".join(body)
@@ -249,6 +246,9 @@ def _subject(path: str) -> NormalizedName | None:
         case ["", "simple", name, ""] if is_normalized_name(name):
             return NormalizedName(name)
         case ["", "packages", file_name]:
+            named = parse_stored(file_name.removesuffix(".metadata"))
+            return named.project if named else None
+        case ["", "upstream", _, *_, file_name]:
             named = parse_stored(file_name.removesuffix(".metadata"))
             return named.project if named else None
     return None

@@ -35,6 +35,7 @@ ROUTES = (
     Route("GET", "/pypi/<name>/<version>/json", "json_api.release"),
     Route("GET", "/pypi/<name>/<version>/json/", "json_api.release"),
     Route("GET", "/packages/<filename>", "download.file"),
+    Route("GET", "/upstream/<index>/<path:path>", "upstream.file"),
     Route("PUT", "/packages/<filename>", "decisions.put"),
     Route("DELETE", "/packages/<filename>", "decisions.delete"),
     Route("POST", "/", "upload.file"),

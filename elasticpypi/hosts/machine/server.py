@@ -69,6 +69,8 @@ def serve(config: Config) -> None:
     public = f", for everybody at {config.public_url}/simple/" if config.public_url else ""
     here = first_user.address(config, host, port)
     click.echo(f"elasticpypi {__version__} serves {place} at {here}/simple/{public}\n\n{greeting}", err=True)
+    for each in services.upstreams() if services.upstreams else ():
+        click.echo(f"What is not here comes from the index {each.name}: {each.client.address}", err=True)
     made: _Application | None = None
 
     def make() -> None:
@@ -127,11 +129,18 @@ def _application(config: Config, state: Path) -> _Application:
             services = replace(services, behind=partial(heartbeat.behind, state))
         return _Application(_cached(services), config)
     files, index = wiring.folder(config)
-    cached = _cached(wiring.on_folder(config, files, index))
+    services = wiring.on_folder(config, files, index)
+    cached = _cached(services)
 
     def begin() -> None:
         index.served = True
-        cached.mark = index.changes().mark
+        changes, first_match = index.changes(), services.first_match
+
+        def mark() -> bytes | None:
+            written = changes.mark()
+            return None if written is None or first_match is None else written + first_match.mark()
+
+        cached.mark = mark
 
     return _Application(cached, config, begin)
 

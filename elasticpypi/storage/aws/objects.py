@@ -1,5 +1,6 @@
 """What lasts beside the packages on AWS: small objects in a bucket of their own, the records bucket."""
 
+import hashlib
 from functools import cached_property
 
 from elasticpypi.core.errors import Changed, NotFound
@@ -40,3 +41,7 @@ class BucketObjects:
 
     def keys(self, prefix: str) -> list[str]:
         return [stat.key for stat in self._files.behind(prefix, "")]
+
+    def mark(self, prefix: str) -> str | None:
+        listed = "\n".join(f"{stat.key} {stat.revision}" for stat in self._files.behind(prefix, ""))
+        return hashlib.sha256(listed.encode()).hexdigest()

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from stat import S_ISREG
 from elasticpypi.core.errors import Changed, NotFound, Unavailable
 from elasticpypi.storage.contracts import ANY, Object
 
+SETTLED = 0.1  # seconds
 NONE = FileNotFoundError, NotADirectoryError
 
 
@@ -81,6 +83,16 @@ class FileObjects:
         except OSError as error:
             raise _unavailable(prefix, "listed", error) from None
         return [key for key in found if key.startswith(prefix)]
+
+    def mark(self, prefix: str) -> str | None:
+        try:
+            found = self._path(prefix.rstrip("/")).stat()
+        except NONE:
+            return ""
+        except OSError as error:
+            raise _unavailable(prefix, "read", error) from None
+        # The clock of a file system stands still for some milliseconds: what follows at once has the same time.
+        return _revision(found) if time.time() - found.st_mtime > SETTLED else None
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

@@ -15,10 +15,9 @@ MOST_FILES_IN_ALL = 500
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file; ``address`` is relative to ``packages/``, ``tags`` are those of a wheel: Python, ABI, platform."""
+    """A file; ``tags`` are those of a wheel: Python, ABI, platform."""
 
     file: File
-    address: str
     tags: tuple[str, ...]
 
 
@@ -41,7 +40,7 @@ class Release:
     def downloads(self) -> tuple[Download, ...]:
         """The files that the page shows, of which there may be more."""
         shown = self.files[:MOST_FILES]
-        return tuple(Download(file, quote(file.filename, safe=""), _tags(file.filename)) for file in shown)
+        return tuple(Download(file, _tags(file.filename)) for file in shown)
 
 
 def releases(project: Project) -> list[Release]:

@@ -12,7 +12,6 @@ from flask import Response, g, request
 
 from elasticpypi.core.errors import NotFound, Unavailable
 from elasticpypi.core.filename import Name, parse_stored
-from elasticpypi.core.model import File
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import ANEW, FOR_EVER
 from elasticpypi.web.views import Representation
@@ -35,7 +34,7 @@ def file(services: Services, filename: str) -> Response:
     link = services.files.url(file) if request.method == "GET" else None  # REQ-63: HEAD is answered here
     if link is not None:
         return Response(status=302, headers={"Location": link, "Cache-Control": "no-store"})  # REQ-60, REQ-70
-    return _answer(file, file.sha256, file.size, _cache(services), lambda: services.files.open(file))
+    return answer(file.upload_time, file.sha256, file.size, _cache(services), lambda: services.files.open(file))
 
 
 def _metadata(services: Services, named: Name) -> Response:
@@ -49,7 +48,7 @@ def _metadata(services: Services, named: Name) -> Response:
     compressed = len(body) > WORTH_IT and request.accept_encodings.quality("gzip") > 0
     if compressed:  # bytes of their own, which ranges and conditions are about
         body, etag = gzip.compress(body, 6, mtime=0), f"{etag}-gzip"
-    response = _answer(file, etag, len(body), _cache(services), lambda: io.BytesIO(body))
+    response = answer(file.upload_time, etag, len(body), _cache(services), lambda: io.BytesIO(body))
     response.headers["Vary"] = "Accept-Encoding"
     if compressed:
         response.headers["Content-Encoding"] = "gzip"
@@ -64,24 +63,30 @@ def _missing(filename: str) -> NotFound:
     return NotFound(f"There is no file {filename[:200]!r} in this index.")
 
 
-def _answer(file: File, etag: str, size: int, cache: str, content: Callable[[], BinaryIO]) -> Response:
-    """200, or 304, 206 and 416 as the conditions of the request ask; ``content`` is opened only if it is sent."""
+def answer(modified: str, etag: str, size: int, cache: str, content: Callable[[], BinaryIO]) -> Response:
+    """200, or 304, 206 and 416 as the conditions of the request ask; ``content`` is opened only if it is sent.
+
+    ``modified`` is a moment of PEP 700.
+    """
     _settle_range(size)
     response = Representation(content_type="application/octet-stream")
     response.headers["Cache-Control"] = cache
     response.set_etag(etag)
-    response.last_modified = datetime.fromisoformat(file.upload_time)
+    response.last_modified = datetime.fromisoformat(modified)
     response.make_conditional(request, accept_ranges=True, complete_length=size)
     if response.status_code == 200:
         response.content_length = size
     if request.method == "GET" and response.status_code in (200, 206):
         start, stop = response.content_range.start or 0, response.content_range.stop or size
-        # On one machine a large body holds a thread until the client has it.
-        held = request.environ.get("elasticpypi.outgoing") if stop - start > AT_ONCE else None
-        chunks = _chunks(content, start, stop, held or nullcontext)
+        chunks = _chunks(content, start, stop, outgoing(stop - start))
         next(chunks)  # what goes wrong at once has a status of its own
         response.response = chunks
     return response
+
+
+def outgoing(size: int) -> Callable[[], AbstractContextManager[None]]:
+    """What counts a body of so many bytes while it is sent: on one machine a large one holds a thread."""
+    return (request.environ.get("elasticpypi.outgoing") if size > AT_ONCE else None) or nullcontext
 
 
 def _settle_range(size: int) -> None:

@@ -37,10 +37,9 @@ def release(services: Services, name: str, version: str = "") -> Response:
         if file is None:
             raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
         about, description = repository.about(reader, normalized, file.filename, text=True)
-        packages = f"{base}packages/"
-        answer = json_api.release(project, wanted, about, description, packages)
+        answer = json_api.release(project, wanted, about, description, base)
         if not version:
-            answer["releases"] = json_api.releases(project, packages)
+            answer["releases"] = json_api.releases(project, base)
         return state, answer
 
     # Its URLs are absolute, so it is another page at another address.

@@ -48,12 +48,12 @@ def project(services: Services, name: str) -> Response:
         return redirect(f"{normalized}/")  # REQ-11
     if spelled != normalized:
         return redirect(f"../{normalized}/")  # REQ-10
-    return _project(services, normalized, "../../packages/")
+    return _project(services, normalized, "../../")
 
 
 def beside_uploads(services: Services, name: str, up: str) -> Response:
     """Where hatch looks, below the address of uploads, for what is there already (REQ-136)."""
-    return _project(services, normalize(name), f"{up}packages/")
+    return _project(services, normalize(name), up)
 
 
 def slash_beside_uploads(services: Services, name: str) -> Response:
@@ -92,14 +92,14 @@ def respond(
     return _made_of(built, kind, compressed, response)
 
 
-def _project(services: Services, name: NormalizedName, packages: str) -> Response:
+def _project(services: Services, name: NormalizedName, home: str) -> Response:
     reader, repository = g.actor.principal, services.repository
 
     def page() -> Page:
         found = repository.project(reader, name)
         if found is None:
             raise NotFound(f"There is no project {name!r} in this index.")
-        return found[0], simple_api.project_page(found[1], packages)
+        return found[0], simple_api.project_page(found[1], home)
 
     return _negotiated("simple_project.html", lambda: repository.state(reader, name), page)
 

@@ -1,0 +1,53 @@
+"""Exemptions: releases of other indexes that may be seen before their time, each until a day (REQ-U50).
+
+An object for each, ``policy/exemptions/<project>==<version>``, is a ruling whose value is the end.
+"""
+
+from typing import NamedTuple
+
+from packaging.utils import NormalizedName, canonicalize_version
+
+from elasticpypi.core.errors import BadUpload
+from elasticpypi.core.filename import project_name
+
+FOLDER = "policy/exemptions/"
+
+
+class Target(NamedTuple):
+    """A release: its version is canonical."""
+
+    project: NormalizedName
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.project}=={self.version}"
+
+    @property
+    def key(self) -> str:
+        """The key of its object."""
+        return f"{FOLDER}{self}"
+
+
+class Exemption(NamedTuple):
+    """What is exempt: a canonical version; ``until`` is UTC (``core/moments.py``)."""
+
+    version: str
+    until: str
+    reason: str = ""
+    by: str = ""
+
+
+def parse(text: str) -> Target:
+    """``demo==1.0`` in any spelling; :class:`BadUpload` says that it has to be that."""
+    from elasticpypi.core.metadata import version  # which no reader needs
+
+    name, equals, rest = text.strip().partition("==")
+    if not equals:
+        raise BadUpload(f"{text[:80]!r} is no release: give its name and its version, such as demo==1.0.")
+    return Target(project_name(name.strip()), canonicalize_version(version("the release", rest.strip())))
+
+
+def of_key(key: str) -> Target | None:
+    """The key of an object → what it is about, None if it is none of these."""
+    name, equals, version = key.removeprefix(FOLDER).partition("==")
+    return Target(NormalizedName(name), version) if key.startswith(FOLDER) and equals else None

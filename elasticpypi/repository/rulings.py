@@ -1,0 +1,104 @@
+"""What administrators decided about names, releases and digests, for those who read what other indexes have.
+
+The objects are looked at again after a moment; only folders that have changed are read.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from packaging.utils import NormalizedName
+
+from elasticpypi.core import blocks, exemptions, ruling
+from elasticpypi.core.blocks import Block
+from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.exemptions import Exemption
+from elasticpypi.storage.contracts import Objects
+
+ORIGINS = "policy/origins/"
+FOLDERS = ORIGINS, blocks.FOLDER, exemptions.FOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class Rulings:
+    """All of them, by project; ``digests`` are the blocks that are about bytes wherever they are."""
+
+    origins: dict[NormalizedName, str] = field(default_factory=dict)
+    blocks: dict[NormalizedName, list[Block]] = field(default_factory=dict)
+    exemptions: dict[NormalizedName, list[Exemption]] = field(default_factory=dict)
+    digests: tuple[Block, ...] = ()
+
+    def blocks_of(self, name: NormalizedName) -> tuple[Block, ...]:
+        """All that may concern a file of this project."""
+        return (*self.blocks.get(name, ()), *self.digests)
+
+
+class CurrentRulings:
+    """The rulings in ``objects``, which are looked at again after ``pause`` seconds."""
+
+    def __init__(self, objects: Objects, pause: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._objects, self._pause, self._clock = objects, pause, clock
+        self._lock = threading.Lock()
+        self._next = float("-inf")
+        self._marks: tuple[str | None, ...] = ()
+        self._known: Rulings | None = None
+        self._number = 0
+
+    def __call__(self) -> Rulings:
+        """Those of now, or of at most ``pause`` seconds ago; :class:`Unavailable` if none could ever be had."""
+        known = self._known
+        if known is not None and self._clock() < self._next:
+            return known
+        if self._lock.acquire(blocking=known is None):
+            try:
+                if self._known is None or self._clock() >= self._next:
+                    self._look()
+                    self._next = self._clock() + self._pause
+            finally:
+                self._lock.release()
+        assert self._known is not None
+        return self._known
+
+    @property
+    def mark(self) -> int:
+        """Another number whenever they were read anew."""
+        self()
+        return self._number
+
+    def _look(self) -> None:
+        try:
+            marks = tuple(map(self._objects.mark, FOLDERS))
+            if self._known is None or None in marks or marks != self._marks:
+                found = self._read()
+                if found != self._known:
+                    self._known = found
+                    self._number += 1
+                self._marks = marks
+        except Unavailable:
+            if self._known is None:
+                raise
+
+    def _read(self) -> Rulings:
+        found, digests = Rulings(), []
+        for key in self._objects.keys(ORIGINS):
+            if value := self._said(key).value:
+                found.origins[NormalizedName(key.removeprefix(ORIGINS))] = value
+        for key in self._objects.keys(blocks.FOLDER):
+            target, said = blocks.of_key(key), self._said(key)
+            if target and said.value:
+                block = Block(target.what, said.reason, said.by, said.at)
+                if target.project:
+                    found.blocks.setdefault(target.project, []).append(block)
+                else:
+                    digests.append(block)
+        for key in self._objects.keys(exemptions.FOLDER):
+            release, said = exemptions.of_key(key), self._said(key)
+            if release and said.value:
+                exempt = Exemption(release.version, said.value, said.reason, said.by)
+                found.exemptions.setdefault(release.project, []).append(exempt)
+        return Rulings(found.origins, found.blocks, found.exemptions, tuple(digests))
+
+    def _said(self, key: str) -> ruling.Ruling:
+        found = self._objects.read(key)
+        return ruling.load(found.body) if found else ruling.NOTHING

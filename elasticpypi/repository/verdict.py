@@ -1,0 +1,179 @@
+"""Where a name comes from, and which files of another index may be seen now (REQ-U01 to U09, U45 to U54).
+
+Everything here is pure: what an index says, what administrators decided, and the time → what a reader sees. Page and
+file ask the same function, so that neither shows what the other refuses.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from packaging.utils import NormalizedName, canonicalize_version
+
+from elasticpypi.core import blocks
+from elasticpypi.core.blocks import Block
+from elasticpypi.core.exemptions import Exemption
+from elasticpypi.core.model import Held
+from elasticpypi.core.moments import seconds_of, text_of
+from elasticpypi.core.upstream import UpstreamFile, UpstreamPage
+from elasticpypi.policy import Cooldown, Policy
+
+Where = Literal["private", "upstream", "both", "denied", "none"]
+TICK = 1e-5  # seconds: what is exactly as old as it has to be is still held, as in pip and uv
+ASK = "Ask an administrator of this index"
+
+
+class Origin(NamedTuple):
+    """Where a name comes from, and which rule says so: a sentence."""
+
+    where: Where
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be seen of a page; ``closed`` is why nothing may. ``until``: the next moment at which that changes."""
+
+    visible: tuple[UpstreamFile, ...] = ()
+    held: tuple[Held, ...] = ()
+    closed: str = ""
+    until: float | None = None
+
+
+def origin(name: NormalizedName, policy: Policy, override: str, *, ours: bool, asked: bool) -> Origin:
+    """Where a name comes from. ``override`` is what an administrator said of it, "" nothing; ``ours``: it has, or ever
+    had, a file here; ``asked``: there is an index that can be asked (UPSTREAM.md 3, in this order)."""
+    if override == "both" and not asked:
+        override = "private"
+    if override in ("private", "upstream", "both", "denied"):
+        where: Where = override  # type: ignore[assignment]
+        if where == "upstream" and not asked:
+            where = "none"
+        return Origin(where, f"An administrator said that it is {override}.")
+    if override:
+        return Origin("denied", "What an administrator said of it cannot be read.")
+    if prefix := next((each for each in policy.origin.private if _within(name, each)), None):
+        return Origin("private", f"The policy reserves {prefix!r}, and every name that begins with it and '-'.")
+    if ours:
+        return Origin("private", "It has, or once had, a file here.")
+    if not asked:
+        return Origin("none", "No other index is asked.")
+    if pattern := _matching(name, policy.origin.denied):
+        return Origin("denied", f"The policy denies {pattern!r}.")
+    if policy.origin.allowed and not _matching(name, policy.origin.allowed):
+        return Origin("denied", "The policy has a list of the names that are allowed, and this is none of them.")
+    return Origin("upstream", "It is none of ours.")
+
+
+def _within(name: str, prefix: str) -> bool:
+    """PEP 752: the name itself, and what begins with it and a hyphen."""
+    return name == prefix or name.startswith(f"{prefix}-")
+
+
+def _matching(name: str, patterns: Iterable[str]) -> str | None:
+    for pattern in patterns:
+        prefix = pattern.removesuffix("-*")
+        if name == pattern or (prefix != pattern and _within(name, prefix)):
+            return pattern
+    return None
+
+
+def verdict(
+    page: UpstreamPage, policy: Policy, exemptions: Sequence[Exemption], blocked: Sequence[Block], now: float
+) -> Verdict:
+    """What may be seen of a page at ``now`` (seconds since 1970). ``blocked`` are all blocks that may concern it."""
+    if page.status == "quarantined":
+        reason = f": {page.reason.rstrip('.')}" if page.reason else ""
+        return Verdict(closed=f"{page.name} is in quarantine at the index that it comes from{reason}.")
+    if block := blocks.whole(blocked):
+        return Verdict(closed=blocks.sentence(page.name, block))
+    rules = _Rules(page.name, policy.cooldown, exemptions, blocked, now)
+    visible: list[UpstreamFile] = []
+    held: list[Held] = []
+    for file in page.files:
+        if why := rules.why_held(file):
+            held.append(why)
+        else:
+            visible.append(file)
+    moments = [each.until for each in held if each.until is not None] + rules.ends
+    return Verdict(tuple(visible), tuple(held), "", min(moments, default=None))
+
+
+class _Rules:
+    """The policy for one project at one moment, ready for many files."""
+
+    def __init__(
+        self,
+        name: NormalizedName,
+        cooldown: Cooldown,
+        exemptions: Sequence[Exemption],
+        blocked: Sequence[Block],
+        now: float,
+    ) -> None:
+        self._cooldown, self._blocked = cooldown, blocked
+        self._age = cooldown.project.get(name, cooldown.age)
+        self._now, self._limit = text_of(now), text_of(now - self._age)
+        self._cutoff = text_of(cooldown.cutoff.timestamp()) if cooldown.cutoff else ""
+        running = [each for each in exemptions if each.until > self._now]
+        self._exempt = {each.version for each in running}
+        self.ends = [seconds_of(each.until) for each in running]
+
+    def why_held(self, file: UpstreamFile) -> Held | None:
+        """Why a file may not be seen, None if it may."""
+        if self._blocked and (block := blocks.about(self._blocked, file)):
+            return Held(file, None, blocks.sentence(file.filename, block), "block")
+        time = file.upload_time
+        if time and time < self._limit and not self._cutoff:
+            return None  # nearly every file
+        if self._exempt and canonicalize_version(file.version) in self._exempt:
+            return None
+        if not time:
+            if self._cooldown.no_time == "allow":
+                return None
+            if self._cooldown.no_time == "hide" or not file.first_seen:
+                return Held(
+                    file,
+                    None,
+                    f"{file.filename} is held: the index that it comes from does not say when it was uploaded. {ASK}: "
+                    'no_time of [cooldown] in the policy can be "first_seen" or "allow".',
+                    "no_time",
+                )
+            time = file.first_seen
+        if time > self._now:
+            return Held(
+                file, None, f"{file.filename} is held: its upload time is in the future, {time[:19]}Z.", "future"
+            )
+        if self._cutoff and time >= self._cutoff:
+            day = self._cutoff[:10]
+            return Held(
+                file, None, f"{file.filename} is held: nothing newer than {day} is let in now. {ASK}.", "cutoff"
+            )
+        if not self._age or time < self._limit:
+            return None
+        until = seconds_of(time) + self._age + TICK
+        return Held(
+            file,
+            until,
+            f"{file.filename} is held until {text_of(until)[:19]}Z, since it is younger than {_age(self._age)}. {ASK}: "
+            f"elasticpypi exempt {file.project}=={file.version}.",
+            "age",
+        )
+
+
+def merged(own: Iterable[str], theirs: Iterable[str]) -> list[str]:
+    """Own file names, and those of others that are no other spelling of one of these (REQ-116)."""
+    from elasticpypi.core.filename import parse_stored
+
+    ours = list(own)
+    known = {*ours, *(named.identity for name in ours if (named := parse_stored(name)))}
+    return ours + [
+        name for name in theirs if name not in known and not ((named := parse_stored(name)) and named.identity in known)
+    ]
+
+
+def _age(seconds: int) -> str:
+    for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds % unit == 0 and seconds:
+            count = seconds // unit
+            return f"{count} {name}{'s' if count > 1 else ''}"
+    return f"{seconds} seconds"

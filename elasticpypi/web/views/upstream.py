@@ -1,0 +1,62 @@
+"""``/upstream/<index>/<its own path>``: files of other indexes, kept or on their way (REQ-U24, U36 to U41)."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
+from datetime import datetime
+from typing import BinaryIO
+
+from flask import Response, g, request
+
+from elasticpypi.core.errors import NotFound, Unavailable
+from elasticpypi.repository.upstreams import Upstreams
+from elasticpypi.services import Services
+from elasticpypi.storage.contracts import FOR_EVER
+from elasticpypi.web.views import Representation
+from elasticpypi.web.views.download import AT_ONCE, answer, outgoing
+
+SUFFIX = ".metadata"
+
+
+def file(services: Services, index: str, path: str) -> Response:
+    """A file, or its metadata with ``.metadata`` behind its path."""
+    if services.upstreams is None or services.first_match is None:
+        raise NotFound("This index has no other one that it asks.")
+    reader, wanted = g.actor.principal, path.removesuffix(SUFFIX)
+    upstream, found = services.first_match.upstream_file(reader, index, wanted)
+    sha256, url, size = found.sha256, found.url, found.size
+    if wanted != path:
+        if found.metadata_sha256 is None:
+            raise NotFound(f"The index {index!r} has no metadata file of {found.filename!r}.")
+        sha256, url, size = found.metadata_sha256, f"{url}{SUFFIX}", -1
+    modified, kept = found.upload_time or found.first_seen, services.upstreams.store.size(sha256)
+    if kept is not None:
+        return answer(modified, sha256, kept, FOR_EVER, lambda: _open(services.upstreams, sha256))
+    if upstream.settings.offline:
+        raise NotFound(f"{found.filename!r} is not kept here, and the index {index!r} is not asked: it is offline.")
+    if upstream.settings.mode == "redirect" and request.method == "GET":
+        return Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
+    response = Representation(content_type="application/octet-stream", headers={"Cache-Control": FOR_EVER})
+    response.set_etag(sha256)
+    response.last_modified = datetime.fromisoformat(modified)
+    response.make_conditional(request)
+    if response.status_code == 200:
+        if size >= 0:
+            response.content_length = size
+        if request.method == "GET":
+            chunks = services.upstreams.transfers.read(upstream.client, found.filename, sha256, url, size)
+            response.response = _sent(next(chunks, b""), chunks, outgoing(size if size >= 0 else AT_ONCE + 1)())
+    return response
+
+
+def _open(upstreams: Upstreams | None, sha256: str) -> BinaryIO:
+    content = upstreams.store.open(sha256) if upstreams else None
+    if content is None:
+        raise Unavailable("The file was removed at the same moment: try again.")
+    return content
+
+
+def _sent(first: bytes, rest: Iterator[bytes], held: AbstractContextManager[None]) -> Iterator[bytes]:
+    """What goes wrong at once has a status of its own by now; what does later breaks the answer."""
+    with held, closing(rest):  # type: ignore[type-var]
+        yield first
+        yield from rest
