@@ -104,8 +104,10 @@ class Transfers:
             if incoming is None:
                 return None
             growing = self._store.growing(sha256)
-            if growing is None:
+            if growing is None or self._store.size(sha256) is not None:  # it was kept between two looks
                 incoming.drop()
+                if growing is not None:
+                    growing.close()
                 return None
             made = _Transfer(self, client, incoming, growing, sha256, url, size, is_wanted)
             self._running[sha256] = made
@@ -282,6 +284,8 @@ class _Transfer(threading.Thread):
             if self._size < 0:
                 self._all.check_room(size or 0)
             for chunk in chunks:
+                if size is not None and self._there + len(chunk) > size:  # else readers would have all of it by now
+                    raise Failed(f"The index {self._client.name!r} has sent more bytes of a file than it says.")
                 checks.update(chunk)
                 self._incoming.write(chunk)
                 if self._there // EVERY != (self._there + len(chunk)) // EVERY:
@@ -291,8 +295,6 @@ class _Transfer(threading.Thread):
                     self._news.notify_all()
                     if not (self._readers or self._is_wanted) and self._there * 2 < (size or 0):
                         raise Failed("Nobody waits for it any more.")
-                if size is not None and self._there > size:
-                    break
         if not checks.are_right() or self._there != (self._there if size is None else size):
             raise Failed(f"The index {self._client.name!r} has sent other bytes than it says: they are not taken.")
         self._incoming.keep()
