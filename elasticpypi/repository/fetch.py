@@ -34,7 +34,7 @@ from elasticpypi.repository import loops
 CONNECT, READ, WHOLE = 3.0, 10.0, 20.0  # seconds: to connect, without a byte (or for all headers), for a page
 GRACE, SLOWEST = 30.0, 20_000  # seconds that a file may take, and one more for so many bytes of it
 UNKNOWN = 2 * 1024**3  # bytes of a file whose size nobody tells, at most
-CONNECTIONS = 10  # to one host that a process keeps
+CONNECTIONS = 48  # to one host that a process keeps
 ADDRESSES = 4  # of a host that are tried
 REDIRECTS = 5
 AT_ONCE = 1.0  # seconds in which a connection breaks that was kept too long
@@ -49,12 +49,15 @@ log = logging.getLogger(__name__)
 class Failed(Exception):
     """The other index has not answered, or not as it should; the text is a sentence without any secret.
 
-    ``pause`` is when it may be asked again, in seconds; ``loop``: it has asked us; ``counts``: its host is in trouble.
+    ``pause`` is when it may be asked again, in seconds; ``loop``: it has asked us; ``counts``: its host is in trouble;
+    ``is_new``: it has been asked.
     """
 
-    def __init__(self, text: str, pause: float = 0.0, *, loop: bool = False, counts: bool = False) -> None:
+    def __init__(
+        self, text: str, pause: float = 0.0, *, loop: bool = False, counts: bool = False, is_new: bool = True
+    ) -> None:
         super().__init__(text)
-        self.pause, self.loop, self.counts = pause, loop, counts
+        self.pause, self.loop, self.counts, self.is_new = pause, loop, counts, is_new
 
 
 class NotPublic(HTTPError):
@@ -221,7 +224,7 @@ class Client:
             self._check(parts.scheme, parts.netloc, own=own)
         host = self._hosts.setdefault(parts.netloc, _Host())
         if (pause := host.until - time.monotonic()) > 0:
-            raise Failed(f"{self._name} has not answered, and is asked again in {pause:.0f} s.", pause)
+            raise Failed(f"{self._name} has not answered, and is asked again in {pause:.0f} s.", pause, is_new=False)
         try:
             response = self._request(url, headers, end, own=is_own)
         except NotPublic as error:

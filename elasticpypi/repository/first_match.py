@@ -88,6 +88,11 @@ class FirstMatch:
             return own if where.where == "both" else None
         return _both(own, _state(theirs)) if own and where.where == "both" else _state(theirs)
 
+    def ready(self, reader: Principal, name: NormalizedName) -> None:
+        may_read = bool(self._upstreams()) and self._permissions.allowed(reader, Permission.READ, name)
+        if may_read and self.origin(name).where in ("upstream", "both"):
+            any(upstream.about(name).revision for upstream in self._upstreams())
+
     def projects(self, reader: Principal) -> tuple[State, list[NormalizedName]]:
         return self._own.projects(reader)
 

@@ -33,7 +33,7 @@ QUEUE = 60.0  # seconds until a file that waits for its turn has one
 SPARE = 256 * 1024 * 1024  # bytes of the disk that are left to packages of our own
 EVERY = 64 * 1024 * 1024  # bytes between two looks at the disk
 # PyPI's path of a file has its blake2b; the index behind it may have taken sha256 instead.
-HASHED = re.compile(r"(?:^|/)packages/([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{60})/[^/]+\Z")
+HASHED = re.compile(r"(?:^|/)packages/([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{60})/[^/]+(?<!\.metadata)\Z")
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,12 @@ class Transfers:
                         return
                 if time.monotonic() > heard + (SILENT if position else QUEUE):
                     raise Unavailable(f"{filename} cannot be fetched now: try again.")
+
+    def size(self, sha256: str) -> int:
+        """The bytes of a file that comes or has come, -1 if nobody knows."""
+        running = self._running.get(sha256)
+        kept = self._store.size(sha256)
+        return kept if kept is not None else running.size if running else -1
 
     def keep(self, client: Client, sha256: str, url: str, size: int) -> None:
         """Have a file fetched for whoever wants it next, if there is nothing more urgent to do."""
@@ -208,7 +214,8 @@ class _Transfer(threading.Thread):
         run = copy_context().run  # it knows by whom its request came (RFC 8586)
         super().__init__(target=run, args=(self._run,), daemon=True, name=f"fetches {sha256[:12]}")
         self.sha256 = sha256
-        self._all, self._client, self._url, self._size = all_of_them, client, url, size
+        self.size = size  # -1 until it is known
+        self._all, self._client, self._url = all_of_them, client, url
         self._incoming, self._growing = incoming, growing
         self._is_wanted = is_wanted
         self._news = threading.Condition()
@@ -256,7 +263,7 @@ class _Transfer(threading.Thread):
     def _run(self) -> None:
         trouble = "A file of another index could not be fetched: try again in a moment."
         try:
-            with self._all.turn(self._size):
+            with self._all.turn(self.size):
                 self._fetch()
             trouble = ""
         except Failed as error:
@@ -277,12 +284,13 @@ class _Transfer(threading.Thread):
 
     def _fetch(self) -> None:
         checks = _Digests(self.sha256, self._url)
-        with self._client.file(self._url, self._size) as (announced, chunks):
-            size = self._size if self._size >= 0 else announced
+        with self._client.file(self._url, self.size) as (announced, chunks):
+            size = self.size if self.size >= 0 else announced
             if announced not in (None, size):
                 raise Failed(f"The index {self._client.name!r} has {announced} bytes of a file that has {size}.")
-            if self._size < 0:
+            if self.size < 0:
                 self._all.check_room(size or 0)
+            self.size = -1 if size is None else size
             for chunk in chunks:
                 if size is not None and self._there + len(chunk) > size:  # else readers would have all of it by now
                     raise Failed(f"The index {self._client.name!r} has sent more bytes of a file than it says.")

@@ -31,6 +31,7 @@ from elasticpypi.storage.contracts import State, UpstreamStore
 
 KIND = "upstream.page"  # in the state
 KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks for
+SHORTEST_AGE, LONGEST_AGE = 1, 86400  # seconds that a page is fresh: one answer is looked at several times
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
 AGAIN = 30.0  # seconds until it is asked again for a page that it could not give
 LEASE = 25.0  # seconds that one process has to ask, before others do
@@ -282,7 +283,8 @@ class Upstream:
         except (Failed, BadAnswer) as error:
             if getattr(error, "loop", False):
                 raise LoopDetected(str(error)) from None
-            log.warning("%s: %s", name, error)
+            if getattr(error, "is_new", True):  # else each request would be a line
+                log.warning("%s: %s", name, error)
             pause = min(max(AGAIN, getattr(error, "pause", 0.0)), LONGEST_PAUSE)
             until = now + pause if known and known.revision else now
             was = known or About("", now, now)
@@ -305,7 +307,7 @@ class Upstream:
         return About(revision, now, now + self._age(answer), answer.etag, serial)
 
     def _age(self, answer: Answer) -> float:
-        return float(self.settings.fresh if answer.age is None else min(answer.age, 86400))
+        return float(max(self.settings.fresh if answer.age is None else min(answer.age, LONGEST_AGE), SHORTEST_AGE))
 
     def _told(self, events: list[Event]) -> None:
         """Nobody waits for a page in vain since its events cannot be written."""

@@ -41,18 +41,28 @@ def file(services: Services, index: str, path: str) -> Response:
             services.upstreams.transfers.keep(upstream.client, sha256, url, size)
         return Response(status=302, headers={"Location": link, "Cache-Control": "no-store"})
     response = Representation(content_type="application/octet-stream", headers={"Cache-Control": FOR_EVER})
+    response.automatically_set_content_length = False  # to that of an empty body, which this has not
     response.set_etag(sha256)
     response.last_modified = datetime.fromisoformat(modified)
     response.make_conditional(request)
     if response.status_code == 200:
-        if size >= 0:
-            response.content_length = size
         if request.method == "GET":
             chunks = services.upstreams.transfers.read(upstream.client, found.filename, sha256, url, size)
             sent = _sent(chunks, outgoing(size if size >= 0 else AT_ONCE + 1))
             next(sent)  # what goes wrong at once has a status of its own; what does later breaks the answer
+            if size < 0 and (size := services.upstreams.transfers.size(sha256)) < 0:
+                return _whole(services.upstreams, sent, modified, sha256)
             response.response = sent
+        if size >= 0:
+            response.content_length = size
     return response
+
+
+def _whole(upstreams: Upstreams, sent: Iterator[bytes], modified: str, sha256: str) -> Response:
+    """A file whose size nobody tells: an answer without a length that ends in the middle would look like all of it."""
+    for _ in sent:
+        pass
+    return answer(modified, sha256, upstreams.store.size(sha256) or 0, FOR_EVER, lambda: _open(upstreams, sha256))
 
 
 def _link(upstream: Upstream, url: str) -> str | None:
