@@ -23,10 +23,11 @@ from elasticpypi.core.distribution import sha256
 from elasticpypi.core.errors import LoopDetected, Refusal, Unavailable
 from elasticpypi.core.event import STORE, Event, new
 from elasticpypi.core.moments import text_of
-from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load, read
+from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, load
 from elasticpypi.policy import Upstream as Settings
 from elasticpypi.repository.fetch import LONGEST_PAUSE, Answer, Client, Failed
 from elasticpypi.repository.places import Places
+from elasticpypi.repository.reading import Change, Sent, news
 from elasticpypi.storage.contracts import State, UpstreamStore
 
 KIND = "upstream.page"  # in the state
@@ -279,7 +280,8 @@ class Upstream:
                 return About("", now, now + MISSING)
             if answer.status != 200:
                 raise Failed(f"The index {self.name!r} has answered {answer.status}.")
-            page = read(answer.body, answer.media_type, answer.url, name, self.name)
+            sent = Sent(answer.body, answer.media_type, answer.url, name, self.name)
+            kept, serial, changes = news(sent, body, text_of(now))
         except (Failed, BadAnswer) as error:
             if getattr(error, "loop", False):
                 raise LoopDetected(str(error)) from None
@@ -289,21 +291,19 @@ class Upstream:
             until = now + pause if known and known.revision else now
             was = known or About("", now, now)
             return replace(was, until=until, trouble=str(error))
-        serial = page.serial or answer.serial
+        serial = serial or answer.serial
         if known and serial and serial < known.serial and self._is_good(known):
             # A server of theirs that is behind (REQ-U20); if it stays so for a day, it is the index that changed.
             log.warning("%s: the index %r has sent an older page than before.", name, self.name)
             return replace(known, until=now + MISSING, trouble="")
-        page, events = self._compared(page, self._old(body), now)
-        kept = dump(page)
         revision = sha256(kept)
-        self._told(events)
+        self._told([self._event(change.kind, name, change) for change in changes if self._is_news(change)])
         if body is None or kept != body:
             try:
                 self._store.keep_page(self.name, name, kept)
             except Unavailable as error:  # this process has it as long as it is fresh
                 log.warning("%s: %s", name, error)
-        self._remember(name, revision, page)
+        self._remember(name, revision, load(kept, self.name))  # here, where no request waits for so many files
         return About(revision, now, now + self._age(answer), answer.etag, serial)
 
     def _age(self, answer: Answer) -> float:
@@ -323,34 +323,22 @@ class Upstream:
         except BadAnswer:
             return None
 
-    def _compared(self, page: UpstreamPage, old: UpstreamPage | None, now: float) -> tuple[UpstreamPage, list[Event]]:
-        """What is new beside what was there: bytes that changed are not taken, and times of ours stay (REQ-U42)."""
-        was = {file.path: file for file in old.files} if old else {}
-        events, files = [], []
-        for file in page.files:
-            before = was.pop(file.path, None)
-            if before is not None and before.sha256 != file.sha256:
-                if self._is_news(f"{self.name}/{file.path}/{file.sha256}"):
-                    reason = f"It has other bytes now: sha256 {file.sha256}."
-                    events.append(self._event("upstream.changed", page.name, before, reason=reason))
-                file = before
-            if not file.upload_time:
-                file = replace(file, first_seen=before.first_seen if before and before.first_seen else text_of(now))
-            files.append(file)
-        for file in was.values():
-            events.append(self._event("upstream.vanished", page.name, file, reason="It is no longer on the page."))
-        return replace(page, files=tuple(files)), events[:100]
-
-    def _is_news(self, told: str) -> bool:
-        """Whether nobody was told yet; else each answer would be an event."""
+    def _is_news(self, change: Change) -> bool:
+        """Whether nobody was told yet; else each answer with other bytes would be an event."""
+        if not change.new_sha256:
+            return True
         try:
+            told = f"{self.name}/{change.filename}/{change.new_sha256}"
             return self._state.add("upstream.changed", told, 1, KEPT) == 1
         except Unavailable:
             return False
 
-    def _event(self, kind: str, name: NormalizedName, file: UpstreamFile | None = None, *, reason: str) -> Event:
-        about = {"version": file.version, "filename": file.filename, "sha256": file.sha256} if file else {}
-        return new(kind, replace(STORE, name=self.name, through="upstream"), project=name, reason=reason, **about)
+    def _event(self, kind: str, name: NormalizedName, about: Change | None = None, *, reason: str = "") -> Event:
+        who = replace(STORE, name=self.name, through="upstream")
+        if about is None:
+            return new(kind, who, project=name, reason=reason)
+        said = {"version": about.version, "filename": about.filename, "sha256": about.sha256}
+        return new(kind, who, project=name, reason=about.reason, **said)
 
     def _remember(self, name: NormalizedName, revision: str, page: UpstreamPage) -> None:
         with self._lock:
