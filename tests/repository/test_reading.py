@@ -61,9 +61,10 @@ def test_what_is_no_page_says_why(monkeypatch: pytest.MonkeyPatch, large: int) -
 
 def test_a_process_gets_no_more_than_it_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "LARGE", 0)
-    with monkeypatch.context() as patched, pytest.raises(BadAnswer, match="too large to be read"):
+    with monkeypatch.context() as patched:
         patched.setattr(reading, "MEMORY", 1024**2)
-        news(sent(entry("1.0", pad="x" * 5 * 1024**2)), None, NOW)
+        with pytest.raises(BadAnswer, match="too large to be read"):
+            news(sent(entry("1.0", pad="x" * 5 * 1024**2)), None, NOW)
     monkeypatch.setattr(reading, "PATIENCE", 0.001)
     with pytest.raises(BadAnswer, match="too large to be read"):
         news(NEW_PAGE, None, NOW)
