@@ -20,7 +20,6 @@ from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dum
 LARGE = 1024 * 1024  # bytes of a page
 SECONDS, MEMORY = 20, 2 * 1024**3  # of CPU time and of memory that one may take
 PATIENCE = 30.0  # seconds for its turn, and then for itself
-NICENESS = 5  # answers come first
 CHANGES = 100  # that are told of at once
 # What an interpreter may need to start. Nothing else of our environment, where passwords are.
 NEEDED = "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT"
@@ -138,7 +137,6 @@ def main() -> None:
 def _limit(seconds: int, memory: int) -> None:
     """As far as this system has limits."""
     with suppress(ImportError, AttributeError, ValueError, OSError):
-        os.nice(NICENESS)
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -117,7 +117,7 @@ class Upstream:
         known = self._fresh.get(name)
         if known is not None and self._clock() < known.until:
             return self._usable(known)
-        known = self._known(name)
+        known = self._known(name) or known
         if known is not None and (self._clock() < known.until or self.settings.offline):
             return self._usable(known)
         if self.settings.offline:
@@ -207,7 +207,8 @@ class Upstream:
     def _ask(self, name: NormalizedName, known: About | None) -> _Asking:
         """A thread that asks, which all share who want the page; it knows by whom its request came (RFC 8586)."""
         with self._lock:
-            if (asking := self._asking.get(name)) is None:
+            asking = self._asking.get(name)
+            if asking is None or asking.done.is_set():
                 asking = _Asking()
                 run = copy_context().run
                 told = self._run, asking, name, known
@@ -223,7 +224,7 @@ class Upstream:
             if not self._slots.acquire(timeout=LONGEST):
                 raise Unavailable(f"The index {self.name!r} is asked for too much at once: try again in a moment.")
             try:
-                asking.about = self._asked(name, known)
+                asking.about = self._asked(name, known, asking)
             finally:
                 self._slots.release()
         except Refusal as error:
@@ -233,23 +234,25 @@ class Upstream:
             asking.error = Unavailable("Another index could not be asked; the log of this one says why.")
         finally:
             with self._lock:
-                self._asking.pop(name, None)
+                if self._asking.get(name) is asking:
+                    del self._asking[name]
             asking.done.set()
 
-    def _asked(self, name: NormalizedName, known: About | None) -> About:
+    def _asked(self, name: NormalizedName, known: About | None, asking: _Asking) -> About:
         """Ask, or wait for the process that does."""
         key, mine = self._key(name), f"{os.getpid()}-{threading.get_ident()}-{time.monotonic()}".encode()
         end = time.monotonic() + LEASE
         while not (claimed := self._claim(key, mine)) and time.monotonic() < end:
             time.sleep(LOOK)
             now = self._known(name)
-            if now is not None and now != known:
+            if now is not None and self._has_news(now, known):
                 return now
         try:
             now = self._known(name)
-            if now is not None and now != known and (self._clock() < now.until or now.trouble):
+            if now is not None and self._has_news(now, known):
                 return now  # it was asked for between two looks
-            about = self._note(name, self._answered(name, now))
+            about = asking.about = self._note(name, self._answered(name, now or known))
+            asking.done.set()  # what is left is for other processes
             try:
                 self._state.put(KIND, key, json.dumps(asdict(about)).encode(), KEPT)
             except Unavailable as error:
@@ -259,6 +262,10 @@ class Upstream:
                 with suppress(Unavailable):
                     self._state.remove("upstream.asking", key)
         return about
+
+    def _has_news(self, now: About, known: About | None) -> bool:
+        """Whether another process has found something out meanwhile."""
+        return now != known and (self._clock() < now.until or bool(now.trouble))
 
     def _claim(self, key: str, mine: bytes) -> bool:
         try:

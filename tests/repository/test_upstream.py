@@ -79,6 +79,9 @@ def make(
 
 def names(index: Upstream, project: NormalizedName = DEMO) -> list[str]:
     about = index.about(project)
+    asking = index._asking.get(project)
+    if asking is not None and asking.done.is_set():
+        until(lambda: index._asking.get(project) is not asking, "the state to be written")
     return [file.filename for file in index.page(project, about).files] if about.revision else []
 
 

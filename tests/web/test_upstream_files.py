@@ -289,7 +289,10 @@ def test_what_only_we_have_the_credentials_for_is_not_redirected(
 def test_offline_serves_what_is_kept(services: Services, fake: FakeUpstream) -> None:
     assert Client(services).get(address(fake)).data == CONTENT
     other = fake.add("demo-2.0.tar.gz", b"two")
-    (services.config.data / "state.db").unlink()
+    state = services.config.data / "state.db"
+    until(lambda: services.state.get("upstream.page", "main/demo"))
+    until(lambda: services.state.get("upstream.asking", "main/demo") is None)
+    state.unlink()
     assert len(anew(services).json("/simple/demo/")["files"]) == 2  # type: ignore[arg-type]
     requests = len(fake.requests)
     client = anew(services, policy(fake, "offline = true"))
