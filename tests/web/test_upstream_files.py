@@ -22,7 +22,7 @@ from elasticpypi.wiring import on_folder
 from tests.support.application import PASSWORD, USER, Client, Worker
 from tests.support.builders import make_wheel
 from tests.support.fake_upstream import Answer, FakeUpstream, fake_upstream
-from tests.support.serving import Server
+from tests.support.serving import Server, run
 from tests.support.waiting import until
 
 CONTENT = b"".join(number.to_bytes(4, "big") for number in range(200_000))  # 800 kB
@@ -426,7 +426,28 @@ def test_two_that_name_each_other_end_in_a_508_with_a_sentence(tmp_path: Path) -
     assert "one of them must not name the other" in found.text
 
 
+def test_who_asks_in_turn_is_passed_on_and_forgotten_with_the_request(services: Services, fake: FakeUpstream) -> None:
+    assert services.upstreams is not None
+    me, worker = services.upstreams.loop(), Worker(services)
+    worker.open("/simple/demo/", **{"CDN-Loop": "first, second"})
+    worker.open("/simple/another/")
+    worker.open(address(fake), **{"CDN-Loop": "third"})
+    said = [request.headers["cdn-loop"] for request in fake.requests]
+    assert said == [f"first, second, {me}", me, f"third, {me}"]
+    refused = worker.open("/simple/others/", **{"CDN-Loop": f"first, {me}"})
+    assert refused.status_code == 508
+    assert len(fake.requests) == 3
+
+
 # ---- The real server
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_bucket_and_another_index_do_not_go_together_yet(tmp_path: Path) -> None:
+    done = run("serve", BUCKET="b", TABLE="t", UPSTREAM="pip", USERNAME="a", PASSWORD="b", DATA=str(tmp_path))
+    assert done.returncode != 0
+    assert "leave out UPSTREAM, or BUCKET" in done.stderr
 
 
 @pytest.mark.network
