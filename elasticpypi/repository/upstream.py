@@ -7,7 +7,6 @@ be true is no news (REQ-U15 to U20).
 
 import json
 import logging
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -35,7 +34,6 @@ KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks f
 SHORTEST_AGE, LONGEST_AGE = 1, 86400  # seconds that a page is fresh: one answer is looked at several times
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
 AGAIN = 30.0  # seconds until it is asked again for a page that it could not give
-LEASE = 25.0  # seconds that one process has to ask, before others do
 LONGEST = 30.0  # seconds that anybody waits for a page
 PATIENCE = 5.0  # the same where an old page will do
 LOOK = 0.05  # seconds between two looks whether another process has an answer
@@ -240,13 +238,15 @@ class Upstream:
 
     def _asked(self, name: NormalizedName, known: About | None, asking: _Asking) -> About:
         """Ask, or wait for the process that does."""
-        key, mine = self._key(name), f"{os.getpid()}-{threading.get_ident()}-{time.monotonic()}".encode()
-        end = time.monotonic() + LEASE
-        while not (claimed := self._claim(key, mine)) and time.monotonic() < end:
-            time.sleep(LOOK)
-            now = self._known(name)
-            if now is not None and self._has_news(now, known):
-                return now
+        end, turn = time.monotonic() + LONGEST, None
+        try:
+            while (turn := self._store.turn(self.name, name)) is None and time.monotonic() < end:
+                time.sleep(LOOK)
+                now = self._known(name)
+                if now is not None and self._has_news(now, known):
+                    return now
+        except Unavailable as error:  # a full disk is no reason not to ask
+            log.warning("%s: %s", name, error)
         try:
             now = self._known(name)
             if now is not None and self._has_news(now, known):
@@ -254,24 +254,17 @@ class Upstream:
             about = asking.about = self._note(name, self._answered(name, now or known))
             asking.done.set()  # what is left is for other processes
             try:
-                self._state.put(KIND, key, json.dumps(asdict(about)).encode(), KEPT)
+                self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
             except Unavailable as error:
                 log.warning("%s: %s", name, error)
         finally:
-            if claimed:
-                with suppress(Unavailable):
-                    self._state.remove("upstream.asking", key)
+            if turn is not None:
+                turn.drop()
         return about
 
     def _has_news(self, now: About, known: About | None) -> bool:
         """Whether another process has found something out meanwhile."""
         return now != known and (self._clock() < now.until or bool(now.trouble))
-
-    def _claim(self, key: str, mine: bytes) -> bool:
-        try:
-            return self._state.claim("upstream.asking", key, mine, LEASE)
-        except Unavailable:
-            return True  # a full disk is no reason not to ask
 
     def _answered(self, name: NormalizedName, known: About | None) -> About:
         now = self._clock()

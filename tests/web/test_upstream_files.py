@@ -2,6 +2,8 @@
 
 import hashlib
 import http.client
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from elasticpypi.config import Config
+from elasticpypi.core.errors import Unavailable
 from elasticpypi.repository import transfers
 from elasticpypi.services import Services
 from elasticpypi.storage.local.directory import DirectoryFiles
@@ -291,7 +294,6 @@ def test_offline_serves_what_is_kept(services: Services, fake: FakeUpstream) -> 
     other = fake.add("demo-2.0.tar.gz", b"two")
     state = services.config.data / "state.db"
     until(lambda: services.state.get("upstream.page", "main/demo"))
-    until(lambda: services.state.get("upstream.asking", "main/demo") is None)
     state.unlink()
     assert len(anew(services).json("/simple/demo/")["files"]) == 2  # type: ignore[arg-type]
     requests = len(fake.requests)
@@ -318,12 +320,17 @@ def test_what_goes_wrong_at_once_is_a_503_with_a_sentence(client: Client, fake: 
     assert "The index 'main'" in found.text or "The answer" in found.text
 
 
-def test_what_goes_wrong_later_breaks_the_answer(client: Client, fake: FakeUpstream) -> None:
-    fake.tell(path_of(fake), Answer(CONTENT[:-1] + b"\xff"))
-    with pytest.raises(Exception, match="sent other bytes"):
-        client.get(address(fake)).data  # noqa: B018
-    assert client.get("/simple/demo/").status_code == 200
-    fake.tell(path_of(fake), Answer(CONTENT))
+def test_what_goes_wrong_later_breaks_the_answer(
+    client: Client, fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> Iterator[bytes]:
+        yield CONTENT[:1000]
+        raise Unavailable("They have sent other bytes.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfers.Transfers, "read", read)
+        with pytest.raises(Unavailable, match="sent other bytes"):
+            client.get(address(fake))
     assert client.get(address(fake)).data == CONTENT
 
 
@@ -440,6 +447,42 @@ def test_who_asks_in_turn_is_passed_on_and_forgotten_with_the_request(services: 
 
 
 # ---- The real server
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_after_all_processes_were_killed_in_the_middle_files_and_pages_come_whole(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    gate = threading.Event()
+    server = Server(tmp_path, USERNAME="anna", PASSWORD="secret", UPSTREAM=fake.url)
+    try:
+        server.open("/simple/demo/", "anna:secret").read()
+        fake.tell(path_of(fake), Answer(CONTENT, middle=gate.wait))
+        fake.add("other-1.0.tar.gz", b"other")
+        fake.tell("/simple/other/", lambda _: Answer(b"", before=gate.wait))
+        with ThreadPoolExecutor(2) as pool:
+            broken = [pool.submit(lambda: server.open(address(fake), "anna:secret").read())]
+            broken += [pool.submit(lambda: server.open("/simple/other/", "anna:secret").read())]
+            until(lambda: fake.asked(path_of(fake)) and fake.asked("/simple/other/"))
+            before = children(server.process.pid)
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            assert all(each.exception() is not None for each in broken)
+        gate.set()
+        fake.answers.pop("/simple/other/")
+        until(lambda: not {*before} & {*children(server.process.pid)} and server.is_up())
+        assert server.open(address(fake), "anna:secret").read() == CONTENT
+        until(lambda: not list((tmp_path / "upstream/incoming").iterdir()))
+        assert len(fake.asked(path_of(fake))) == 2
+        assert b"other-1.0.tar.gz" in server.open("/simple/other/", "anna:secret").read()
+        assert server.stop() == 0
+    finally:
+        server.close()
 
 
 @pytest.mark.network
