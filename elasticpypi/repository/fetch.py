@@ -151,13 +151,13 @@ class Client:
             if response.status not in (200, 304, 404, 410):
                 raise self._refused(response)
             found = response.headers
-            serial = found.get("X-PyPI-Last-Serial", "")
+            serial, said = found.get("X-PyPI-Last-Serial", ""), found.get("ETag", "")
             return Answer(
                 404 if response.status == 410 else response.status,
                 url,
                 _body(response, end, LARGEST) if response.status == 200 else b"",
                 found.get("Content-Type", "").partition(";")[0].strip().lower(),
-                found.get("ETag", "")[:500],
+                said if said.isprintable() and said.isascii() and len(said) <= 500 else "",  # it is sent again
                 int(serial) if serial.isdecimal() and len(serial) < 19 else 0,
                 _age(found.get("Cache-Control", "")),
             )
