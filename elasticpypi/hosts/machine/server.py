@@ -104,6 +104,8 @@ def serve(config: Config) -> None:
             follower.keep_on_folder(config, keeper, begin)
         elif config.follow == "listing":
             follower.keep_on_bucket(config, keeper, begin, state)
+        if keeper.stopping:  # an index that is not whole yet has no workers
+            return
         make()
         for number in range(config.workers):
             keeper.keep("answers requests", partial(worker, number), partial(listeners.withdraw, number))
