@@ -25,6 +25,8 @@ COMMANDS = {
     "origin": "rule.origin",
     "block": "rule.block",
     "unblock": "rule.unblock",
+    "exempt": "rule.exempt",
+    "unexempt": "rule.unexempt",
     "disown": "rule.disown",
     "events": "record.events",
     "password": "setup.password",

@@ -135,7 +135,7 @@ class FirstMatch:
     def origin(self, name: NormalizedName) -> Origin:
         """Where a name comes from, and why."""
         override = self._rulings().origins.get(name, "")
-        ours = override == "" and (self._index.serial(name) is not None or self._ours(name))
+        ours = override == "" and (self._ours(name) or self._has_records(name))
         return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
@@ -162,6 +162,11 @@ class FirstMatch:
         if held and (held.rule == "block" or self._policy().cooldown.where == "everywhere"):
             log.warning("refused: %s", held.reason)
             raise Blocked(held.reason)
+
+    def _has_records(self, name: NormalizedName) -> bool:
+        """Whether the index knows a name by more than blocks, which may be about what others have."""
+        project = self._index.project(name) if self._index.serial(name) is not None else None
+        return bool(project and (project.files or project.deleted or project.tombstones or project.status != "active"))
 
     def _has_own(self, name: NormalizedName) -> bool:
         """Whether own files of a name are served: not where an administrator said that it comes from elsewhere."""

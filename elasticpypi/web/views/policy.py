@@ -57,6 +57,17 @@ def unblock(services: Services, what: str) -> Response:
     return jsonify(what=policy.unblock(services, g.actor, what), blocked=False)
 
 
+def exempt(services: Services, what: str) -> Response:
+    """Let a release be seen before its time: ``{"until": "2026-12-31", "reason": "..."}``."""
+    release, until = policy.exempt(services, g.actor, what, _field("until"), _field("reason"))
+    return jsonify(release=release, until=until)
+
+
+def unexempt(services: Services, what: str) -> Response:
+    """Take that back."""
+    return jsonify(release=policy.unexempt(services, g.actor, what), until=None)
+
+
 def _field(name: str, default: str | None = None) -> str:
     """A text of the JSON object that was sent; :class:`BadUpload` if there is none."""
     fields = request.get_json(force=True, silent=True)
