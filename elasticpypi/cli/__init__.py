@@ -28,6 +28,7 @@ COMMANDS = {
     "exempt": "rule.exempt",
     "unexempt": "rule.unexempt",
     "disown": "rule.disown",
+    "why": "ask.why",
     "events": "record.events",
     "password": "setup.password",
     "settings": "setup.settings",

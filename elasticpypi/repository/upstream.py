@@ -26,6 +26,8 @@ from elasticpypi.repository.fetch import Answer, Client, Failed
 from elasticpypi.storage.contracts import State, UpstreamStore
 
 KIND = "upstream.page"  # in the state
+TIMELESS = "upstream.timeless"  # in the state
+REMEMBERED = 86400.0  # seconds after the last page without any time
 KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks for
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
 AGAIN = 30.0  # seconds until it is asked again for a page that it could not give
@@ -42,6 +44,7 @@ class About:
     """What is known of a page: when it was true, in seconds since 1970, and until when it is fresh.
 
     ``revision`` is that of what is kept, "" if there is no such project; ``trouble`` is why it could not be asked for.
+    ``timeless``: no file of it says when it was uploaded.
     """
 
     revision: str
@@ -50,6 +53,7 @@ class About:
     etag: str = ""
     serial: int = 0
     trouble: str = ""
+    timeless: bool = False
 
 
 class Upstream:
@@ -166,6 +170,8 @@ class Upstream:
         try:
             about = self._answered(name, known)
             self._state.put(KIND, key, json.dumps(asdict(about)).encode(), KEPT)
+            if about.timeless:
+                self._note_timeless()
         finally:
             self._state.remove("upstream.asking", key)
         return about
@@ -204,7 +210,22 @@ class Upstream:
             self._store.keep_page(self.name, name, kept)
         self._remember(name, revision, page)
         self._tell(events)
-        return About(revision, now, now + self._fresh(answer), answer.etag, serial)
+        return About(revision, now, now + self._fresh(answer), answer.etag, serial, timeless=page.timeless)
+
+    @property
+    def timeless(self) -> bool:
+        """Whether a page of the last day had no upload time at all."""
+        return self._state.get(TIMELESS, self.name) is not None
+
+    def _note_timeless(self) -> None:
+        """Say it in the log once, for all processes, and remember it as long as such pages come."""
+        if not self.timeless:
+            log.warning(
+                "The index %r does not say when its files were uploaded: no_time of [cooldown] in the policy says what "
+                'becomes of them, "hide" if it says nothing.',
+                self.name,
+            )
+        self._state.put(TIMELESS, self.name, b"1", REMEMBERED)
 
     def _fresh(self, answer: Answer) -> float:
         return float(self.settings.fresh if answer.age is None else min(answer.age, 86400))

@@ -160,6 +160,14 @@ class _Rules:
         )
 
 
+def no_time_warning(index: str) -> str:
+    """What administrators are told of an index that does not say when files were uploaded (REQ-U47)."""
+    return (
+        f"The index {index!r} does not say when its files were uploaded, so they are held: no_time of [cooldown] in "
+        'the policy can be "first_seen" or "allow".'
+    )
+
+
 def merged(own: Iterable[str], theirs: Iterable[str]) -> list[str]:
     """Own file names, and those of others that are no other spelling of one of these (REQ-116)."""
     from elasticpypi.core.filename import parse_stored

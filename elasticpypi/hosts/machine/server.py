@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import click
 from elasticpypi import __version__, wiring
 from elasticpypi.accounts import first_user
 from elasticpypi.config import Config
-from elasticpypi.core.errors import ConfigurationError, Refusal
+from elasticpypi.core.errors import ConfigurationError, Refusal, Unavailable
 from elasticpypi.hosts.machine import connections, follower, processes, tls
 from elasticpypi.hosts.machine.listeners import Listeners
 from elasticpypi.hosts.machine.web_server import WebServer, stop_once
@@ -69,6 +69,11 @@ def serve(config: Config) -> None:
     public = f", for everybody at {config.public_url}/simple/" if config.public_url else ""
     here = first_user.address(config, host, port)
     click.echo(f"elasticpypi {__version__} serves {place} at {here}/simple/{public}\n\n{greeting}", err=True)
+    if services.upstreams:
+        from elasticpypi.repository.upstreams import remember
+
+        with suppress(Unavailable):  # what may be lost
+            remember(services.state, config.upstream)
     for each in services.upstreams() if services.upstreams else ():
         click.echo(f"What is not here comes from the index {each.name}: {each.client.address}", err=True)
     made: _Application | None = None

@@ -68,6 +68,15 @@ def unexempt(services: Services, what: str) -> Response:
     return jsonify(release=policy.unexempt(services, g.actor, what), until=None)
 
 
+def project(services: Services, name: str) -> Response:
+    """Why files of a project, or of a release (``demo==1.0``), can be had, or not."""
+    from elasticpypi.actions.why import why  # which needs much that decisions do not
+
+    response = jsonify(why(services, g.actor.principal, name).as_dict())
+    response.headers["Cache-Control"] = "no-store"  # it changes with the clock
+    return response
+
+
 def _field(name: str, default: str | None = None) -> str:
     """A text of the JSON object that was sent; :class:`BadUpload` if there is none."""
     fields = request.get_json(force=True, silent=True)
