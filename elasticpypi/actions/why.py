@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Of a name: its ``origin`` and the ``rule`` that says so, the ``index`` that it comes from, "" if that is ours.
+    """Of a name: its ``origin`` and the ``rule`` that says so, the ``upstream`` that it comes from, "" if that is ours.
 
     ``reason`` is why there is no file, ``change`` the command that changes that, both "" if there are some.
     """
@@ -50,7 +50,7 @@ class Why:
     name: str
     origin: str
     rule: str
-    index: str = ""
+    upstream: str = ""
     reason: str = ""
     change: str = ""
     warnings: tuple[str, ...] = ()
@@ -77,8 +77,8 @@ def why(services: Services, reader: Principal, what: str) -> Why:
     warnings = tuple(_warnings(services, reader, where, project, name))
     if files and trouble:
         warnings += (f"What is shown may be old: {trouble}",)
-    index = project.upstream if project else ""
-    return Why(name, where.where, where.rule, index, reason, change, warnings, files)
+    upstream = project.upstream if project else ""
+    return Why(name, where.where, where.rule, upstream, reason, change, warnings, files)
 
 
 def _parsed(what: str) -> tuple[NormalizedName, str]:

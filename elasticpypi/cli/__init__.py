@@ -29,6 +29,7 @@ COMMANDS = {
     "unexempt": "rule.unexempt",
     "disown": "rule.disown",
     "why": "ask.why",
+    "who": "ask.who",
     "events": "record.events",
     "password": "setup.password",
     "settings": "setup.settings",

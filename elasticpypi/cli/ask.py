@@ -1,4 +1,4 @@
-"""Questions: why something can be had, or not."""
+"""Questions: why something can be had, or not, and who had it."""
 
 import json
 from dataclasses import replace
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elasticpypi.cli.common import actor, data_option, opened_at
+from elasticpypi.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from elasticpypi.actions.why import Answer, Why
@@ -33,9 +34,32 @@ def why(what: str, as_json: bool, upstream: str | None, data: Path | None) -> No
         _show(found, every="==" in what)
 
 
+@click.command()
+@click.argument("release", metavar="NAME==VERSION")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@data_option
+def who(release: str, as_json: bool, data: Path | None) -> None:
+    """Say who fetched files of a release in the last 90 days: users, addresses, the first and the last day."""
+    from elasticpypi.core.exemptions import parse
+
+    target, opened = parse(release), opened_at(data, changes=False)
+    if opened.open_downloads is None:
+        raise ConfigurationError("Who fetches files is recorded on one machine only.")
+    found = opened.open_downloads().of(target.project, target.version)
+    if as_json:
+        rows = [{**each._asdict(), "first": f"{first}", "last": f"{last}"} for each, first, last in found]
+        click.echo(json.dumps({"release": str(target), "fetched": rows}, indent=1, ensure_ascii=False))
+        return
+    for each, first, last in found:
+        days = f"{first}" if first == last else f"{first} to {last}"
+        click.echo(f"{each.filename}  {each.user}  {each.address}  {days}")
+    if not found:
+        click.echo(f"Nobody is recorded who fetched {target}. The setting DOWNLOADS says of which files that is.")
+
+
 def _show(found: "Why", *, every: bool) -> None:
     """For people; of what can be had only the number if not ``every`` file is asked for."""
-    place = f"{found.origin}, from the index {found.index}" if found.index else found.origin
+    place = f"{found.origin}, from the index {found.upstream}" if found.upstream else found.origin
     click.echo(f"{found.name}: {place}. {found.rule}")
     for warning in found.warnings:
         click.echo(f"Warning: {warning}")

@@ -66,11 +66,11 @@ def upload(client: Client, folder: Path, name: str = "demo", version: str = "1.0
 
 def test_what_is_old_enough_and_what_is_held(client: Client) -> None:
     found = why(client, "Demo")
-    assert {key: found[key] for key in ("name", "origin", "rule", "index", "reason", "change", "warnings")} == {
+    assert {key: found[key] for key in ("name", "origin", "rule", "upstream", "reason", "change", "warnings")} == {
         "name": "demo",
         "origin": "upstream",
         "rule": "It is none of ours.",
-        "index": "main",
+        "upstream": "main",
         "reason": "",
         "change": "",
         "warnings": [],
@@ -142,7 +142,7 @@ def test_what_is_ours(client: Client, theirs: SmallIndex, tmp_path: Path) -> Non
     upload(client, tmp_path)
     client.request("DELETE", "/policy/origins/demo")
     found = why(client, "demo")
-    assert (found["origin"], found["index"]) == ("private", "")
+    assert (found["origin"], found["upstream"]) == ("private", "")
     assert found["rule"] == "It has, or once had, a file here."
     [file] = found["files"]
     assert (file["filename"], file["visible"], file["reason"]) == (OLD, True, "")
@@ -291,7 +291,7 @@ def test_beside_an_index_that_runs(theirs: SmallIndex, tmp_path: Path) -> None:
         server.open("/simple/demo/", f"{USER}:secret")
         asked = len(theirs.asked)
         found = json.loads(run("why", "demo", "--json", "--data", str(data), HOME=str(tmp_path)).stdout)
-        assert (found["index"], len(found["files"])) == ("main", 2)
+        assert (found["upstream"], len(found["files"])) == ("main", 2)
         assert len(theirs.asked) == asked  # it was fresh
     finally:
         server.close()

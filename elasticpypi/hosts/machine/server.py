@@ -30,6 +30,7 @@ from elasticpypi.services import Services
 from elasticpypi.web import proxies
 
 if TYPE_CHECKING:
+    from elasticpypi.hosts.machine.downloads import Recorder
     from elasticpypi.web.response_cache import ResponseCache
 
 log = logging.getLogger(__name__)
@@ -120,11 +121,15 @@ def serve(config: Config) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Application:
-    """The application behind its response cache; ``begin`` is called in each worker, and opens what no fork shares."""
+    """The application behind its response cache; ``begin`` is called in each worker, and opens what no fork shares.
+
+    ``recorder`` is told who fetches files, if anybody is.
+    """
 
     cached: "ResponseCache"
     config: Config
     begin: Callable[[], None] = lambda: None
+    recorder: "Recorder | None" = None
 
 
 def _application(config: Config, state: Path) -> _Application:
@@ -136,9 +141,12 @@ def _application(config: Config, state: Path) -> _Application:
     files, index = wiring.folder(config)
     services = wiring.on_folder(config, files, index)
     cached = _cached(services)
+    recorder = _recorder(services)
 
     def begin() -> None:
         index.served = True
+        if recorder:
+            recorder.begin()
         changes, first_match = index.changes(), services.first_match
 
         def mark() -> bytes | None:
@@ -147,7 +155,15 @@ def _application(config: Config, state: Path) -> _Application:
 
         cached.mark = mark
 
-    return _Application(cached, config, begin)
+    return _Application(cached, config, begin, recorder)
+
+
+def _recorder(services: Services) -> "Recorder | None":
+    if services.config.downloads == "none" or services.open_downloads is None:
+        return None
+    from elasticpypi.hosts.machine.downloads import Recorder
+
+    return Recorder(services.open_downloads())
 
 
 def _cached(services: Services) -> "ResponseCache":
@@ -172,6 +188,7 @@ def _load(
     It takes connections from the descriptor ``listener``, and calls ``begin`` first.
     """
     from elasticpypi.hosts.machine.access_log import logged
+    from elasticpypi.hosts.machine.downloads import PATHS
 
     processes.end_with(parent)
     if begin:
@@ -182,5 +199,6 @@ def _load(
     bodies = connections.Bodies(connections.BODIES)
     connections.watch(bodies, room)
     # Connections are those of proxies; what is said of clients is inside of that.
-    app = proxies.behind(logged(application.cached), application.config)
+    record = (application.recorder, PATHS[application.config.downloads]) if application.recorder else ()
+    app = proxies.behind(logged(application.cached, 1, *record), application.config)
     return processes.closing(connections.bounded(app, bodies))
