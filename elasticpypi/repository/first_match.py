@@ -28,7 +28,7 @@ from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
 from elasticpypi.repository.transfers import Places
 from elasticpypi.repository.upstream import About, Upstream
-from elasticpypi.repository.verdict import Origin, Verdict, merged, origin, verdict
+from elasticpypi.repository.verdict import Origin, Verdict, matching, merged, origin, verdict
 from elasticpypi.storage.contracts import IndexReader
 
 if TYPE_CHECKING:
@@ -135,8 +135,25 @@ class FirstMatch:
     def origin(self, name: NormalizedName) -> Origin:
         """Where a name comes from, and why."""
         override = self._rulings().origins.get(name, "")
-        ours = override == "" and (self._index.serial(name) is not None or self._ours(name))
+        ours = override == "" and (self._ours(name) or self._has_records(name))
         return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
+
+    def taken(self, name: NormalizedName, seconds: float) -> str:
+        """Why a first file of our own may not have this name: a sentence, "" if it may (REQ-U08).
+
+        Another index is asked for ``seconds`` at most; :class:`Unavailable`, or :class:`LoopDetected`, if it cannot be.
+        """
+        where, policy = self.origin(name), self._policy()
+        if where.where in OWN:
+            return ""
+        if self._rulings().origins.get(name) or matching(name, policy.origin.denied):
+            return where.rule
+        end = time.monotonic() + seconds
+        with self._places:
+            for upstream in self._upstreams():
+                if upstream.about(name, end - time.monotonic()).revision:
+                    return f"The index {upstream.name!r} has a project of this name."
+        return ""
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
         """The file at a path of another index: :class:`NotFound`, or :class:`Blocked` with the reason.
@@ -162,6 +179,11 @@ class FirstMatch:
         if held and (held.rule == "block" or self._policy().cooldown.where == "everywhere"):
             log.warning("refused: %s", held.reason)
             raise Blocked(held.reason)
+
+    def _has_records(self, name: NormalizedName) -> bool:
+        """Whether the index knows a name by more than blocks, which may be about what others have."""
+        project = self._index.project(name) if self._index.serial(name) is not None else None
+        return bool(project and (project.files or project.deleted or project.tombstones or project.status != "active"))
 
     def _has_own(self, name: NormalizedName) -> bool:
         """Whether own files of a name are served: not where an administrator said that it comes from elsewhere."""
