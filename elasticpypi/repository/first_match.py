@@ -135,8 +135,15 @@ class FirstMatch:
     def origin(self, name: NormalizedName) -> Origin:
         """Where a name comes from, and why."""
         override = self._rulings().origins.get(name, "")
-        ours = override == "" and (self._index.serial(name) is not None or self._ours(name))
+        ours = override == "" and self._is_ours(name)
         return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
+
+    def _is_ours(self, name: NormalizedName) -> bool:
+        """Whether it has, or ever had, a file here. A block alone has a record too, and leaves the name where it is."""
+        if self._ours(name):
+            return True
+        found = self._index.project(name) if self._index.serial(name) is not None else None
+        return found is not None and bool(found.files or found.tombstones or found.status != "active")
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
         """The file at a path of another index: :class:`NotFound`, or :class:`Blocked` with the reason.
