@@ -42,6 +42,8 @@ def file(services: Services, index: str, path: str) -> Response:
     if response.status_code == 200:
         if size >= 0:
             response.content_length = size
+        else:
+            response.headers.pop("Content-Length", None)  # 0: that of a body that is not there yet
         if request.method == "GET":
             chunks = services.upstreams.transfers.read(upstream.client, found.filename, sha256, url, size)
             response.response = _sent(next(chunks, b""), chunks, outgoing(size if size >= 0 else AT_ONCE + 1)())
