@@ -135,15 +135,8 @@ class FirstMatch:
     def origin(self, name: NormalizedName) -> Origin:
         """Where a name comes from, and why."""
         override = self._rulings().origins.get(name, "")
-        ours = override == "" and self._is_ours(name)
+        ours = override == "" and (self._ours(name) or self._has_records(name))
         return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
-
-    def _is_ours(self, name: NormalizedName) -> bool:
-        """Whether it has, or ever had, a file here. A block alone has a record too, and leaves the name where it is."""
-        if self._ours(name):
-            return True
-        found = self._index.project(name) if self._index.serial(name) is not None else None
-        return found is not None and bool(found.files or found.tombstones or found.status != "active")
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
         """The file at a path of another index: :class:`NotFound`, or :class:`Blocked` with the reason.
@@ -169,6 +162,11 @@ class FirstMatch:
         if held and (held.rule == "block" or self._policy().cooldown.where == "everywhere"):
             log.warning("refused: %s", held.reason)
             raise Blocked(held.reason)
+
+    def _has_records(self, name: NormalizedName) -> bool:
+        """Whether the index knows a name by more than blocks, which may be about what others have."""
+        project = self._index.project(name) if self._index.serial(name) is not None else None
+        return bool(project and (project.files or project.deleted or project.tombstones or project.status != "active"))
 
     def _has_own(self, name: NormalizedName) -> bool:
         """Whether own files of a name are served: not where an administrator said that it comes from elsewhere."""
