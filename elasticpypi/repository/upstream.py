@@ -116,6 +116,10 @@ class Upstream:
             found = self._paths[name] = page, {unquote(file.path): file for file in page.files}
         return found[1].get(path)
 
+    def has(self, digest: str) -> bool:
+        """Whether the bytes with this sha256 are kept."""
+        return self._store.size(digest) is not None
+
     def kept(self) -> Iterator[NormalizedName]:
         """The projects of which a page is kept."""
         return self._store.pages(self.name)
@@ -130,7 +134,15 @@ class Upstream:
 
     def _known(self, name: NormalizedName) -> About | None:
         found = self._state.get(KIND, self._key(name))
-        return About(**json.loads(found)) if found else None
+        known = About(**json.loads(found)) if found else None
+        return self._known_offline(name, known) if self.settings.offline else known
+
+    def _known_offline(self, name: NormalizedName, known: About | None) -> About | None:
+        """The same where nobody is asked: the store alone counts, which somebody may have carried here."""
+        if known and known.revision:
+            return replace(known, trouble="")
+        body = self._store.page(self.name, name)
+        return About(sha256(body), self._clock(), self._clock() + MISSING) if body else None
 
     def _usable(self, about: About) -> About:
         if about.trouble and not (about.revision and self._clock() < about.asked + self.settings.stale):

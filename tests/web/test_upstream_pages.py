@@ -1,5 +1,6 @@
 """What people see of another index: its projects, what is held of them and why, and that nobody is asked in passing."""
 
+import hashlib
 import json
 import re
 import time
@@ -193,6 +194,64 @@ def test_a_file_whose_day_is_unknown(client: Client, outside: Outside) -> None:
     assert "Released" not in said
     [file] = client.get("/pypi/bare/json").get_json()["urls"]
     assert (file["upload_time"], file["upload_time_iso_8601"]) == (None, None)
+
+
+# ---- Offline
+
+
+def keep(client: Client, content: bytes) -> str:
+    """Have bytes kept, as if somebody had asked for them; their sha256."""
+    digest = hashlib.sha256(content).hexdigest()
+    assert client.services.upstreams
+    incoming = client.services.upstreams.store.begin(digest)
+    assert incoming
+    incoming.write(content)
+    incoming.keep()
+    return digest
+
+
+def test_offline_only_what_is_kept_is_listed(client: Client, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elasticpypi.repository.first_match.OFFLINE_LOOK", 0.0)
+    digests = [keep(client, b"one"), "0" * 64, "1" * 64]
+    known = {"core-metadata": {"sha256": keep(client, b"metadata")}}
+    unknown = {"core-metadata": {"sha256": "2" * 64}}
+    outside.has(
+        "demo",
+        entry("demo-1.0-py3-none-any.whl", hashes={"sha256": digests[0]}, **known),
+        entry("demo-1.0.tar.gz", hashes={"sha256": digests[1]}),
+        entry("demo-2.0.tar.gz", hashes={"sha256": digests[2]}),
+        entry("demo-0.9.tar.gz", hashes={"sha256": digests[0]}, **unknown),
+    )
+    assert client.json("/simple/demo/")["versions"] == ["0.9", "1.0", "2.0"]
+    outside.silent = True
+    assert client.get("/simple/other/").status_code == 503
+    outside.asked.clear()
+    policy(client, f'[upstream.main]\nurl = "{ADDRESS}"\noffline = true\n')
+    page = client.json("/simple/demo/")
+    assert page["versions"] == ["0.9", "1.0"]
+    assert [(file["filename"], file.get("core-metadata")) for file in page["files"]] == [  # type: ignore[attr-defined]
+        ("demo-0.9.tar.gz", None),
+        ("demo-1.0-py3-none-any.whl", known["core-metadata"]),
+    ]
+    said = text(look(client, "/project/demo/"))
+    assert "'demo-2.0.tar.gz' is not kept here, and the index 'main' is not asked: it is offline." in said
+    assert "old one" not in said
+    address = "/upstream/main/packages/ab/demo-2.0.tar.gz"
+    assert client.get(address).status_code == 404
+    assert "is not kept here" in client.get(address).text
+    assert client.get("/simple/other/").status_code == 404
+    assert outside.asked == []
+
+
+def test_offline_the_folder_is_enough(client: Client, outside: Outside) -> None:
+    assert client.get("/simple/six/").status_code == 200
+    policy(client, f'[upstream.main]\nurl = "{ADDRESS}"\noffline = true\n')
+    assert client.services.upstreams
+    client.services.state.remove("upstream.page", "main/six")  # as if the folder was carried to another machine
+    outside.asked.clear()
+    held = client.json("/simple/six/")["_held"]
+    assert len(held) == 5  # type: ignore[arg-type]
+    assert outside.asked == []
 
 
 # ---- Names that do not come from there
