@@ -23,7 +23,7 @@ from elasticpypi.storage.local.sqlite import SQLiteIndex
 from elasticpypi.wiring import on_folder, with_subscribers
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import ACTOR, make_wheel
-from tests.support.outside import ADDRESS, DAY, Outside, entry
+from tests.support.outside import ADDRESS, DAY, JSON, Outside, entry
 from tests.support.tags import harmless
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -130,6 +130,22 @@ def test_what_is_held_is_listed_with_its_moment_and_the_reason(client: Client, o
 def _free(outside: Outside, number: int) -> str:
     uploaded = outside.pages["six"]["files"][number]["upload-time"]
     return text_of(seconds_of(uploaded) + 3 * DAY + 1e-5)[:16].replace("T", " ")
+
+
+def test_a_page_changes_by_the_clock_alone(client: Client, outside: Outside) -> None:
+    before = client.get("/simple/six/", headers={"Accept": JSON}).headers["ETag"]
+    asking = {"Accept": JSON, "If-None-Match": before}
+    assert client.get("/simple/six/", headers=asking).status_code == 304
+    [free] = [seconds_of(outside.pages["six"]["files"][3]["upload-time"]) + 3 * DAY]
+    first_match = client.services.first_match
+    assert first_match
+    first_match._clock = lambda: free
+    assert (
+        client.get("/simple/six/", headers=asking).status_code == 304
+    )  # exactly as old is still held, as in pip and uv
+    first_match._clock = lambda: free + 0.001
+    assert client.get("/simple/six/", headers=asking).get_json()["versions"] == ["1.0", "1.1", "1.2", "2.0"]
+    assert client.get("/upstream/main/packages/ab/six-2.0-py3-none-any.whl").status_code == 403  # that one is younger
 
 
 def test_a_held_release_is_refused_with_the_reason(client: Client) -> None:
