@@ -21,19 +21,20 @@ from elasticpypi.accounts.principal import Principal
 from elasticpypi.core.errors import Blocked, NotFound
 from elasticpypi.core.event import Event
 from elasticpypi.core.filename import parse_stored
-from elasticpypi.core.model import File, Project
+from elasticpypi.core.model import File, Held, Project
 from elasticpypi.core.upstream import UpstreamFile
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
 from elasticpypi.repository.upstream import About, Upstream
-from elasticpypi.repository.verdict import Origin, Verdict, merged, origin, verdict
+from elasticpypi.repository.verdict import Origin, Verdict, matching, merged, origin, verdict
 from elasticpypi.storage.contracts import IndexReader
 
 if TYPE_CHECKING:
     from elasticpypi.core.about import About as Facts
 
 LOOK = 0.2  # seconds between two looks at what was decided
+OFFLINE_LOOK = 60.0  # seconds between two looks at what is kept of an index that is offline
 VERDICTS = 500  # that are remembered
 OWN = "private", "none", "both"  # origins of names whose own files are served
 
@@ -137,8 +138,24 @@ class FirstMatch:
     def origin(self, name: NormalizedName) -> Origin:
         """Where a name comes from, and why."""
         override = self._rulings().origins.get(name, "")
-        ours = override == "" and (self._index.serial(name) is not None or self._ours(name))
+        ours = override == "" and (self._ours(name) or self._has_records(name))
         return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
+
+    def taken(self, name: NormalizedName, seconds: float) -> str:
+        """Why a first file of our own may not have this name: a sentence, "" if it may (REQ-U08).
+
+        Another index is asked for ``seconds`` at most; :class:`Unavailable`, or :class:`LoopDetected`, if it cannot be.
+        """
+        where, policy = self.origin(name), self._policy()
+        if where.where in OWN:
+            return ""
+        if self._rulings().origins.get(name) or matching(name, policy.origin.denied):
+            return where.rule
+        end = time.monotonic() + seconds
+        for upstream in self._upstreams():
+            if upstream.about(name, end - time.monotonic()).revision:
+                return f"The index {upstream.name!r} has a project of this name."
+        return ""
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
         """The file at a path of another index: :class:`NotFound`, or :class:`Blocked` with the reason.
@@ -161,9 +178,16 @@ class FirstMatch:
         if found.closed:
             raise Blocked(found.closed)
         held = next((held for held in found.held if held.file is file or held.file == file), None)
+        if held and held.rule == "offline":
+            raise NotFound(held.reason)
         if held and (held.rule == "block" or self._policy().cooldown.where == "everywhere"):
             log.warning("refused: %s", held.reason)
             raise Blocked(held.reason)
+
+    def _has_records(self, name: NormalizedName) -> bool:
+        """Whether the index knows a name by more than blocks, which may be about what others have."""
+        project = self._index.project(name) if self._index.serial(name) is not None else None
+        return bool(project and (project.files or project.deleted or project.tombstones or project.status != "active"))
 
     def _has_own(self, name: NormalizedName) -> bool:
         """Whether own files of a name are served: not where an administrator said that it comes from elsewhere."""
@@ -202,12 +226,29 @@ class FirstMatch:
             return found[2]
         page = upstream.page(name, about)
         made = verdict(page, policy, rulings.exemptions.get(name, ()), rulings.blocks_of(name), now)
+        if upstream.settings.offline:
+            made = _kept_alone(made, upstream, now)
         with self._lock:
             self._verdicts[name] = known, now, made
             self._verdicts.move_to_end(name)
             while len(self._verdicts) > VERDICTS:
                 self._verdicts.popitem(last=False)
         return made
+
+
+def _kept_alone(found: Verdict, upstream: Upstream, now: float) -> Verdict:
+    """Of an index that is not asked: what is not kept cannot be had (REQ-U70). Somebody may bring it at any time."""
+    visible: list[UpstreamFile] = []
+    held = list(found.held)
+    for file in found.visible:
+        if upstream.has(file.sha256):
+            with_metadata = file.metadata_sha256 and upstream.has(file.metadata_sha256)
+            visible.append(file if with_metadata else replace(file, metadata_sha256=None))
+        else:
+            why = f"{file.filename!r} is not kept here, and the index {upstream.name!r} is not asked: it is offline."
+            held.append(Held(file, None, why, "offline"))
+    until = min(now + OFFLINE_LOOK, found.until if found.until is not None else now + OFFLINE_LOOK)
+    return Verdict(tuple(visible), tuple(held), found.closed, until)
 
 
 def _state(seen: Seen) -> State:

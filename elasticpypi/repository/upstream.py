@@ -30,6 +30,8 @@ from elasticpypi.repository.reading import Change, Sent, news
 from elasticpypi.storage.contracts import State, UpstreamStore
 
 KIND = "upstream.page"  # in the state
+TIMELESS = "upstream.timeless"  # in the state
+REMEMBERED = 86400.0  # seconds after the last page without any time
 KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks for
 SHORTEST_AGE, LONGEST_AGE = 1, 86400  # seconds that a page is fresh: one answer is looked at several times
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
@@ -48,7 +50,8 @@ log = logging.getLogger(__name__)
 class About:
     """What is known of a page: when it was true, in seconds since 1970, and until when it is fresh.
 
-    ``revision`` is that of what is kept, "" if there is no such project; ``trouble`` is why it could not be asked for.
+    ``revision`` is that of what is kept, "" if there is no such project; ``trouble`` is why it could not be asked for;
+    ``timeless``: no file of it says when it was uploaded.
     """
 
     revision: str
@@ -57,6 +60,7 @@ class About:
     etag: str = ""
     serial: int = 0
     trouble: str = ""
+    timeless: bool = False
 
 
 class _Asking:
@@ -107,10 +111,10 @@ class Upstream:
     def name(self) -> str:
         return self.settings.name
 
-    def about(self, name: NormalizedName) -> About:
+    def about(self, name: NormalizedName, seconds: float = LONGEST) -> About:
         """What is known of a project now, after asking if that is due; :class:`Unavailable` if nothing is.
 
-        ``revision`` is "" for a project that does not exist there.
+        ``revision`` is "" for a project that does not exist there. Nobody waits longer than ``seconds``.
         """
         known = self._fresh.get(name)
         if known is not None and self._clock() < known.until:
@@ -124,7 +128,7 @@ class Upstream:
         old = known if known is not None and known.revision and self._is_good(known) else None
         try:
             with self._places:
-                about = asking.answer(PATIENCE if old else LONGEST)
+                about = asking.answer(min(seconds, PATIENCE if old else LONGEST))
         except Unavailable:
             if old is None:
                 raise
@@ -155,6 +159,10 @@ class Upstream:
             found = self._paths[name] = page, {unquote(file.path): file for file in page.files}
         return found[1].get(path)
 
+    def has(self, digest: str) -> bool:
+        """Whether the bytes with this sha256 are kept."""
+        return self._store.size(digest) is not None
+
     def kept(self) -> Iterator[NormalizedName]:
         """The projects of which a page is kept."""
         return self._store.pages(self.name)
@@ -170,13 +178,16 @@ class Upstream:
     def _known(self, name: NormalizedName) -> About | None:
         found = self._state.get(KIND, self._key(name))
         with suppress(ValueError, TypeError):  # another version of the program wrote it
-            return self._note(name, About(**json.loads(found))) if found else None
+            known = self._note(name, About(**json.loads(found))) if found else None
+            return self._known_offline(name, known) if self.settings.offline else known
         return None
 
     def _note(self, name: NormalizedName, about: About) -> About:
         """Until it is no longer fresh, nobody else asks: this process need not look again."""
         with self._lock:
-            self._fresh[name] = about
+            newest = self._fresh.get(name)  # which may not have been written yet
+            if newest is None or newest.until <= about.until:
+                self._fresh[name] = about
             self._fresh.move_to_end(name)
             while len(self._fresh) > PAGES:
                 self._fresh.popitem(last=False)
@@ -190,6 +201,13 @@ class Upstream:
 
     def _is_good(self, about: About) -> bool:
         return self._clock() < about.asked + self.settings.stale
+
+    def _known_offline(self, name: NormalizedName, known: About | None) -> About | None:
+        """The same where nobody is asked: the store alone counts, which somebody may have carried here."""
+        if known and known.revision:
+            return replace(known, trouble="")
+        body = self._store.page(self.name, name)
+        return About(sha256(body), self._clock(), self._clock() + MISSING) if body else None
 
     def _usable(self, about: About) -> About:
         if about.trouble and not (about.revision and self._is_good(about)):
@@ -255,6 +273,8 @@ class Upstream:
             asking.done.set()  # what is left is for other processes
             try:
                 self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
+                if about.timeless:
+                    self._note_timeless()
             except Unavailable as error:
                 log.warning("%s: %s", name, error)
         finally:
@@ -303,8 +323,9 @@ class Upstream:
                 self._store.keep_page(self.name, name, kept)
             except Unavailable as error:  # this process has it as long as it is fresh
                 log.warning("%s: %s", name, error)
-        self._remember(name, revision, load(kept, self.name))  # here, where no request waits for so many files
-        return About(revision, now, now + self._age(answer), answer.etag, serial)
+        page = load(kept, self.name)  # here, where no request waits for so many files
+        self._remember(name, revision, page)
+        return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless)
 
     def _age(self, answer: Answer) -> float:
         return float(max(self.settings.fresh if answer.age is None else min(answer.age, LONGEST_AGE), SHORTEST_AGE))
@@ -346,3 +367,18 @@ class Upstream:
             self._pages.move_to_end(name)
             while len(self._pages) > 1 and sum(len(each.files) for _, each in self._pages.values()) > FILES:
                 self._paths.pop(self._pages.popitem(last=False)[0], None)
+
+    @property
+    def timeless(self) -> bool:
+        """Whether a page of the last day had no upload time at all."""
+        return self._state.get(TIMELESS, self.name) is not None
+
+    def _note_timeless(self) -> None:
+        """Say it in the log once, for all processes, and remember it as long as such pages come."""
+        if not self.timeless:
+            log.warning(
+                "The index %r does not say when its files were uploaded: no_time of [cooldown] in the policy says what "
+                'becomes of them, "hide" if it says nothing.',
+                self.name,
+            )
+        self._state.put(TIMELESS, self.name, b"1", REMEMBERED)

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 
+from elasticpypi.core.errors import ConfigurationError
 from elasticpypi.core.event import Event
 from elasticpypi.policy import PIP, Policy
 from elasticpypi.policy import Upstream as Settings
@@ -12,9 +13,13 @@ from elasticpypi.repository.fetch import Client
 from elasticpypi.repository.places import Places
 from elasticpypi.repository.transfers import Transfers
 from elasticpypi.repository.upstream import Upstream
+from elasticpypi.repository.verdict import no_time_warning
 from elasticpypi.storage.contracts import State, UpstreamStore
 
 MAIN = "main"  # the name of the index of the setting
+SETTING = "upstream.setting"  # in the state: of the index that was started last on this folder
+SECRET = b"?"  # in its place if it has a password in it
+YEARS = 10 * 365 * 86400.0
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +61,12 @@ class Upstreams:
                 self._known = policy, tuple(before.get(each) or self._made(each) for each in self._settings(policy))
             return self._known[1]
 
+    def warnings(self) -> list[str]:
+        """What administrators should know of those of now: a sentence for each."""
+        if self._policy().cooldown.no_time != "hide":
+            return []
+        return [no_time_warning(each.name) for each in self() if each.timeless]
+
     def tidy(self) -> int:
         """Make room, as much as the index that has most of it may have; how many files were removed."""
         rooms = [each.room for each in self._settings(self._policy())]
@@ -80,3 +91,18 @@ class Upstreams:
             log.warning("%s has no value: it should have the credentials of %s.", settings.credentials, settings.name)
         client = Client(settings, address, self.loop, credentials)
         return Upstream(settings, client, self.store, self._state, self._tell, places=self.places)
+
+
+def remember(state: State, setting: str) -> None:
+    """Keep the setting UPSTREAM of a process that serves, for commands on the same folder; no password is kept."""
+    state.put(SETTING, MAIN, SECRET if "@" in setting else setting.encode(), YEARS)
+
+
+def remembered(state: State) -> str:
+    """That setting, "" if there is none; :class:`ConfigurationError` if it has a password, which nobody kept."""
+    found = state.get(SETTING, MAIN) or b""
+    if found == SECRET:
+        raise ConfigurationError(
+            "The index that runs here asks another one with a password: set UPSTREAM as it has it, or give --upstream."
+        )
+    return found.decode()
