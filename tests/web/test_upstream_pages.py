@@ -25,6 +25,7 @@ from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import ACTOR, make_wheel
 from tests.support.outside import ADDRESS, DAY, JSON, Outside, entry
 from tests.support.tags import harmless
+from tests.support.waiting import until
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 OURS = frozenset({"meta", "link", "script", "svg", "form"})  # what the head and the search box consist of
@@ -195,8 +196,8 @@ def test_a_page_that_is_old_says_why(client: Client, outside: Outside) -> None:
     fresh = look(client, "/project/six/")
     assert "old one" not in fresh
     outside.silent = True
-    said = text(look(client, "/project/six/"))
-    assert "This page is an old one. The index 'main' has not answered: it took too long." in said
+    old = "This page is an old one. The index 'main' has not answered: it took too long."
+    said = until(lambda: said if old in (said := text(look(client, "/project/six/"))) else "")
     assert "six-1.2.tar.gz" in said
     assert "The index 'main' has not answered" in text(look(client, "/project/requests/", 503))
 
