@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
     from elasticpypi.repository.current_policy import CurrentPolicy
     from elasticpypi.repository.first_match import FirstMatch
+    from elasticpypi.repository.kept import Kept
     from elasticpypi.repository.rulings import CurrentRulings
     from elasticpypi.repository.upstreams import Upstreams
 
@@ -102,6 +103,15 @@ class Services:
 
         told = self.upstreams, self.policy, self.rulings, ours
         return FirstMatch(self.stored, self.index, self.permissions, *told)
+
+    @cached_property
+    def kept(self) -> "Kept | None":
+        """The projects of other indexes that people find here; None where none can be asked."""
+        if self.upstreams is None or self.first_match is None:
+            return None
+        from elasticpypi.repository.kept import Kept
+
+        return Kept(self.upstreams, self.policy, self.rulings, self.first_match.origin)
 
     @cached_property
     def upstreams(self) -> "Upstreams | None":

@@ -125,6 +125,7 @@ def test_the_routes_are_those_of_the_code(app: Flask) -> None:
 def address(route: Route) -> str:
     values = {"path:name": "demo", "path:what": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
     values["filename"] = "demo-1.0-py3-none-any.whl"
+    values |= {"index": "main", "path:path": "packages/demo-1.0-py3-none-any.whl"}
     return re.sub(r"<(.*?)>", lambda match: values[match[1]], route.rule)
 
 
@@ -139,7 +140,8 @@ def test_every_get_answers_as_the_table_says(client: Client, tmp_path: Path) -> 
     assert client.upload(make_wheel(tmp_path, "demo", "1.0")).status_code == 200
     style = client.get("/project/demo/").text.partition("static/")[2].partition("/")[0]
     for route in ROUTES:
-        if route.method == "GET" and "<session_id>" not in route.rule:  # nothing was announced
+        # Nothing was announced, and no other index is asked.
+        if route.method == "GET" and not any(each in route.rule for each in ("<session_id>", "<index>")):
             path = address(route)
             if "/static/" in path:
                 path = f"/static/{style}/style.css"
@@ -326,6 +328,12 @@ def test_every_file_of_ours_that_is_named_is_there(name: str) -> None:
     named += re.findall(r"`((?:tests|bench|docs|serverless|demo)/[\w/]*)`", DOCUMENTS[name])
     for path in named:
         assert (ROOT / path).exists() or (PACKAGE / path).exists(), path
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_every_test_that_is_named_is_there(name: str) -> None:
+    for path, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", DOCUMENTS[name]):
+        assert f"def {test}(" in (ROOT / path).read_text(), f"{path}::{test}"
 
 
 def test_the_readme_is_short() -> None:

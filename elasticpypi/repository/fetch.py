@@ -453,6 +453,9 @@ def _retry_after(text: str) -> float:
 def _why(error: Exception) -> str:
     """What went wrong, without addresses: they may have passwords in them."""
     reason = getattr(error, "reason", None) or error
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):  # of these too urllib3 says that they took too long
+        unknown = isinstance(reason, urllib3.exceptions.NameResolutionError)
+        return "its host is not known" if unknown else "it cannot be reached"
     if isinstance(reason, urllib3.exceptions.TimeoutError | TimeoutError):
         return "it took too long"
     if isinstance(reason, urllib3.exceptions.SSLError):

@@ -21,7 +21,7 @@ from elasticpypi.accounts.principal import Principal
 from elasticpypi.core.errors import Blocked, NotFound
 from elasticpypi.core.event import Event
 from elasticpypi.core.filename import parse_stored
-from elasticpypi.core.model import File, Project
+from elasticpypi.core.model import File, Held, Project
 from elasticpypi.core.upstream import UpstreamFile
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from elasticpypi.core.about import About as Facts
 
 LOOK = 0.2  # seconds between two looks at what was decided
+OFFLINE_LOOK = 60.0  # seconds between two looks at what is kept of an index that is offline
 VERDICTS = 500  # that are remembered
 OWN = "private", "none", "both"  # origins of names whose own files are served
 
@@ -151,10 +152,9 @@ class FirstMatch:
         if self._rulings().origins.get(name) or matching(name, policy.origin.denied):
             return where.rule
         end = time.monotonic() + seconds
-        with self._places:
-            for upstream in self._upstreams():
-                if upstream.about(name, end - time.monotonic()).revision:
-                    return f"The index {upstream.name!r} has a project of this name."
+        for upstream in self._upstreams():
+            if upstream.about(name, end - time.monotonic()).revision:
+                return f"The index {upstream.name!r} has a project of this name."
         return ""
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
@@ -178,6 +178,8 @@ class FirstMatch:
         if found.closed:
             raise Blocked(found.closed)
         held = next((held for held in found.held if held.file is file or held.file == file), None)
+        if held and held.rule == "offline":
+            raise NotFound(held.reason)
         if held and (held.rule == "block" or self._policy().cooldown.where == "everywhere"):
             log.warning("refused: %s", held.reason)
             raise Blocked(held.reason)
@@ -224,12 +226,29 @@ class FirstMatch:
             return found[2]
         page = upstream.page(name, about)
         made = verdict(page, policy, rulings.exemptions.get(name, ()), rulings.blocks_of(name), now)
+        if upstream.settings.offline:
+            made = _kept_alone(made, upstream, now)
         with self._lock:
             self._verdicts[name] = known, now, made
             self._verdicts.move_to_end(name)
             while len(self._verdicts) > VERDICTS:
                 self._verdicts.popitem(last=False)
         return made
+
+
+def _kept_alone(found: Verdict, upstream: Upstream, now: float) -> Verdict:
+    """Of an index that is not asked: what is not kept cannot be had (REQ-U70). Somebody may bring it at any time."""
+    visible: list[UpstreamFile] = []
+    held = list(found.held)
+    for file in found.visible:
+        if upstream.has(file.sha256):
+            with_metadata = file.metadata_sha256 and upstream.has(file.metadata_sha256)
+            visible.append(file if with_metadata else replace(file, metadata_sha256=None))
+        else:
+            why = f"{file.filename!r} is not kept here, and the index {upstream.name!r} is not asked: it is offline."
+            held.append(Held(file, None, why, "offline"))
+    until = min(now + OFFLINE_LOOK, found.until if found.until is not None else now + OFFLINE_LOOK)
+    return Verdict(tuple(visible), tuple(held), found.closed, until)
 
 
 def _state(seen: Seen) -> State:

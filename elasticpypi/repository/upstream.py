@@ -160,6 +160,10 @@ class Upstream:
             found = self._paths[name] = page, {unquote(file.path): file for file in page.files}
         return found[1].get(path)
 
+    def has(self, digest: str) -> bool:
+        """Whether the bytes with this sha256 are kept."""
+        return self._store.size(digest) is not None
+
     def kept(self) -> Iterator[NormalizedName]:
         """The projects of which a page is kept."""
         return self._store.pages(self.name)
@@ -175,7 +179,8 @@ class Upstream:
     def _known(self, name: NormalizedName) -> About | None:
         found = self._state.get(KIND, self._key(name))
         with suppress(ValueError, TypeError):  # another version of the program wrote it
-            return self._note(name, About(**json.loads(found))) if found else None
+            known = self._note(name, About(**json.loads(found))) if found else None
+            return self._known_offline(name, known) if self.settings.offline else known
         return None
 
     def _note(self, name: NormalizedName, about: About) -> About:
@@ -195,6 +200,13 @@ class Upstream:
 
     def _is_good(self, about: About) -> bool:
         return self._clock() < about.asked + self.settings.stale
+
+    def _known_offline(self, name: NormalizedName, known: About | None) -> About | None:
+        """The same where nobody is asked: the store alone counts, which somebody may have carried here."""
+        if known and known.revision:
+            return replace(known, trouble="")
+        body = self._store.page(self.name, name)
+        return About(sha256(body), self._clock(), self._clock() + MISSING) if body else None
 
     def _usable(self, about: About) -> About:
         if about.trouble and not (about.revision and self._is_good(about)):

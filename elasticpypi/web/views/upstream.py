@@ -55,6 +55,8 @@ def file(services: Services, index: str, path: str) -> Response:
             response.response = sent
         if size >= 0:
             response.content_length = size
+        else:
+            response.headers.pop("Content-Length", None)  # 0: that of a body that is not there yet
     return response
 
 
