@@ -16,7 +16,7 @@ from elasticpypi.services import Services
 from elasticpypi.storage.contracts import ANY
 from elasticpypi.wiring import services as opened
 from tests.support.application import PASSWORD, USER, Client
-from tests.support.small_index import SmallIndex, small_index
+from tests.support.releases import Releases, releases
 
 FAR = "2999-12-31"
 FAR_END = "2999-12-31T23:59:59.000000Z"
@@ -29,14 +29,14 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def theirs() -> Iterator[SmallIndex]:
-    with small_index() as index:
-        index.add("demo", ("1.0", 100), ("2.0", 1), ("2.1", 1), ("3.0", None))
+def theirs() -> Iterator[Releases]:
+    with releases() as index:
+        index.release("demo", ("1.0", 100), ("2.0", 1), ("2.1", 1), ("3.0", None))
         yield index
 
 
 @pytest.fixture
-def with_upstream(theirs: SmallIndex, tmp_path: Path) -> Client:
+def with_upstream(theirs: Releases, tmp_path: Path) -> Client:
     services = opened(Config(users={USER: PASSWORD}, data=tmp_path / "data"))
     services.objects.write("policy.toml", theirs.policy(), None)
     return Client(services)
