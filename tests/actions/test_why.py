@@ -220,6 +220,23 @@ def test_an_index_that_cannot_be_asked(client: Client, theirs: Releases) -> None
     assert warning.startswith("What is shown may be old: The index 'main' has answered 500")
 
 
+def test_an_index_that_is_offline(client: Client, theirs: Releases) -> None:
+    client.get(f"/upstream/main/files/{OLD}")
+    theirs.release("demo", ("1.0", 100), ("1.1", 50), ("2.0", 1))
+    client.json("/simple/demo/")
+    policy(client, theirs.policy("offline = true"))
+    theirs.requests.clear()
+    found = why(client, "demo")
+    assert {file["version"]: (file["visible"], bool(file["change"])) for file in found["files"]} == {
+        "1.0": (True, True),
+        "1.1": (False, False),
+        "2.0": (False, True),
+    }
+    warning = "The index 'main' is offline here: only what is kept of it can be had."
+    assert found["warnings"] == why(client, "other")["warnings"] == [warning]
+    assert theirs.requests == []
+
+
 def test_files_of_both(client: Client, tmp_path: Path) -> None:
     client.request("PUT", "/policy/origins/demo", data='{"origin": "both"}')
     upload(client, tmp_path, version="3.0")
