@@ -13,7 +13,17 @@ from elasticpypi.config import Config
 from elasticpypi.events import Events, Subscriber
 from elasticpypi.repository.base import Repository
 from elasticpypi.repository.stored import Stored
-from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Objects, Staging, State, UpstreamStore
+from elasticpypi.storage.contracts import (
+    Catalog,
+    Downloads,
+    EventLog,
+    Files,
+    Index,
+    Objects,
+    Staging,
+    State,
+    UpstreamStore,
+)
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
@@ -39,7 +49,7 @@ class Services:
     uploads wait, None: that of the system. ``root_link`` gives where the root list of a serial can be fetched
     without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or goes over to it from
     another one of this name ("" none): :class:`ConfigurationError` if not. ``open_upstream`` opens what is kept of
-    other indexes, where these can be asked.
+    other indexes, where these can be asked, ``open_downloads`` who fetched which file, where that is recorded.
     """
 
     config: Config
@@ -56,6 +66,7 @@ class Services:
     root_link: Callable[[int], str | None] = lambda serial: None
     claim: Callable[[str], None] = lambda moved_from: None
     open_upstream: "Callable[[], UpstreamStore] | None" = field(default=None, repr=False)
+    open_downloads: Callable[[], Downloads] | None = field(default=None, repr=False)
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
 

@@ -44,7 +44,7 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
 
 def test_every_setting_of_aws_can_be_given_at_deploy_time() -> None:
     template = (ROOT / "serverless.yml").read_text()
-    only_one_machine = {"DATA", "LISTEN", "PORT", "WORKERS", "TLS_CERT", "TLS_KEY", "FOLLOW"}
+    only_one_machine = {"DATA", "LISTEN", "PORT", "WORKERS", "UPSTREAM", "DOWNLOADS", "TLS_CERT", "TLS_KEY", "FOLLOW"}
     found_out = {"SERVICE", "STAGE", "CLOUDFRONT_HOST", "CLOUDFRONT_KEY_ID"}
     for setting in SETTINGS:
         if setting.name not in only_one_machine | found_out:
@@ -222,6 +222,7 @@ TESTED_BY = {
     **{
         f"cli/{name}.py": "test_cli.py" for name in ("common", "decide", "record", "repair", "rule", "serving", "setup")
     },
+    "cli/ask.py": "actions/test_why.py",
     "cli/uploading.py": "client/test_publish.py",
     "client/parts.py": "client/test_publish.py",
     "core/addresses.py": "web/test_proxies.py",

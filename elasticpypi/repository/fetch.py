@@ -100,12 +100,12 @@ class Client:
         self._others: urllib3.PoolManager | None = None
         self._hosts: dict[str, _Host] = {}
 
-    def page(self, name: NormalizedName, etag: str = "") -> Answer:
-        """The page of a project, if it is another one than that of ``etag``; :class:`Failed`."""
+    def page(self, name: NormalizedName, etag: str = "", seconds: float = WHOLE) -> Answer:
+        """The page of a project within ``seconds``, if it is another one than that of ``etag``; :class:`Failed`."""
         headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip"}
         if etag:
             headers["If-None-Match"] = etag
-        end = time.monotonic() + WHOLE
+        end = time.monotonic() + seconds
         with self._asked(f"{self.address}{name}/", headers, end, own=True) as (response, url):
             if response.status not in (200, 304, 404, 410):
                 raise self._refused(response)
@@ -190,7 +190,7 @@ class Client:
         left = end - time.monotonic()
         if left <= 0:
             raise Failed(f"{self._name} has not answered in time.", counts=True)
-        timeout = urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left))
+        timeout = urllib3.Timeout(total=left, connect=CONNECT, read=READ)
         manager = ours if own or self._settings.insecure or self._settings.files else others
         return manager.request(
             "GET", url, headers=sent, timeout=timeout, preload_content=False, redirect=False, retries=False

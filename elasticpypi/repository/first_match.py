@@ -28,7 +28,7 @@ from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
 from elasticpypi.repository.transfers import Places
 from elasticpypi.repository.upstream import About, Upstream
-from elasticpypi.repository.verdict import Origin, Verdict, merged, origin, verdict
+from elasticpypi.repository.verdict import Origin, Verdict, matching, merged, origin, verdict
 from elasticpypi.storage.contracts import IndexReader
 
 if TYPE_CHECKING:
@@ -138,6 +138,23 @@ class FirstMatch:
         override = self._rulings().origins.get(name, "")
         ours = override == "" and (self._ours(name) or self._has_records(name))
         return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
+
+    def taken(self, name: NormalizedName, seconds: float) -> str:
+        """Why a first file of our own may not have this name: a sentence, "" if it may (REQ-U08).
+
+        Another index is asked for ``seconds`` at most; :class:`Unavailable`, or :class:`LoopDetected`, if it cannot be.
+        """
+        where, policy = self.origin(name), self._policy()
+        if where.where in OWN:
+            return ""
+        if self._rulings().origins.get(name) or matching(name, policy.origin.denied):
+            return where.rule
+        end = time.monotonic() + seconds
+        with self._places:
+            for upstream in self._upstreams():
+                if upstream.about(name, end - time.monotonic()).revision:
+                    return f"The index {upstream.name!r} has a project of this name."
+        return ""
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
         """The file at a path of another index: :class:`NotFound`, or :class:`Blocked` with the reason.

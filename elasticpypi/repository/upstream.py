@@ -22,14 +22,17 @@ from elasticpypi.core.event import STORE, Event, new
 from elasticpypi.core.moments import text_of
 from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load, read
 from elasticpypi.policy import Upstream as Settings
-from elasticpypi.repository.fetch import Answer, Client, Failed
+from elasticpypi.repository.fetch import WHOLE, Answer, Client, Failed
 from elasticpypi.storage.contracts import State, UpstreamStore
 
 KIND = "upstream.page"  # in the state
+TIMELESS = "upstream.timeless"  # in the state
+REMEMBERED = 86400.0  # seconds after the last page without any time
 KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks for
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
 AGAIN = 30.0  # seconds until it is asked again for a page that it could not give
 LEASE = 25.0  # seconds that one process has to ask, before others do
+LEAST = 0.2  # seconds that one has to have left to ask
 PATIENCE = 5.0  # seconds that others wait for it where an old page will do
 LOOK = 0.05  # seconds between two looks whether it has answered
 FILES = 60_000  # of all pages that a process has in memory
@@ -42,6 +45,7 @@ class About:
     """What is known of a page: when it was true, in seconds since 1970, and until when it is fresh.
 
     ``revision`` is that of what is kept, "" if there is no such project; ``trouble`` is why it could not be asked for.
+    ``timeless``: no file of it says when it was uploaded.
     """
 
     revision: str
@@ -50,6 +54,7 @@ class About:
     etag: str = ""
     serial: int = 0
     trouble: str = ""
+    timeless: bool = False
 
 
 class Upstream:
@@ -76,21 +81,24 @@ class Upstream:
     def name(self) -> str:
         return self.settings.name
 
-    def about(self, name: NormalizedName) -> About:
+    def about(self, name: NormalizedName, seconds: float = WHOLE) -> About:
         """What is known of a project now, after asking if that is due; :class:`Unavailable` if nothing is.
 
-        ``revision`` is "" for a project that does not exist there.
+        ``revision`` is "" for a project that does not exist there. It takes ``seconds`` at most, about.
         """
+        end = time.monotonic() + seconds
         known = self._known(name)
         if known is not None and (self._clock() < known.until or self.settings.offline):
             return self._usable(known)
         if self.settings.offline:
             return About("", self._clock(), self._clock() + MISSING)
-        with self._turn(name):
+        with self._turn(name, end):
             again = self._known(name)
             if again is not None and again != known and self._clock() < again.until:
                 return self._usable(again)
-            return self._usable(self._asked(name, again))
+            if time.monotonic() > end - LEAST:  # others had the turn for so long: that says nothing of the index
+                raise self._late()
+            return self._usable(self._asked(name, again, end))
 
     def page(self, name: NormalizedName, about: About) -> UpstreamPage:
         """The page that :meth:`about` told of, or one that is newer."""
@@ -150,19 +158,23 @@ class Upstream:
         return about
 
     @contextmanager
-    def _turn(self, name: NormalizedName) -> Iterator[None]:
+    def _turn(self, name: NormalizedName, end: float) -> Iterator[None]:
         """One thread of this process at a time asks for a page."""
         with self._lock:
             turn = self._asking.setdefault(name, threading.Lock())
+        held = turn.acquire(timeout=max(0.0, end - time.monotonic()))
         try:
-            with turn:
-                yield
+            if not held:
+                raise self._late()
+            yield
         finally:
+            if held:
+                turn.release()
             with self._lock:
                 if not turn.locked():
                     self._asking.pop(name, None)
 
-    def _asked(self, name: NormalizedName, known: About | None) -> About:
+    def _asked(self, name: NormalizedName, known: About | None, end: float) -> About:
         """Ask, or wait for the process that does."""
         key, mine = self._key(name), f"{threading.get_ident()}-{time.monotonic()}".encode()
         patience = time.monotonic() + (PATIENCE if known and known.revision else LEASE)
@@ -171,22 +183,28 @@ class Upstream:
             now = self._known(name)
             if now is not None and now != known:
                 return now
-            if time.monotonic() > patience:
+            if time.monotonic() > min(patience, end):
                 if known and known.revision:
                     return known
-                break
+                raise self._late()
         try:
-            about = self._answered(name, known)
+            about = self._answered(name, known, end)
             self._state.put(KIND, key, json.dumps(asdict(about)).encode(), KEPT)
+            if about.timeless:
+                self._note_timeless()
         finally:
             self._state.remove("upstream.asking", key)
         return about
 
-    def _answered(self, name: NormalizedName, known: About | None) -> About:
+    def _late(self) -> Unavailable:
+        return Unavailable(f"The index {self.name!r} has not answered in time. Try again in a moment.")
+
+    def _answered(self, name: NormalizedName, known: About | None, end: float) -> About:
         now = self._clock()
         body = self._store.page(self.name, name) if known and known.revision else None
         try:
-            answer = self.client.page(name, known.etag if known and body is not None else "")
+            etag = known.etag if known and body is not None else ""
+            answer = self.client.page(name, etag, end - time.monotonic())
             if answer.status == 304 and known and body is not None:
                 return replace(known, asked=now, until=now + self._fresh(answer), trouble="")
             if answer.status == 404:
@@ -216,7 +234,22 @@ class Upstream:
             self._store.keep_page(self.name, name, kept)
         self._remember(name, revision, page)
         self._tell(events)
-        return About(revision, now, now + self._fresh(answer), answer.etag, serial)
+        return About(revision, now, now + self._fresh(answer), answer.etag, serial, timeless=page.timeless)
+
+    @property
+    def timeless(self) -> bool:
+        """Whether a page of the last day had no upload time at all."""
+        return self._state.get(TIMELESS, self.name) is not None
+
+    def _note_timeless(self) -> None:
+        """Say it in the log once, for all processes, and remember it as long as such pages come."""
+        if not self.timeless:
+            log.warning(
+                "The index %r does not say when its files were uploaded: no_time of [cooldown] in the policy says what "
+                'becomes of them, "hide" if it says nothing.',
+                self.name,
+            )
+        self._state.put(TIMELESS, self.name, b"1", REMEMBERED)
 
     def _fresh(self, answer: Answer) -> float:
         return float(self.settings.fresh if answer.age is None else min(answer.age, 86400))

@@ -4,15 +4,20 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 
+from elasticpypi.core.errors import ConfigurationError
 from elasticpypi.core.event import Event
 from elasticpypi.policy import PIP, Policy
 from elasticpypi.policy import Upstream as Settings
 from elasticpypi.repository.fetch import Client
 from elasticpypi.repository.transfers import Places, Transfers
 from elasticpypi.repository.upstream import Upstream
+from elasticpypi.repository.verdict import no_time_warning
 from elasticpypi.storage.contracts import State, UpstreamStore
 
 MAIN = "main"  # the name of the index of the setting
+SETTING = "upstream.setting"  # in the state: of the index that was started last on this folder
+SECRET = b"?"  # in its place if it has a password in it
+YEARS = 10 * 365 * 86400.0
 
 
 class Upstreams:
@@ -53,9 +58,30 @@ class Upstreams:
                 self._known = policy, tuple(before.get(each) or self._made(each) for each in settings)
             return self._known[1]
 
+    def warnings(self) -> list[str]:
+        """What administrators should know of those of now: a sentence for each."""
+        if self._policy().cooldown.no_time != "hide":
+            return []
+        return [no_time_warning(each.name) for each in self() if each.timeless]
+
     def _made(self, settings: Settings) -> Upstream:
         address = self._pip() if settings.url == PIP else settings.url
         if settings.credentials and (said := self._environ.get(settings.credentials)):
             scheme, _, rest = address.partition("://")
             address = f"{scheme}://{said}@{rest.rpartition('@')[2]}"
         return Upstream(settings, Client(settings, address, self.loop), self.store, self._state, self._tell)
+
+
+def remember(state: State, setting: str) -> None:
+    """Keep the setting UPSTREAM of a process that serves, for commands on the same folder; no password is kept."""
+    state.put(SETTING, MAIN, SECRET if "@" in setting else setting.encode(), YEARS)
+
+
+def remembered(state: State) -> str:
+    """That setting, "" if there is none; :class:`ConfigurationError` if it has a password, which nobody kept."""
+    found = state.get(SETTING, MAIN) or b""
+    if found == SECRET:
+        raise ConfigurationError(
+            "The index that runs here asks another one with a password: set UPSTREAM as it has it, or give --upstream."
+        )
+    return found.decode()
