@@ -394,6 +394,15 @@ def test_home_says_that_everything_installs_from_here(client: Client, outside: O
     assert outside.asked == []
 
 
+def test_home_warns_of_an_index_that_says_no_times(client: Client, outside: Outside) -> None:
+    outside.has("bare", entry("bare-1.0.tar.gz", None))
+    assert "no_time" not in look(client, "/")
+    assert client.get("/simple/bare/").status_code == 200
+    assert "no_time of [cooldown]" in text(look(client, "/"))
+    policy(client, f'[cooldown]\nno_time = "first_seen"\n[upstream.main]\nurl = "{ADDRESS}"\n')
+    assert "no_time" not in look(client, "/")
+
+
 def test_without_another_index_the_lines_stay_as_they_are(client: Client, tmp_path: Path) -> None:
     config = Config(users={USER: PASSWORD}, data=tmp_path / "alone")
     alone = Client(on_folder(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db")))
