@@ -101,7 +101,7 @@ class Services:
         def ours(name: NormalizedName) -> bool:
             return self.objects.revision(key_of(name)) is not None
 
-        told = self.upstreams, self.policy, self.rulings, ours, self.upstreams.places
+        told = self.upstreams, self.policy, self.rulings, ours
         return FirstMatch(self.stored, self.index, self.permissions, *told)
 
     @cached_property

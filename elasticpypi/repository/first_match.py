@@ -26,7 +26,6 @@ from elasticpypi.core.upstream import UpstreamFile
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
-from elasticpypi.repository.transfers import Places
 from elasticpypi.repository.upstream import About, Upstream
 from elasticpypi.repository.verdict import Origin, Verdict, matching, merged, origin, verdict
 from elasticpypi.storage.contracts import IndexReader
@@ -66,13 +65,11 @@ class FirstMatch:
         policy: Callable[[], Policy],
         rulings: Callable[[], Rulings],
         ours: Callable[[NormalizedName], bool],
-        places: Places,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._own, self._index, self._permissions = own, index, permissions
         self._upstreams, self._policy, self._rulings, self._ours = upstreams, policy, rulings, ours
         self._clock = clock
-        self._places = places
         self._lock = Lock()
         self._look, self._changes, self._mark = 0.0, 0, b""
         self._decided: tuple[Policy | None, Rulings | None] = None, None
@@ -91,6 +88,11 @@ class FirstMatch:
         if theirs is None:
             return own if where.where == "both" else None
         return _both(own, _state(theirs)) if own and where.where == "both" else _state(theirs)
+
+    def ready(self, reader: Principal, name: NormalizedName) -> None:
+        may_read = bool(self._upstreams()) and self._permissions.allowed(reader, Permission.READ, name)
+        if may_read and self.origin(name).where in ("upstream", "both"):
+            any(upstream.about(name).revision for upstream in self._upstreams())
 
     def projects(self, reader: Principal) -> tuple[State, list[NormalizedName]]:
         return self._own.projects(reader)
@@ -150,10 +152,9 @@ class FirstMatch:
         if self._rulings().origins.get(name) or matching(name, policy.origin.denied):
             return where.rule
         end = time.monotonic() + seconds
-        with self._places:
-            for upstream in self._upstreams():
-                if upstream.about(name, end - time.monotonic()).revision:
-                    return f"The index {upstream.name!r} has a project of this name."
+        for upstream in self._upstreams():
+            if upstream.about(name, end - time.monotonic()).revision:
+                return f"The index {upstream.name!r} has a project of this name."
         return ""
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
@@ -210,11 +211,10 @@ class FirstMatch:
         """The first index that has the project answers for it alone; an error of one before it is an error."""
         if not self._permissions.allowed(reader, Permission.READ, name):
             return None
-        with self._places:
-            for upstream in self._upstreams():
-                about = upstream.about(name)
-                if about.revision:
-                    return Seen(upstream, about, self._verdict(upstream, name, about))
+        for upstream in self._upstreams():
+            about = upstream.about(name)
+            if about.revision:
+                return Seen(upstream, about, self._verdict(upstream, name, about))
         return None
 
     def _verdict(self, upstream: Upstream, name: NormalizedName, about: About) -> Verdict:

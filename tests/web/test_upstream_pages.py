@@ -195,6 +195,9 @@ def test_a_page_that_is_old_says_why(client: Client, outside: Outside) -> None:
     fresh = look(client, "/project/six/")
     assert "old one" not in fresh
     outside.silent = True
+    assert client.services.upstreams
+    for upstream in client.services.upstreams():
+        upstream._clock = lambda: time.time() + 3600
     said = text(look(client, "/project/six/"))
     assert "This page is an old one. The index 'main' has not answered: it took too long." in said
     assert "six-1.2.tar.gz" in said
