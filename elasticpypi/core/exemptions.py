@@ -3,10 +3,12 @@
 An object for each, ``policy/exemptions/<project>==<version>``, is a ruling whose value is the end.
 """
 
+from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
 from packaging.utils import NormalizedName, canonicalize_version
 
+from elasticpypi.core import moments
 from elasticpypi.core.errors import BadUpload
 from elasticpypi.core.filename import project_name
 
@@ -45,6 +47,36 @@ def parse(text: str) -> Target:
     if not equals:
         raise BadUpload(f"{text[:80]!r} is no release: give its name and its version, such as demo==1.0.")
     return Target(project_name(name.strip()), canonicalize_version(version("the release", rest.strip())))
+
+
+def end(text: str, now: float) -> str:
+    """``2026-12-31``, with all of that day, or a moment → the end of an exemption; :class:`BadUpload` if it is over.
+
+    ``now`` are seconds since 1970; what names no zone is UTC.
+    """
+    try:
+        try:
+            found = datetime.combine(date.fromisoformat(text.strip()), time(23, 59, 59), UTC)
+        except ValueError:
+            moment = datetime.fromisoformat(text.strip()[:40])
+            found = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        seconds = found.timestamp()
+    except (ValueError, OverflowError):
+        raise BadUpload(
+            f"{text[:80]!r} is no end: give a day or a moment, such as 2026-12-31 or 2026-12-31T18:00:00Z."
+        ) from None
+    if seconds <= now:
+        raise BadUpload(f"{text[:80]!r} is over: the end of an exemption lies in the future.")
+    return moments.text_of(seconds)
+
+
+def is_end(value: str) -> bool:
+    """Whether a ruling exempts until a moment; one that was taken back, or that cannot be read, exempts nothing."""
+    try:
+        moments.seconds_of(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def of_key(key: str) -> Target | None:

@@ -20,9 +20,8 @@ from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
 from elasticpypi.core.errors import Blocked, NotFound
 from elasticpypi.core.event import Event
-from elasticpypi.core.filename import parse_stored
 from elasticpypi.core.model import File, Project
-from elasticpypi.core.upstream import UpstreamFile
+from elasticpypi.core.upstream import UpstreamFile, project_of
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
@@ -135,7 +134,7 @@ class FirstMatch:
     def origin(self, name: NormalizedName) -> Origin:
         """Where a name comes from, and why."""
         override = self._rulings().origins.get(name, "")
-        ours = override == "" and (self._index.serial(name) is not None or self._ours(name))
+        ours = override == "" and (self._ours(name) or self._has_records(name))
         return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
@@ -143,13 +142,13 @@ class FirstMatch:
 
         No address has the project in it, so that one prefix is right for a whole lock file: the file name says it.
         """
-        named = parse_stored(path.rpartition("/")[2])
-        where = self.origin(named.project) if named else None
-        if named and where and where.where == "denied":
-            raise Blocked(_denied(named.project, where))
-        if named and where and where.where in ("upstream", "both"):
-            seen = self._seen(reader, named.project)
-            file = seen.upstream.file(named.project, seen.about, path) if seen and seen.upstream.name == index else None
+        name = project_of(path)
+        where = self.origin(name) if name else None
+        if name and where and where.where == "denied":
+            raise Blocked(_denied(name, where))
+        if name and where and where.where in ("upstream", "both"):
+            seen = self._seen(reader, name)
+            file = seen.upstream.file(name, seen.about, path) if seen and seen.upstream.name == index else None
             if seen and file:
                 self._check(seen.verdict, file)
                 return seen.upstream, file
@@ -162,6 +161,11 @@ class FirstMatch:
         if held and (held.rule == "block" or self._policy().cooldown.where == "everywhere"):
             log.warning("refused: %s", held.reason)
             raise Blocked(held.reason)
+
+    def _has_records(self, name: NormalizedName) -> bool:
+        """Whether the index knows a name by more than blocks, which may be about what others have."""
+        project = self._index.project(name) if self._index.serial(name) is not None else None
+        return bool(project and (project.files or project.deleted or project.tombstones or project.status != "active"))
 
     def _has_own(self, name: NormalizedName) -> bool:
         """Whether own files of a name are served: not where an administrator said that it comes from elsewhere."""
