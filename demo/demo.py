@@ -21,6 +21,7 @@ from tests.support.builders import make_wheel
 from tests.support.environments import CACHE, CLIENTS, make_all, run
 from tests.support.install import install, installed, pip
 from tests.support.live import FAMILIES, PASSWORD, ROOT, USER, Server, running
+from tests.support.waiting import until
 
 # With what they need themselves these are some fifty files: large and small, pure and compiled.
 PROJECTS = [
@@ -46,6 +47,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder, running(family, Path(folder)) as server:
                 _say(f"\n{family}: {'S3 + DynamoDB (moto)' if family == 's3' else 'a folder + SQLite'}")
                 demonstrate(server, Path(folder) / "demo", dist, sent)
+        with tempfile.TemporaryDirectory() as folder, running("folder", Path(folder), UPSTREAM="pip") as server:
+            _say("\nThe same with PyPI behind it: nothing but our own package is uploaded")
+            pull_through(server, Path(folder) / "demo", dist)
     except AssertionError as error:
         sys.exit(f"The demo failed: {error}")
     _say("\nEverything came back as it was.")
@@ -103,6 +107,26 @@ def demonstrate(server: Server, folder: Path, dist: Path, sent: dict[str, str]) 
     assert page.status == 200, f"the browser was answered {page.status}"
     assert set(page.links) == set(versions), f"the browser shows {sorted(page.links)}"
     _say(f"  {picture.relative_to(ROOT)}")
+
+
+def pull_through(server: Server, folder: Path, dist: Path) -> None:
+    """Everything from one address: our own package from here, the rest from PyPI, and then from what is kept."""
+    folder.mkdir()
+    try:
+        server.page("six")
+    except OSError as error:
+        _say(f"  PyPI cannot be reached, so this part is left out: {error}")
+        return
+    [own] = (path for path in dist.iterdir() if path.name.startswith("elasticpypi_demo"))
+    server.put(own.name, own.read_bytes())
+    until(lambda: own.name in server.files("elasticpypi-demo"), "our own package")
+    for client, wanted in (("pip", "from PyPI"), ("uv", "from what is kept")):
+        with _step(f"installed with {_release(client)}, {wanted}"):
+            install(client, server, folder / client, *PROJECTS, LOCAL)
+        found = {canonicalize_name(name) for name in installed(folder / client)}
+        assert found >= {"numpy", "pandas", "docopt", "elasticpypi-demo"}, f"{client} installed {found}"
+    kept = [path for path in (server.data / "upstream" / "files").rglob("*") if path.is_file()]
+    _say(f"  {len(kept)} files are kept, {sum(path.stat().st_size for path in kept) / MEGABYTE:.1f} MB")
 
 
 def digests(folder: Path) -> dict[str, str]:

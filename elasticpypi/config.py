@@ -39,6 +39,7 @@ SETTINGS = (
     Setting("PORT", "8080", "Port that `elasticpypi serve` listens on."),
     Setting("WORKERS", "2", "Worker processes of `elasticpypi serve`."),
     Setting("UPSTREAM", "", "Another index for what is not here: its address, or `pip` for the one that pip uses."),
+    Setting("DOWNLOADS", "upstream", "Of which files it is recorded who fetches them: `upstream`, `all` or `none`."),
     Setting("FOLLOW", "listing", "With BUCKET: `listing` looks at it every minute, `events` leaves that to the stack."),
     Setting("TLS_CERT", "", "Certificate and its chain in PEM, for https without a proxy; needs TLS_KEY."),
     Setting("TLS_KEY", "", "The private key to it, in PEM."),
@@ -73,6 +74,7 @@ class Config:
     port: int = 8080
     workers: int = 2
     upstream: str = field(default="", repr=False)
+    downloads: str = "upstream"
     follow: str = "listing"
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -131,6 +133,7 @@ class Config:
             port=_number("PORT", text["PORT"], 0, 65535),
             workers=_number("WORKERS", text["WORKERS"], 1, 64),
             upstream=_upstream(text["UPSTREAM"]),
+            downloads=_choice("DOWNLOADS", text["DOWNLOADS"], "upstream", "all", "none"),
             follow=_choice("FOLLOW", text["FOLLOW"], "listing", "events"),
             max_upload=_number("MAX_UPLOAD", text["MAX_UPLOAD"], 1, 5 * 1024 * 1024) * MEGABYTE,
             tls_cert=Path(text["TLS_CERT"]).expanduser() if text["TLS_CERT"] else None,
@@ -156,7 +159,7 @@ def _boolean(name: str, text: str) -> bool:
 
 def _choice(name: str, text: str, *choices: str) -> str:
     if text not in choices:
-        raise ConfigurationError(f"{name} must be {' or '.join(choices)}, not {text!r}.")
+        raise ConfigurationError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {text!r}.")
     return text
 
 

@@ -13,12 +13,23 @@ from elasticpypi.config import Config
 from elasticpypi.events import Events, Subscriber
 from elasticpypi.repository.base import Repository
 from elasticpypi.repository.stored import Stored
-from elasticpypi.storage.contracts import Catalog, EventLog, Files, Index, Objects, Staging, State, UpstreamStore
+from elasticpypi.storage.contracts import (
+    Catalog,
+    Downloads,
+    EventLog,
+    Files,
+    Index,
+    Objects,
+    Staging,
+    State,
+    UpstreamStore,
+)
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
     from elasticpypi.repository.current_policy import CurrentPolicy
     from elasticpypi.repository.first_match import FirstMatch
+    from elasticpypi.repository.kept import Kept
     from elasticpypi.repository.rulings import CurrentRulings
     from elasticpypi.repository.upstreams import Upstreams
 
@@ -38,7 +49,7 @@ class Services:
     uploads wait, None: that of the system. ``root_link`` gives where the root list of a serial can be fetched
     without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or goes over to it from
     another one of this name ("" none): :class:`ConfigurationError` if not. ``open_upstream`` opens what is kept of
-    other indexes, where these can be asked.
+    other indexes, where these can be asked, ``open_downloads`` who fetched which file, where that is recorded.
     """
 
     config: Config
@@ -55,6 +66,7 @@ class Services:
     root_link: Callable[[int], str | None] = lambda serial: None
     claim: Callable[[str], None] = lambda moved_from: None
     open_upstream: "Callable[[], UpstreamStore] | None" = field(default=None, repr=False)
+    open_downloads: Callable[[], Downloads] | None = field(default=None, repr=False)
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
 
@@ -89,8 +101,17 @@ class Services:
         def ours(name: NormalizedName) -> bool:
             return self.objects.revision(key_of(name)) is not None
 
-        told = self.upstreams, self.policy, self.rulings, ours, self.upstreams.places
+        told = self.upstreams, self.policy, self.rulings, ours
         return FirstMatch(self.stored, self.index, self.permissions, *told)
+
+    @cached_property
+    def kept(self) -> "Kept | None":
+        """The projects of other indexes that people find here; None where none can be asked."""
+        if self.upstreams is None or self.first_match is None:
+            return None
+        from elasticpypi.repository.kept import Kept
+
+        return Kept(self.upstreams, self.policy, self.rulings, self.first_match.origin)
 
     @cached_property
     def upstreams(self) -> "Upstreams | None":

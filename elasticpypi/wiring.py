@@ -13,7 +13,7 @@ from elasticpypi.core.errors import ConfigurationError, Refusal
 from elasticpypi.core.model import File
 from elasticpypi.events import Change, Events, Subscriber
 from elasticpypi.services import Services
-from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, EventLog, Index, Objects, UpstreamStore
+from elasticpypi.storage.contracts import ANEW, FOR_EVER, Catalog, Downloads, EventLog, Index, Objects, UpstreamStore
 
 if TYPE_CHECKING:
     from elasticpypi.storage.aws.dynamodb import DynamoIndex
@@ -70,6 +70,11 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
 
         return FolderUpstream(config.data)
 
+    def downloads() -> Downloads:
+        from elasticpypi.storage.local.downloads import SQLiteDownloads
+
+        return SQLiteDownloads(config.data)
+
     log, objects = FileLog(config.data), FileObjects(config.data)
 
     return Services(
@@ -83,6 +88,7 @@ def on_folder(config: Config, files: "DirectoryFiles", index: "SQLiteIndex") -> 
         behind=partial(heartbeat.behind, config.data / heartbeat.FILE),
         spool=files.incoming,
         open_upstream=upstream,
+        open_downloads=downloads,
         subscribers=(_record(index, log), _policy(index, objects, log), _entries(index, catalog)),
     )
 

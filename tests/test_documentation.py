@@ -44,7 +44,7 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
 
 def test_every_setting_of_aws_can_be_given_at_deploy_time() -> None:
     template = (ROOT / "serverless.yml").read_text()
-    only_one_machine = {"DATA", "LISTEN", "PORT", "WORKERS", "TLS_CERT", "TLS_KEY", "FOLLOW"}
+    only_one_machine = {"DATA", "LISTEN", "PORT", "WORKERS", "UPSTREAM", "DOWNLOADS", "TLS_CERT", "TLS_KEY", "FOLLOW"}
     found_out = {"SERVICE", "STAGE", "CLOUDFRONT_HOST", "CLOUDFRONT_KEY_ID"}
     for setting in SETTINGS:
         if setting.name not in only_one_machine | found_out:
@@ -125,6 +125,7 @@ def test_the_routes_are_those_of_the_code(app: Flask) -> None:
 def address(route: Route) -> str:
     values = {"path:name": "demo", "path:what": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
     values["filename"] = "demo-1.0-py3-none-any.whl"
+    values |= {"index": "main", "path:path": "packages/demo-1.0-py3-none-any.whl"}
     return re.sub(r"<(.*?)>", lambda match: values[match[1]], route.rule)
 
 
@@ -139,7 +140,8 @@ def test_every_get_answers_as_the_table_says(client: Client, tmp_path: Path) -> 
     assert client.upload(make_wheel(tmp_path, "demo", "1.0")).status_code == 200
     style = client.get("/project/demo/").text.partition("static/")[2].partition("/")[0]
     for route in ROUTES:
-        if route.method == "GET" and "<session_id>" not in route.rule:  # nothing was announced
+        # Nothing was announced, and no other index is asked.
+        if route.method == "GET" and not any(each in route.rule for each in ("<session_id>", "<index>")):
             path = address(route)
             if "/static/" in path:
                 path = f"/static/{style}/style.css"
@@ -220,6 +222,7 @@ TESTED_BY = {
     **{
         f"cli/{name}.py": "test_cli.py" for name in ("common", "decide", "record", "repair", "rule", "serving", "setup")
     },
+    "cli/ask.py": "actions/test_why.py",
     "cli/uploading.py": "client/test_publish.py",
     "client/parts.py": "client/test_publish.py",
     "core/addresses.py": "web/test_proxies.py",
@@ -245,12 +248,15 @@ TESTED_BY = {
     "indexing/about.py": "core/test_about.py",
     "indexing/heartbeat.py": "indexing/test_folder_troubles.py",
     "repository/base.py": "web/test_app.py",
+    "repository/loops.py": "web/test_upstream_files.py",
+    "repository/places.py": "repository/test_transfers.py",
     "repository/stored.py": "web/test_app.py",
     "services.py": "test_cli.py",
     "storage/aws/catalog.py": "contracts/test_catalog.py",
     "storage/aws/staging.py": "actions/test_upload_sessions.py",
     "storage/contracts.py": "contracts/test_stores.py",
     "storage/local/catalog.py": "contracts/test_catalog.py",
+    "storage/local/upstream.py": "storage/test_upstream_store.py",
     "web/refusals.py": "web/test_pages.py",
     "web/request.py": "web/test_odd_uploads.py",
     "web/views/decisions.py": "actions/test_decisions.py",
@@ -258,6 +264,7 @@ TESTED_BY = {
     "web/views/health.py": "web/test_app.py",
     "web/views/simple.py": "web/test_app.py",
     "web/views/upload.py": "actions/test_upload.py",
+    "web/views/upstream.py": "web/test_upstream_files.py",
     "web/views/upload_sessions.py": "actions/test_upload_sessions.py",
     "wiring.py": "test_cli.py",
 }
@@ -321,6 +328,12 @@ def test_every_file_of_ours_that_is_named_is_there(name: str) -> None:
     named += re.findall(r"`((?:tests|bench|docs|serverless|demo)/[\w/]*)`", DOCUMENTS[name])
     for path in named:
         assert (ROOT / path).exists() or (PACKAGE / path).exists(), path
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_every_test_that_is_named_is_there(name: str) -> None:
+    for path, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", DOCUMENTS[name]):
+        assert f"def {test}(" in (ROOT / path).read_text(), f"{path}::{test}"
 
 
 def test_the_readme_is_short() -> None:

@@ -1,5 +1,6 @@
 """What administrators decide about names, versions and digests. Each is an object of its own, and an event."""
 
+import time
 from collections.abc import Iterable
 
 from packaging.utils import NormalizedName
@@ -7,7 +8,7 @@ from packaging.utils import NormalizedName
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.actions.decisions import reason_of
-from elasticpypi.core import blocks
+from elasticpypi.core import blocks, exemptions
 from elasticpypi.core.errors import AlreadyExists, BadUpload, Forbidden, NotFound
 from elasticpypi.core.event import new
 from elasticpypi.core.ruling import NOTHING, Ruling
@@ -65,6 +66,35 @@ def _block(services: Services, actor: Actor, target: blocks.Target, kind: str, s
     event = new(kind, actor.who, reason=said.reason or None, **about)
     rule(services.objects, services.log, target.key, said, event, act)
     return str(target)
+
+
+def exempt(services: Services, actor: Actor, release: str, until: str, reason: str) -> tuple[str, str]:
+    """Let a release of another index (``demo==1.0``) be seen before its time; it, and the end, each in one spelling.
+
+    ``until`` is a day or a moment. It acts within a second. Again: another end, another reason.
+    """
+    target = exemptions.parse(release)
+    require(services, actor, target.project)
+    end = exemptions.end(until, time.time())
+    if not (said := reason_of(reason)):
+        raise BadUpload("An exemption needs a reason: it is what everybody is told who asks why the release is there.")
+    _exempt(services, actor, target, "policy.exempted", Ruling(end, said))
+    return str(target), end
+
+
+def unexempt(services: Services, actor: Actor, release: str) -> str:
+    """Take that back; :class:`NotFound` if it is not exempt."""
+    target = exemptions.parse(release)
+    require(services, actor, target.project)
+    if services.objects.revision(target.key) is None:
+        raise NotFound(f"{target} is not exempt.")
+    _exempt(services, actor, target, "policy.unexempted", NOTHING)
+    return str(target)
+
+
+def _exempt(services: Services, actor: Actor, target: exemptions.Target, kind: str, said: Ruling) -> None:
+    event = new(kind, actor.who, project=target.project, version=target.version, reason=said.reason or None)
+    rule(services.objects, services.log, target.key, said, event)
 
 
 def follow(services: Services, keys: Iterable[str]) -> list[NormalizedName]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO
 
+from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from elasticpypi.accounts.permissions import Permission
@@ -13,7 +14,18 @@ from elasticpypi.accounts.principal import Actor
 from elasticpypi.config import MEGABYTE
 from elasticpypi.core import blocks, filename, keys
 from elasticpypi.core.distribution import Distribution, Form, check_upload, sha256_of, warnings
-from elasticpypi.core.errors import AlreadyExists, Blocked, Changed, Forbidden, NotFound, Refusal, TooLarge, Unavailable
+from elasticpypi.core.errors import (
+    AlreadyExists,
+    Blocked,
+    Changed,
+    Forbidden,
+    LoopDetected,
+    NotFound,
+    Refusal,
+    TakenElsewhere,
+    TooLarge,
+    Unavailable,
+)
 from elasticpypi.core.event import new
 from elasticpypi.core.model import File, Project
 from elasticpypi.core.outcome import Outcome
@@ -27,6 +39,7 @@ class _Deleted(Exception):
     """The file was deleted before, and its tombstone is still there."""
 
 
+ASKING = 3.0  # seconds that another index has to say whether it knows a name
 Since = tuple[str, str]  # when a file was stored (``File.upload_time``), and its name
 
 
@@ -74,6 +87,8 @@ def known(services: Services, actor: Actor, dist: Distribution) -> str | None:
     if services.config.strict_names:
         filename.check_spelling(dist.name)
     project = index.project(dist.name.project)
+    if project is None or not project.files:
+        _check_name(services, dist.name.project)
     if project is not None:
         _check_project(project, dist)
         if there := _same_file(project, dist, services.config.overwrite):
@@ -112,6 +127,19 @@ def take(services: Services, actor: Actor, form: Form, dist: Distribution, store
     note(services.log, *(who.written or ()))
     services.events.tell([Outcome(file_name, "written")], actor)
     return " ".join([f"{file_name} is in the index.", *warnings(form, dist)])
+
+
+def _check_name(services: Services, name: NormalizedName) -> None:
+    """Whoever uploads the first file of a name that another index has takes it over for everybody here (REQ-U08)."""
+    if services.first_match is None:
+        return
+    remedy = f"If it is ours, an administrator has to say so first: elasticpypi origin {name} private."
+    try:
+        reason = services.first_match.taken(name, ASKING)
+    except (Unavailable, LoopDetected) as error:
+        raise Unavailable(f"Nobody knows now whether {name!r} is free: {error} {remedy}") from None
+    if reason:
+        raise TakenElsewhere(f"The name {name!r} is not free. {reason} {remedy}")
 
 
 def _check_project(project: Project, dist: Distribution, since: Since | None = None) -> None:

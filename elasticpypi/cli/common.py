@@ -30,12 +30,14 @@ def actor() -> Actor:
     return Actor(Principal(user, through="command"))
 
 
-def opened_at(data: Path | None, *, moved_from: str = "", changes: bool = True) -> Services:
-    """Store and index as they are; a folder that is not there is not made.
+def opened_at(
+    data: Path | None, *, moved_from: str = "", changes: bool = True, upstream: str | None = None
+) -> Services:
+    """Store and index as they are; a folder that is not there is not made. ``upstream`` replaces that setting.
 
     If something is to change: :class:`ConfigurationError` if the index is that of another store.
     """
-    config = config_of(data=data)
+    config = config_of(data=data, upstream=upstream)
     if not config.on_aws and not config.data.is_dir():
         raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
     if moved_from and not config.on_aws:

@@ -81,6 +81,25 @@ def unblock(what: str, data: Path | None) -> None:
     click.echo(f"{policy.unblock(opened_at(data), actor(), what)} is not blocked.")
 
 
+@click.command()
+@click.argument("release", metavar="NAME==VERSION")
+@click.option("--until", required=True, metavar="DATE", help="A day, with all of it, or a moment; UTC.")
+@click.option("--reason", required=True, help="Why; everybody can read it.")
+@data_option
+def exempt(release: str, until: str, reason: str, data: Path | None) -> None:
+    """Let one release of another index be seen before it is old enough."""
+    what, end = policy.exempt(opened_at(data), actor(), release, until, reason)
+    click.echo(f"{what} is exempt until {end[:19]}Z.")
+
+
+@click.command()
+@click.argument("release", metavar="NAME==VERSION")
+@data_option
+def unexempt(release: str, data: Path | None) -> None:
+    """Take an exemption back."""
+    click.echo(f"{policy.unexempt(opened_at(data), actor(), release)} is not exempt.")
+
+
 @click.command("disown")
 @click.argument("project")
 @click.option("--yes", is_flag=True, help="Do not ask.")

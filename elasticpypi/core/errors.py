@@ -12,6 +12,7 @@
     ├── NotFound            404  no such project, file or key
     ├── NotAcceptable       406  none of the media types that we can send
     ├── AlreadyExists       409  the name is taken by other bytes
+    ├── TakenElsewhere      409  another index has a project of this name, and nobody said that it is ours
     ├── Outdated            412  somebody else has changed it since it was read
     ├── TooLarge            413  over the limit of an upload
     ├── Unconditional       428  it can only be replaced by who says what they have read
@@ -80,6 +81,12 @@ class NotAcceptable(Refusal):
 
 class AlreadyExists(Refusal):
     """409: the texts contain "already exist", which poetry, pdm and twine look for (REQ-113)."""
+
+    status = 409
+
+
+class TakenElsewhere(Refusal):
+    """409: another index has a project of this name (REQ-U08). No client takes it for a file that is here already."""
 
     status = 409
 

@@ -48,8 +48,8 @@ def _file(file: File, home: str) -> dict[str, Any]:
         "python_version": file.filename.split("-")[-3] if wheel else "source",
         "requires_python": file.requires_python,
         "size": max(file.size, 0),
-        "upload_time": file.upload_time[:19],
-        "upload_time_iso_8601": file.upload_time,
+        "upload_time": file.upload_time[:19] or None,  # other indexes do not always say it
+        "upload_time_iso_8601": file.upload_time or None,
         "url": f"{home}{file.address}",
         "yanked": file.yanked is not None,
         "yanked_reason": file.yanked or None,

@@ -57,6 +57,11 @@ class File:
         """Where it is served, below the home page."""
         return f"packages/{quote(self.filename, safe='')}"  # REQ-31: + and ! are encoded
 
+    @property
+    def ours(self) -> bool:
+        """Whether it lies in our store, so that we know what is in it."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -244,6 +249,19 @@ def described(project: Project, version: Version) -> File | None:
     """The file whose core metadata describe a version: a wheel if there is one."""
     files = of_version(project, version)
     return min(files, key=lambda file: (not file.filename.endswith(".whl"), file.filename), default=None)
+
+
+def held_of(project: Project, version: str) -> Held | None:
+    """Why a release of another index may not be seen, in any spelling of its version, if it is held."""
+    wanted = canonicalize_version(version[:80])
+    return next((held for held in project.held if canonicalize_version(held.file.version) == wanted), None)
+
+
+def why_nothing(project: Project) -> str:
+    """Why nothing may be seen of a project that is not ours, "" if that is not so, or if it has no files there."""
+    if not project.files and project.status == "quarantined":  # one of ours that is has files
+        return project.status_reason
+    return project.held[0].reason if project.held and not project.files else ""
 
 
 def block_of(project: Project, version: str) -> Block | None:

@@ -76,6 +76,10 @@ class UpstreamFile(File):
     def address(self) -> str:
         return f"upstream/{self.index}/{self.path}"
 
+    @property
+    def ours(self) -> bool:
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamPage:

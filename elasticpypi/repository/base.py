@@ -36,6 +36,9 @@ class Repository(Protocol):
     def state(self, reader: Principal, name: NormalizedName | None) -> State | None:
         """Of a project, None if it is none; of the root list for None. One cheap read: what an answer of 304 costs."""
 
+    def ready(self, reader: Principal, name: NormalizedName) -> None:
+        """Wait for what another index says of a project, if it has to be asked: the calls after this one do not."""
+
     def projects(self, reader: Principal) -> tuple[State, list[NormalizedName]]:
         """The root list: all projects with a file, sorted."""
 

@@ -17,23 +17,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 import urllib3
 from packaging.utils import NormalizedName
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from elasticpypi import __version__
-from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.errors import ConfigurationError, Unavailable
 from elasticpypi.core.upstream import LARGEST
 from elasticpypi.policy import Upstream
 from elasticpypi.repository import loops
 
-CONNECT, READ, WHOLE = 3.0, 10.0, 20.0  # seconds: to connect, without a byte, for a page
-CONNECTIONS = 10  # to one host in a process
+CONNECT, READ, WHOLE = 3.0, 10.0, 20.0  # seconds: to connect, without a byte (or for all headers), for a page
+GRACE, SLOWEST = 30.0, 20_000  # seconds that a file may take, and one more for so many bytes of it
+UNKNOWN = 2 * 1024**3  # bytes of a file whose size nobody tells, at most
+CONNECTIONS = 48  # to one host that a process keeps
+ADDRESSES = 4  # of a host that are tried
 REDIRECTS = 5
+AT_ONCE = 1.0  # seconds in which a connection breaks that was kept too long
 FAILURES, PAUSE = 5, 30.0  # that end all asking for so many seconds
 LONGEST_PAUSE = 600.0  # seconds, whatever Retry-After says
 CHUNK = 128 * 1024
@@ -45,12 +49,15 @@ log = logging.getLogger(__name__)
 class Failed(Exception):
     """The other index has not answered, or not as it should; the text is a sentence without any secret.
 
-    ``pause`` is when it may be asked again, in seconds; ``loop``: it has asked us; ``counts``: its host is in trouble.
+    ``pause`` is when it may be asked again, in seconds; ``loop``: it has asked us; ``counts``: its host is in trouble;
+    ``is_new``: it has been asked.
     """
 
-    def __init__(self, text: str, pause: float = 0.0, *, loop: bool = False, counts: bool = False) -> None:
+    def __init__(
+        self, text: str, pause: float = 0.0, *, loop: bool = False, counts: bool = False, is_new: bool = True
+    ) -> None:
         super().__init__(text)
-        self.pause, self.loop, self.counts = pause, loop, counts
+        self.pause, self.loop, self.counts, self.is_new = pause, loop, counts, is_new
 
 
 class NotPublic(HTTPError):
@@ -85,20 +92,52 @@ class Answer:
     age: int | None = None
 
 
-class Client:
-    """What asks one index. ``address`` is that of its simple index; it may be private, its answers' hosts may not."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an index is: its host as addresses have it, its address, and what a request to it says of us."""
 
-    def __init__(self, settings: Upstream, address: str, loop: Callable[[], str] = str) -> None:
-        parts = urlsplit(address)
+    own: str
+    address: str
+    credentials: str
+
+
+class Client:
+    """What asks one index. ``address`` is that of its simple index, or gives it when it is first asked; it may be
+    private, the hosts that its answers name may not. ``credentials`` are user:password, if they are not in it.
+    """
+
+    def __init__(
+        self,
+        settings: Upstream,
+        address: str | Callable[[], str],
+        loop: Callable[[], str] = str,
+        credentials: str = "",
+    ) -> None:
         self._settings, self._loop = settings, loop
-        self._own = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self.address = f"{self._own}{parts.path.rstrip('/')}/"
-        self._credentials = _credentials(unquote(parts.netloc.rpartition("@")[0]))
+        self._address, self._said = address, credentials
         self._lock = threading.Lock()
+        self._found: _Place | ConfigurationError | None = None
         self._process: int | None = None
         self._ours: urllib3.PoolManager | None = None
         self._others: urllib3.PoolManager | None = None
         self._hosts: dict[str, _Host] = {}
+
+    @property
+    def address(self) -> str:
+        """That of the index, without credentials; :class:`ConfigurationError` if nobody knows."""
+        return self._place().address
+
+    def _place(self) -> _Place:
+        with self._lock:
+            if self._found is None:
+                try:
+                    address = self._address if isinstance(self._address, str) else self._address()
+                    self._found = _place(address, self._said)
+                except ConfigurationError as error:
+                    self._found = error
+        if isinstance(self._found, ConfigurationError):
+            raise ConfigurationError(str(self._found))
+        return self._found
 
     def page(self, name: NormalizedName, etag: str = "") -> Answer:
         """The page of a project, if it is another one than that of ``etag``; :class:`Failed`."""
@@ -106,7 +145,7 @@ class Client:
         if etag:
             headers["If-None-Match"] = etag
         end = time.monotonic() + WHOLE
-        with self._asked(f"{self.address}{name}/", headers, end, own=True) as (response, url):
+        with self._asked(f"{name}/", headers, end, own=True) as (response, url):
             if response.status not in (200, 304, 404, 410):
                 raise self._refused(response)
             found = response.headers
@@ -122,16 +161,26 @@ class Client:
             )
 
     @contextmanager
-    def file(self, url: str, longest: float) -> Iterator[tuple[int | None, Iterator[bytes]]]:
-        """The bytes of a file, as they come, and how many there will be; :class:`Failed` now or later."""
-        end = time.monotonic() + longest
+    def file(self, url: str, size: int = -1) -> Iterator[tuple[int | None, Iterator[bytes]]]:
+        """The bytes of a file, as they come, and how many there will be; :class:`Failed` now or later.
+
+        ``size`` is how many there should be, -1 if nobody knows.
+        """
+        end = time.monotonic() + GRACE + (size if size >= 0 else UNKNOWN) / SLOWEST
         with self._asked(url, {"Accept-Encoding": "identity"}, end, own=False) as (response, _):
             if response.status != 200:
                 raise self._refused(response)
-            if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise Failed(f"{self._name} sent a file in another encoding.")
-            size = response.headers.get("Content-Length", "")
-            yield (int(size) if size.isdecimal() else None), _chunks(response, end)
+            announced = response.headers.get("Content-Length", "")
+            yield (int(announced) if announced.isdecimal() else None), _chunks(response, end)
+
+    def link(self, url: str) -> str | None:
+        """The address of a file for a client of ours; None if it would need our credentials. :class:`Failed`."""
+        place = self._known_place()
+        parts = urlsplit(url)
+        if f"{parts.scheme}://{parts.netloc}" == place.own:
+            return None if place.credentials else url
+        self._check(parts.scheme, parts.netloc, own=False)
+        return url
 
     @property
     def name(self) -> str:
@@ -142,59 +191,82 @@ class Client:
     def _name(self) -> str:
         return f"The index {self._settings.name!r}"
 
+    def _known_place(self) -> _Place:
+        try:
+            return self._place()
+        except ConfigurationError as error:
+            raise Failed(f"{self._name} cannot be asked: {error}") from None
+
     @contextmanager
     def _asked(self, url: str, headers: dict[str, str], end: float, *, own: bool) -> Iterator[tuple[Any, str]]:
-        """An answer, after redirects, and the address that it is of."""
+        """An answer, after redirects, and the address that it is of; ``url`` may be below that of the index."""
+        base, target = self._known_place().address, url
         for _ in range(REDIRECTS):
-            with self._answered(url, headers, end, own=own) as response:
-                if not (target := response.get_redirect_location()):
+            try:
+                url = urljoin(base, target)
+                parts = urlsplit(url)
+            except ValueError:
+                raise Failed(f"{self._name} names an address that is none.") from None
+            with self._answered(url, parts, headers, end, own=own) as response:
+                base, target = url, response.get_redirect_location()
+                if not target:
                     yield response, url
                     return
-            url = urljoin(url, target)
         raise Failed(f"{self._name} leads from one address to the next, more than {REDIRECTS} times.")
 
     @contextmanager
-    def _answered(self, url: str, headers: dict[str, str], end: float, *, own: bool) -> Iterator[Any]:
-        """One answer; whether it came counts for its host."""
-        parts = urlsplit(url)
-        is_own = f"{parts.scheme}://{parts.netloc}" == self._own
+    def _answered(
+        self, url: str, parts: SplitResult, headers: dict[str, str], end: float, *, own: bool
+    ) -> Iterator[Any]:
+        """One answer; whether it came counts for its host. What the caller raises while he reads it is his."""
+        is_own = f"{parts.scheme}://{parts.netloc}" == self._known_place().own
         if not is_own:
             self._check(parts.scheme, parts.netloc, own=own)
         host = self._hosts.setdefault(parts.netloc, _Host())
         if (pause := host.until - time.monotonic()) > 0:
-            raise Failed(f"{self._name} has not answered, and is asked again in {pause:.0f} s.", pause)
+            raise Failed(f"{self._name} has not answered, and is asked again in {pause:.0f} s.", pause, is_new=False)
         try:
             response = self._request(url, headers, end, own=is_own)
-            try:
-                yield response
-            finally:
-                response.close()  # what is left of it is never waited for
         except NotPublic as error:
             raise Failed(f"{self._name} is not to be followed: {error}.") from None
-        except (HTTPError, OSError, zlib.error) as error:
+        except (HTTPError, OSError, ValueError) as error:  # the last one: of a name that is none
             host.failed(0.0)
             raise Failed(f"{self._name} has not answered: {_why(error)}.") from None
+        try:
+            with _ended(end, response.shutdown):
+                yield response
+            if response.status == 304:
+                response.drain_conn()  # nothing comes, and the connection can be used again
         except Failed as error:
             if error.counts:
                 host.failed(error.pause)
             raise
+        finally:
+            response.close()  # what is left of it is never waited for
         host.failures = 0
 
     def _request(self, url: str, headers: dict[str, str], end: float, *, own: bool) -> Any:
         ours, others = self._managers()
         sent = {**headers, "User-Agent": f"elasticpypi/{__version__}"}
-        if own and self._credentials:
-            sent["Authorization"] = self._credentials
+        if own and self._known_place().credentials:
+            sent["Authorization"] = self._known_place().credentials
         if loop := self._loop():
             sent[loops.HEADER] = ", ".join(filter(None, (loops.came_through.get(), loop)))
-        left = end - time.monotonic()
-        if left <= 0:
-            raise Failed(f"{self._name} has not answered in time.", counts=True)
-        timeout = urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left))
         manager = ours if own or self._settings.insecure or self._settings.files else others
-        return manager.request(
-            "GET", url, headers=sent, timeout=timeout, preload_content=False, redirect=False, retries=False
-        )
+        begin = time.monotonic()
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            timeout = urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left))
+            try:
+                return manager.request(
+                    "GET", url, headers=sent, timeout=timeout, preload_content=False, redirect=False, retries=False
+                )
+            except ProtocolError:
+                if time.monotonic() - begin > AT_ONCE:
+                    raise
+                begin -= AT_ONCE  # once more: the server may have closed a connection that was kept
 
     def _check(self, scheme: str, host: str, *, own: bool) -> None:
         """:class:`Failed` for a host that an answer names and that is not to be asked."""
@@ -216,33 +288,97 @@ class Client:
 
     def _managers(self) -> tuple[urllib3.PoolManager, urllib3.PoolManager]:
         """What asks the index itself, and what asks hosts that it names: these must be public."""
+        own = urlsplit(self._known_place().own).hostname or ""
         with self._lock:
             if self._ours is None or self._others is None or self._process != os.getpid():
-                options: dict[str, Any] = {"num_pools": 8, "maxsize": CONNECTIONS, "block": False}
-                self._ours, self._others = urllib3.PoolManager(**options), urllib3.PoolManager(**options)
-                own = urlsplit(self._own).hostname or ""
-                self._others.pool_classes_by_scheme = {
-                    "http": _pool(HTTPConnectionPool, _Public, own),
-                    "https": _pool(HTTPSConnectionPool, _PublicSecure, own),
-                }
-                self._process = os.getpid()
+                self._ours, self._others, self._process = _manager(None), _manager(own), os.getpid()
             return self._ours, self._others
 
 
-def _public(connection: HTTPConnection, own: str) -> socket.socket:
-    """A connection to a host that an answer has named: to a public address, or one that our index itself has.
+def _place(address: str, said: str) -> _Place:
+    """The address as a setting or pip has it, with user and password in it or not."""
+    try:
+        parts = urlsplit(address)
+        user, _, host = parts.netloc.rpartition("@")
+        if parts.scheme not in ("https", "http") or not parts.hostname or (parts.port or 1) < 1:
+            raise ValueError
+    except ValueError:
+        raise ConfigurationError("The address of the index that is to be asked is none.") from None
+    own, said = f"{parts.scheme}://{host}", said or unquote(user)
+    credentials = f"Basic {base64.b64encode(said.encode()).decode()}" if said else ""
+    return _Place(own, f"{own}{parts.path.rstrip('/')}/", credentials)
+
+
+@contextmanager
+def _ended(moment: float, end: Callable[[], object]) -> Iterator[None]:
+    """Whoever waits inside is woken at a moment by ``end``, whatever comes byte by byte until then."""
+
+    def ring() -> None:
+        with suppress(OSError, ValueError, RuntimeError):  # it is over already
+            end()
+
+    timer = threading.Timer(max(moment - time.monotonic(), 0), ring)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _Bounded:
+    """A connection whose headers have come within its time-out; to a public host, if that of our index is given."""
+
+    own: str | None = None
+
+    def _new_conn(self: Any) -> socket.socket:
+        return _connected(self, self.own)
+
+    def getresponse(self: Any) -> Any:
+        sock = self.sock
+        with _ended(time.monotonic() + self.timeout, lambda: sock.shutdown(socket.SHUT_RDWR)):
+            return super().getresponse()  # type: ignore[misc]
+
+
+class _Plain(_Bounded, HTTPConnection):
+    pass
+
+
+class _Secure(_Bounded, HTTPSConnection):
+    pass
+
+
+def _manager(own: str | None) -> urllib3.PoolManager:
+    """Connections to any host, or to public ones and to that of our index."""
+
+    def pool(kind: Any, connection: Any) -> Any:
+        return type("_Pool", (kind,), {"ConnectionCls": type("_Connection", (connection,), {"own": own})})
+
+    manager = urllib3.PoolManager(num_pools=8, maxsize=CONNECTIONS, block=False)
+    manager.pool_classes_by_scheme = {
+        "http": pool(HTTPConnectionPool, _Plain),
+        "https": pool(HTTPSConnectionPool, _Secure),
+    }
+    return manager
+
+
+def _connected(connection: Any, own: str | None) -> socket.socket:
+    """A connection to a host: if an answer named it, to a public address, or to one that our index ``own`` itself has.
 
     It is made to the very address that was looked at.
     """
-    host, port = connection.host.strip("[]"), connection.port
-    addresses = _addresses(host, port)
-    fine = [address for address in addresses if _is_public(address)]
-    fine = fine or [address for address in addresses if address in _addresses(own, port)]
-    error: Exception = NotPublic(f"the host {host!r} has no public address, and the policy does not name it in files")
-    timeout = connection.timeout if isinstance(connection.timeout, int | float) else CONNECT
-    for address in fine:
+    host, port, timeout = connection.host.strip("[]"), connection.port, connection.timeout
+    fine = addresses = _addresses(host, port)
+    if own is not None:
+        fine = [address for address in addresses if _is_public(address)]
+        if not fine and (ours := {*addresses} & {*_addresses(own, port)}):
+            fine = [*ours]
+    if not fine:
+        raise NotPublic(f"the host {host[:200]!r} has no public address, and the policy does not name it in files")
+    end = time.monotonic() + timeout
+    for address in fine[:ADDRESSES]:
         try:
-            return socket.create_connection((address, port), timeout)
+            return socket.create_connection((address, port), max(end - time.monotonic(), 0.1))
         except OSError as failed:
             error = failed
     raise error
@@ -261,25 +397,6 @@ def _is_public(address: str) -> bool:
     return found.is_global and not found.is_multicast
 
 
-class _Public(HTTPConnection):
-    own = ""
-
-    def _new_conn(self) -> socket.socket:
-        return _public(self, self.own)
-
-
-class _PublicSecure(HTTPSConnection):
-    own = ""
-
-    def _new_conn(self) -> socket.socket:
-        return _public(self, self.own)
-
-
-def _pool(kind: Any, connection: Any, own: str) -> Any:
-    """A kind of pool whose connections know the host of our index."""
-    return type("_Pool", (kind,), {"ConnectionCls": type("_Connection", (connection,), {"own": own})})
-
-
 def _body(response: Any, end: float, most: int) -> bytes:
     """The whole body, decoded."""
     encoding = response.headers.get("Content-Encoding", "identity").lower()
@@ -288,7 +405,10 @@ def _body(response: Any, end: float, most: int) -> bytes:
     decoder = zlib.decompressobj(31) if encoding in ("gzip", "x-gzip") else None
     parts, size = [], 0
     for chunk in _chunks(response, end):
-        part = decoder.decompress(chunk, most + 1 - size) if decoder else chunk
+        try:
+            part = decoder.decompress(chunk, most + 1 - size) if decoder else chunk
+        except zlib.error:
+            raise Failed("The answer is not compressed as it says.") from None
         size += len(part)
         if size > most:
             raise Failed(f"The answer is larger than {most // (1024 * 1024)} MB.")
@@ -300,16 +420,19 @@ def _body(response: Any, end: float, most: int) -> bytes:
 
 def _chunks(response: Any, end: float) -> Iterator[bytes]:
     """Bytes as they come; who sends a byte now and then does not hold us for ever."""
-    while chunk := response.read1(CHUNK, decode_content=False):
+    begin, size = time.monotonic(), 0
+    while True:
+        try:
+            chunk = response.read1(CHUNK, decode_content=False)
+        except (HTTPError, OSError) as error:
+            why = "it took too long" if time.monotonic() >= end else _why(error)
+            raise Failed(f"The answer did not come to its end: {why}.", counts=True) from None
+        size += len(chunk)
+        if time.monotonic() > min(end, begin + GRACE + size / SLOWEST):
+            raise Failed("The answer did not come in time.", counts=True)
+        if not chunk:
+            return
         yield chunk
-        if time.monotonic() > end:
-            raise Failed("The answer did not come in time.")
-
-
-def _credentials(user_and_password: str) -> str:
-    if not user_and_password:
-        return ""
-    return f"Basic {base64.b64encode(user_and_password.encode()).decode()}"
 
 
 def _age(cache_control: str) -> int | None:
@@ -330,6 +453,9 @@ def _retry_after(text: str) -> float:
 def _why(error: Exception) -> str:
     """What went wrong, without addresses: they may have passwords in them."""
     reason = getattr(error, "reason", None) or error
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):  # of these too urllib3 says that they took too long
+        unknown = isinstance(reason, urllib3.exceptions.NameResolutionError)
+        return "its host is not known" if unknown else "it cannot be reached"
     if isinstance(reason, urllib3.exceptions.TimeoutError | TimeoutError):
         return "it took too long"
     if isinstance(reason, urllib3.exceptions.SSLError):

@@ -20,14 +20,13 @@ from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
 from elasticpypi.core.errors import Blocked, NotFound
 from elasticpypi.core.event import Event
-from elasticpypi.core.model import File, Project
+from elasticpypi.core.model import File, Held, Project
 from elasticpypi.core.upstream import UpstreamFile, UpstreamPage, project_of
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
-from elasticpypi.repository.transfers import Places
 from elasticpypi.repository.upstream import FILES, About, Upstream
-from elasticpypi.repository.verdict import ASK, Origin, Verdict, merged, origin, verdict
+from elasticpypi.repository.verdict import ASK, Origin, Verdict, matching, merged, origin, verdict
 from elasticpypi.storage.contracts import IndexReader
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.2  # seconds between two looks at what was decided
 AGAIN = 1.0  # seconds until it is asked again whether a page has no files: a name may be given back meanwhile
+OFFLINE_LOOK = 60.0  # seconds between two looks at what is kept of an index that is offline
 OWN = "private", "none", "both"  # origins of names whose own files are served
 
 log = logging.getLogger(__name__)
@@ -70,13 +70,11 @@ class FirstMatch:
         policy: Callable[[], Policy],
         rulings: Callable[[], Rulings],
         ours: Callable[[NormalizedName], bool],
-        places: Places,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._own, self._index, self._permissions = own, index, permissions
         self._upstreams, self._policy, self._rulings, self._ours = upstreams, policy, rulings, ours
         self._clock = clock
-        self._places = places
         self._lock = Lock()
         self._look, self._changes, self._mark = 0.0, 0, b""
         self._decided: tuple[Policy | None, Rulings | None] = None, None
@@ -95,6 +93,11 @@ class FirstMatch:
         if seen is None or not own:
             return seen.state if seen else own
         return _both(own, seen.state)
+
+    def ready(self, reader: Principal, name: NormalizedName) -> None:
+        may_read = bool(self._upstreams()) and self._permissions.allowed(reader, Permission.READ, name)
+        if may_read and self.origin(name).where in ("upstream", "both"):
+            any(upstream.about(name).revision for upstream in self._upstreams())
 
     def projects(self, reader: Principal) -> tuple[State, list[NormalizedName]]:
         return self._own.projects(reader)
@@ -149,6 +152,22 @@ class FirstMatch:
         ours = override == "" and (self._ours(name) or self._has_records(name))
         return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
 
+    def taken(self, name: NormalizedName, seconds: float) -> str:
+        """Why a first file of our own may not have this name: a sentence, "" if it may (REQ-U08).
+
+        Another index is asked for ``seconds`` at most; :class:`Unavailable`, or :class:`LoopDetected`, if it cannot be.
+        """
+        where, policy = self.origin(name), self._policy()
+        if where.where in OWN:
+            return ""
+        if self._rulings().origins.get(name) or matching(name, policy.origin.denied):
+            return where.rule
+        end = time.monotonic() + seconds
+        for upstream in self._upstreams():
+            if upstream.about(name, end - time.monotonic()).revision:
+                return f"The index {upstream.name!r} has a project of this name."
+        return ""
+
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
         """The file at a path of another index: :class:`NotFound`, or :class:`Blocked` with the reason.
 
@@ -164,7 +183,7 @@ class FirstMatch:
             if known and file:
                 if where.where == "both":
                     self._check_own(reader, name)
-                self._check(known[0].page(name, known[1]), file)
+                self._check(known[0], known[0].page(name, known[1]), file)
                 return known[0], file
         raise NotFound(f"There is no file {path[-200:]!r} of the index {index[:40]!r} here.")
 
@@ -174,12 +193,14 @@ class FirstMatch:
         if own and own[1].status == "quarantined":
             raise Blocked(f"{name} is in quarantine here, with all that other indexes have of it. {ASK}.")
 
-    def _check(self, page: UpstreamPage, file: UpstreamFile) -> None:
+    def _check(self, upstream: Upstream, page: UpstreamPage, file: UpstreamFile) -> None:
         """:class:`Blocked` for a file that may not be seen: the verdict is on this one, whatever was seen before."""
-        found = self._judged(replace(page, files=(file,)))
+        found = self._judged(upstream, replace(page, files=(file,)))
         if found.closed:
             raise Blocked(found.closed)
         for held in found.held:
+            if held.rule == "offline":
+                raise NotFound(held.reason)
             if held.rule == "block" or self._policy().cooldown.where == "everywhere":
                 log.warning("refused: %s", held.reason)
                 raise Blocked(held.reason)
@@ -220,11 +241,10 @@ class FirstMatch:
 
     def _known(self, name: NormalizedName) -> tuple[Upstream, About] | None:
         """The first index that has the project answers for it alone; an error of one before it is an error."""
-        with self._places:
-            for upstream in self._upstreams():
-                about = upstream.about(name)
-                if about.revision:
-                    return upstream, about
+        for upstream in self._upstreams():
+            about = upstream.about(name)
+            if about.revision:
+                return upstream, about
         return None
 
     def _seen(self, name: NormalizedName) -> Seen | None:
@@ -236,17 +256,20 @@ class FirstMatch:
         with self._lock:
             found = self._verdicts.get(name)
         if found is None or found.basis != basis or not found.holds(now):
-            made = self._judged(upstream.page(name, about))
+            made = self._judged(upstream, upstream.page(name, about))
             held = [f"{held.file.filename} {held.reason}" for held in made.held]
+            if upstream.settings.offline:
+                held += [file.metadata_sha256 or "" for file in made.visible]
             version = _version(upstream.name, about.revision, self._policy().cooldown.where, made.closed, *held)
             found = _Remembered(basis, now, made, version)
             self._remember(name, found)
         return Seen(upstream, about, found.verdict, found.version)
 
-    def _judged(self, page: UpstreamPage) -> Verdict:
-        rulings = self._rulings()
+    def _judged(self, upstream: Upstream, page: UpstreamPage) -> Verdict:
+        now, rulings = self._clock(), self._rulings()
         exempt, blocked = rulings.exemptions.get(page.name, ()), rulings.blocks_of(page.name)
-        return verdict(page, self._policy(), exempt, blocked, self._clock())
+        found = verdict(page, self._policy(), exempt, blocked, now)
+        return _kept_alone(found, upstream, now) if upstream.settings.offline else found
 
     def _remember(self, name: NormalizedName, found: "_Remembered") -> None:
         with self._lock:
@@ -275,6 +298,21 @@ class _Remembered(NamedTuple):
 
 def _version(*parts: str) -> str:
     return hashlib.blake2b("\n".join(parts).encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+def _kept_alone(found: Verdict, upstream: Upstream, now: float) -> Verdict:
+    """Of an index that is not asked: what is not kept cannot be had (REQ-U70). Somebody may bring it at any time."""
+    visible: list[UpstreamFile] = []
+    held = list(found.held)
+    for file in found.visible:
+        if upstream.has(file.sha256):
+            with_metadata = file.metadata_sha256 and upstream.has(file.metadata_sha256)
+            visible.append(file if with_metadata else replace(file, metadata_sha256=None))
+        else:
+            why = f"{file.filename!r} is not kept here, and the index {upstream.name!r} is not asked: it is offline."
+            held.append(Held(file, None, why, "offline"))
+    until = min(now + OFFLINE_LOOK, found.until if found.until is not None else now + OFFLINE_LOOK)
+    return Verdict(tuple(visible), tuple(held), found.closed, until)
 
 
 def _both(own: State, theirs: State) -> State:

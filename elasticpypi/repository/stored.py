@@ -29,6 +29,9 @@ class Stored:
         serial = self._index.serial(name) if self._may_read(reader, name) else None
         return None if serial is None else _state(serial)
 
+    def ready(self, reader: Principal, name: NormalizedName) -> None:
+        pass
+
     def projects(self, reader: Principal) -> tuple[State, list[NormalizedName]]:
         serial, names = self._index.projects()
         return _state(serial), [name for name in names if self._may_read(reader, name)]

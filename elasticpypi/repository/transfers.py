@@ -1,35 +1,39 @@
-"""Files of other indexes on their way to those who wait for them, and into the store (REQ-U36 to U39, U42).
+"""Files of other indexes on their way to those who wait for them, and into the store (REQ-U36 to U42).
 
 A thread fetches a file, once for all who want it, in all processes: these read what has come so far. The last bytes are
 given to nobody before the digest is right, so nothing wrong is ever delivered whole. The thread goes on when its first
-client has gone, if more than half is there or others read; a process that dies leaves a file that the next one begins
-anew, and whoever read it goes on where it was.
+client has gone, if more than half is there or others read; when a process dies, the next one begins anew, and whoever
+read it goes on where it was: whether all that one got is right is looked at again before its last bytes.
 """
 
 import hashlib
 import logging
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import BinaryIO, Protocol
+from urllib.parse import urlsplit
 
 from elasticpypi.core.errors import Unavailable
 from elasticpypi.repository.fetch import Client, Failed, unavailable
+from elasticpypi.repository.places import Places
 from elasticpypi.storage.contracts import Incoming, UpstreamStore
 
-TRIES = 5  # whoever fetches it may end in the middle
-MOST = 10  # files that a process fetches at once
+MOST, MOST_SMALL = 10, 32  # files that a process fetches at once
+SMALL = 1024 * 1024  # bytes
 CHUNK = 128 * 1024
 BACK = 64 * 1024  # bytes that wait for the digest
 LOOK = 0.02  # seconds between two looks at what another process fetches
 SILENT = 15.0  # seconds without a byte, after which it is not waited for
-SLOWEST = 20_000  # bytes a second
-LONGEST = 300.0  # seconds for a file, and as many more as it takes at the slowest
-PLACES = 200  # requests of a process that wait for other indexes, of its 512 threads
 QUEUE = 60.0  # seconds until a file that waits for its turn has one
 SPARE = 256 * 1024 * 1024  # bytes of the disk that are left to packages of our own
+EVERY = 64 * 1024 * 1024  # bytes between two looks at the disk
+# PyPI's path of a file has its blake2b; the index behind it may have taken sha256 instead.
+HASHED = re.compile(r"(?:^|/)packages/([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{60})/[^/]+(?<!\.metadata)\Z")
 
 log = logging.getLogger(__name__)
 
@@ -37,27 +41,46 @@ log = logging.getLogger(__name__)
 class Transfers:
     """The transfers of a process into ``store``; ``places`` are for those who wait."""
 
-    def __init__(self, store: UpstreamStore, places: "Places") -> None:
+    def __init__(self, store: UpstreamStore, places: Places) -> None:
         self._store, self._places = store, places
-        self._slots = threading.Semaphore(MOST)
+        self._large, self._small = threading.Semaphore(MOST), threading.Semaphore(MOST_SMALL)
         self._lock = threading.Lock()
         self._running: dict[str, _Transfer] = {}
 
-    def read(self, client: Client, filename: str, sha256: str, url: str, size: int) -> Iterator[bytes]:
+    def read(self, client: Client, filename: str, sha256: str, url: str, size: int) -> Generator[bytes]:
         """The bytes with this digest, as they come. ``size`` is -1 if it is not known.
 
         :class:`Unavailable` if they cannot be had: with the first piece, or in the middle, which breaks the answer.
         """
-        position = 0
+        position, given, heard = 0, hashlib.sha256(), time.monotonic()
         with self._places:
-            for _ in range(TRIES):
+            while True:
                 with self._source(client, sha256, url, size) as source:
                     while (chunk := source.read(position)) is not None:
-                        yield chunk
                         position += len(chunk)
-                    if source.complete:
+                        given.update(chunk)
+                        if source.size is not None and source.size <= position and given.hexdigest() != sha256:
+                            raise Unavailable(f"{filename} has come in parts that do not fit: try again.")
+                        yield chunk
+                        heard = time.monotonic()
+                    if source.size is not None and source.size <= position:
                         return
-        raise Unavailable(f"{filename} cannot be fetched now: try again.")
+                if time.monotonic() > heard + (SILENT if position else QUEUE):
+                    raise Unavailable(f"{filename} cannot be fetched now: try again.")
+
+    def size(self, sha256: str) -> int:
+        """The bytes of a file that comes or has come, -1 if nobody knows."""
+        running = self._running.get(sha256)
+        kept = self._store.size(sha256)
+        return kept if kept is not None else running.size if running else -1
+
+    def keep(self, client: Client, sha256: str, url: str, size: int) -> None:
+        """Have a file fetched for whoever wants it next, if there is nothing more urgent to do."""
+        try:
+            if self._store.size(sha256) is None and len(self._running) < MOST:
+                self._start(client, sha256, url, size, is_wanted=True)
+        except Unavailable as error:
+            log.warning("%s", error)
 
     @contextmanager
     def _source(self, client: Client, sha256: str, url: str, size: int) -> Iterator["_Source"]:
@@ -70,113 +93,112 @@ class Transfers:
                 yield source
         elif (growing := self._store.growing(sha256)) is not None:
             with growing:
-                yield _Elsewhere(growing, self._store, sha256)
+                yield _Elsewhere(growing)
         else:  # it has ended between two looks
             yield _Nothing()
 
-    def _start(self, client: Client, sha256: str, url: str, size: int) -> "_Transfer | None":
+    def _start(
+        self, client: Client, sha256: str, url: str, size: int, *, is_wanted: bool = False
+    ) -> "_Transfer | None":
         """The transfer of these bytes in this process; None if another one is at it."""
         with self._lock:
             if (running := self._running.get(sha256)) is not None:
                 return running
-            if size > 0 and self._store.free() - size < SPARE:
-                raise Unavailable("There is no room on the disk of this index for a file of another one.")
+            if size > 0 and not self._has_room(size):
+                raise Unavailable(FULL)
             incoming = self._store.begin(sha256)
             if incoming is None:
                 return None
             growing = self._store.growing(sha256)
-            if growing is None:
+            if growing is None or self._store.size(sha256) is not None:  # it was kept between two looks
                 incoming.drop()
+                if growing is not None:
+                    growing.close()
                 return None
-            made = _Transfer(self, client, incoming, growing, sha256, url, size)
+            made = _Transfer(self, client, incoming, growing, sha256, url, size, is_wanted)
             self._running[sha256] = made
-        made.start()
+        try:
+            made.start()
+        except RuntimeError:
+            made.give_up("This index has too much to do to fetch a file: try again in a moment.")
         return made
 
+    def check_room(self, size: int) -> None:
+        """:class:`Failed` if so many bytes more would leave too little to own packages."""
+        if not self._has_room(size):
+            raise Failed(FULL)
+
+    def _has_room(self, size: int) -> bool:
+        return self._store.free() - size >= SPARE
+
     @contextmanager
-    def running(self, transfer: "_Transfer") -> Iterator[None]:
-        """While a transfer runs; few do at once."""
+    def turn(self, size: int) -> Iterator[None]:
+        """While a transfer runs; few do at once, and what is small does not wait for what is large."""
+        slots = self._small if size < SMALL else self._large
+        if not slots.acquire(timeout=QUEUE):
+            raise Failed("This index fetches too many files now.")
         try:
-            with self._slots:
-                yield
+            yield
         finally:
-            with self._lock:
-                self._running.pop(transfer.sha256, None)
+            slots.release()
+
+    def ended(self, sha256: str) -> None:
+        """Whoever wants it from now on begins anew."""
+        with self._lock:
+            self._running.pop(sha256, None)
 
 
-class Places:
-    """Room for requests that wait for other indexes; the rest is told to come again, so that own packages go on."""
-
-    def __init__(self, count: int = PLACES) -> None:
-        self._free = threading.BoundedSemaphore(count)
-
-    def __enter__(self) -> None:
-        if not self._free.acquire(blocking=False):
-            raise Unavailable("Too many wait for other indexes now: try again in a moment.")
-
-    def __exit__(self, *_: object) -> None:
-        self._free.release()
+FULL = "There is no room on the disk of this index for a file of another one."
 
 
 class _Source(Protocol):
-    """What bytes are read from; ``complete`` once all have been read, and are right."""
+    """What bytes are read from; ``size`` is that of the whole file if it is in the store, and right."""
 
-    complete: bool
+    size: int | None
 
     def read(self, position: int) -> bytes | None:
-        """More bytes from a position on, waiting for them; b"" if there are none yet, None at the end."""
+        """More bytes from a position on, waiting for them a while; None if this has no more to give."""
 
 
 class _Nothing:
-    complete = False
+    size: int | None = None
 
     def read(self, position: int) -> bytes | None:
+        time.sleep(LOOK)
         return None
 
 
 class _Kept:
     """A file in the store."""
 
-    complete = False
+    def __init__(self, content: BinaryIO) -> None:
+        self._content = content
+        self.size: int | None = content.seek(0, os.SEEK_END)
+
+    def read(self, position: int) -> bytes | None:
+        self._content.seek(position)
+        return self._content.read(CHUNK) or None
+
+
+class _Elsewhere:
+    """What another process fetches, as far as it has come."""
+
+    size: int | None = None
 
     def __init__(self, content: BinaryIO) -> None:
         self._content = content
 
     def read(self, position: int) -> bytes | None:
-        self._content.seek(position)
-        chunk = self._content.read(CHUNK)
-        self.complete = not chunk
-        return chunk or None
-
-
-class _Elsewhere:
-    """What another process fetches: it has ended when its file is in the store, or nobody is at it."""
-
-    complete = False
-
-    def __init__(self, content: BinaryIO, store: UpstreamStore, sha256: str) -> None:
-        self._content, self._store, self._sha256 = content, store, sha256
-        self._heard = time.monotonic()
-
-    def read(self, position: int) -> bytes | None:
-        while True:
-            size = self._content.seek(0, os.SEEK_END)
-            if size - BACK > position:
-                self._content.seek(position)
-                self._heard = time.monotonic()
-                return self._content.read(min(CHUNK, size - BACK - position))
-            if self._store.size(self._sha256) is not None:
-                return None  # go on with that
-            if (mine := self._store.begin(self._sha256)) is not None:
-                mine.drop()
-                return None
-            if time.monotonic() > self._heard + SILENT:
-                raise Unavailable("A file of another index does not come any more: try again in a moment.")
+        end = self._content.seek(0, os.SEEK_END) - BACK
+        if end <= position:
             time.sleep(LOOK)
+            return None
+        self._content.seek(position)
+        return self._content.read(min(CHUNK, end - position))
 
 
 class _Transfer(threading.Thread):
-    """One file that is coming."""
+    """One file that is coming. It comes to its end without a reader if it ``is_wanted``."""
 
     def __init__(
         self,
@@ -187,15 +209,18 @@ class _Transfer(threading.Thread):
         sha256: str,
         url: str,
         size: int,
+        is_wanted: bool,
     ) -> None:
-        super().__init__(daemon=True, name=f"fetches {sha256[:12]}")
+        run = copy_context().run  # it knows by whom its request came (RFC 8586)
+        super().__init__(target=run, args=(self._run,), daemon=True, name=f"fetches {sha256[:12]}")
         self.sha256 = sha256
-        self._all, self._client, self._url, self._size = all_of_them, client, url, size
+        self.size = size  # -1 until it is known
+        self._all, self._client, self._url = all_of_them, client, url
         self._incoming, self._growing = incoming, growing
+        self._is_wanted = is_wanted
         self._news = threading.Condition()
         self._there = 0
         self._readers = 0
-        self._begun = False
         self._ended = False
         self._trouble = ""
 
@@ -214,8 +239,10 @@ class _Transfer(threading.Thread):
     def read(self, position: int) -> bytes | None:
         """Bytes from a position on; None: the rest is in the store."""
         with self._news:
+            begin = time.monotonic()
             while self._there - BACK <= position and not self._ended:
-                if not self._news.wait(SILENT if self._begun else QUEUE):
+                left = begin + (SILENT if self._there else QUEUE) - time.monotonic()
+                if left <= 0 or not self._news.wait(left):
                     raise Unavailable("A file of another index does not come: try again in a moment.")
             if self._trouble:
                 raise Unavailable(self._trouble)
@@ -223,58 +250,88 @@ class _Transfer(threading.Thread):
                 return None
             return os.pread(self._growing.fileno(), min(CHUNK, self._there - BACK - position), position)
 
-    def run(self) -> None:
+    def give_up(self, trouble: str) -> None:
+        """It ends without the file, if there is a ``trouble``."""
+        if trouble:
+            self._incoming.drop()
+        self._all.ended(self.sha256)
+        with self._news:
+            self._trouble, self._ended = trouble, True
+            self._news.notify_all()
+            self._close()
+
+    def _run(self) -> None:
         trouble = "A file of another index could not be fetched: try again in a moment."
         try:
-            with self._all.running(self):
+            with self._all.turn(self.size):
                 self._fetch()
             trouble = ""
         except Failed as error:
             trouble = str(unavailable(error))
-        except OSError as error:
-            trouble = f"A file of another index cannot be kept: {(error.strerror or str(error)).lower()}."
+            log.warning("not fetched: %s: %s", self._url.partition("?")[0].rpartition("/")[2], error)
+        except (OSError, Unavailable) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            trouble = f"A file of another index cannot be kept: {why.lower().rstrip('.')}."
+            log.error("%s", trouble)
         except Exception:
             log.exception("A file of another index was not fetched.")
         finally:
-            if trouble:
-                self._incoming.drop()
-                log.warning("not fetched: %s: %s", self.sha256, trouble)
-            with self._news:
-                self._trouble, self._ended = trouble, True
-                self._news.notify_all()
-                self._close()
+            self.give_up(trouble)
 
     def _close(self) -> None:
         if self._ended and not self._readers:
             self._growing.close()
 
     def _fetch(self) -> None:
-        digest = hashlib.sha256()
-        longest = LONGEST + max(self._size, 0) / SLOWEST
-        with self._client.file(self._url, longest) as (announced, chunks):
-            size = self._size if self._size >= 0 else announced
+        checks = _Digests(self.sha256, self._url)
+        with self._client.file(self._url, self.size) as (announced, chunks):
+            size = self.size if self.size >= 0 else announced
             if announced not in (None, size):
                 raise Failed(f"The index {self._client.name!r} has {announced} bytes of a file that has {size}.")
+            if self.size < 0:
+                self._all.check_room(size or 0)
+            self.size = -1 if size is None else size
             for chunk in chunks:
-                digest.update(chunk)
+                if size is not None and self._there + len(chunk) > size:  # else readers would have all of it by now
+                    raise Failed(f"The index {self._client.name!r} has sent more bytes of a file than it says.")
+                checks.update(chunk)
                 self._incoming.write(chunk)
+                if self._there // EVERY != (self._there + len(chunk)) // EVERY:
+                    self._all.check_room(0)
                 with self._news:
-                    self._begun = True
                     self._there += len(chunk)
                     self._news.notify_all()
-                    if not self._readers and self._there * 2 < (size or 0):
+                    if not (self._readers or self._is_wanted) and self._there * 2 < (size or 0):
                         raise Failed("Nobody waits for it any more.")
-                if size is not None and self._there > size:
-                    break
-        if digest.hexdigest() != self.sha256 or self._there != (self._there if size is None else size):
+        if not checks.are_right() or self._there != (self._there if size is None else size):
             raise Failed(f"The index {self._client.name!r} has sent other bytes than it says: they are not taken.")
         self._incoming.keep()
+
+
+class _Digests:
+    """The digest that bytes should have, and the one that PyPI's paths have."""
+
+    def __init__(self, sha256: str, url: str) -> None:
+        self._wanted = sha256
+        self._sha256 = hashlib.sha256()
+        found = HASHED.search(urlsplit(url).path)
+        self._in_path = "".join(found.groups()) if found else ""
+        self._blake2b = hashlib.blake2b(digest_size=32) if found else None
+
+    def update(self, chunk: bytes) -> None:
+        self._sha256.update(chunk)
+        if self._blake2b:
+            self._blake2b.update(chunk)
+
+    def are_right(self) -> bool:
+        has = self._sha256.hexdigest()
+        return has == self._wanted and (self._blake2b is None or self._in_path in (has, self._blake2b.hexdigest()))
 
 
 class _Reader:
     """One who reads what a thread of this process fetches."""
 
-    complete = False
+    size: int | None = None
 
     def __init__(self, transfer: _Transfer) -> None:
         self._transfer = transfer

@@ -1,38 +1,48 @@
 """The pages of another index, kept: fresh for a while, asked for again, and old ones while it does not answer.
 
 What is known of a page without reading it (its ETag, until when it is fresh) is in the state, the page itself in the
-store. One asks for all, in all processes; what an index sends that cannot be true is no news (REQ-U15 to U20).
+store. One thread asks for all, in all processes, and nobody waits for it without end; what an index sends that cannot
+be true is no news (REQ-U15 to U20).
 """
 
 import json
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 from urllib.parse import unquote
 
 from packaging.utils import NormalizedName
 
 from elasticpypi.core.distribution import sha256
-from elasticpypi.core.errors import LoopDetected, Unavailable
+from elasticpypi.core.errors import LoopDetected, Refusal, Unavailable
 from elasticpypi.core.event import STORE, Event, new
 from elasticpypi.core.moments import text_of
 from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load, read
 from elasticpypi.policy import Upstream as Settings
-from elasticpypi.repository.fetch import Answer, Client, Failed
+from elasticpypi.repository.fetch import LONGEST_PAUSE, Answer, Client, Failed
+from elasticpypi.repository.places import Places
 from elasticpypi.storage.contracts import State, UpstreamStore
 
 KIND = "upstream.page"  # in the state
+TIMELESS = "upstream.timeless"  # in the state
+REMEMBERED = 86400.0  # seconds after the last page without any time
 KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks for
+SHORTEST_AGE, LONGEST_AGE = 1, 86400  # seconds that a page is fresh: one answer is looked at several times
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
 AGAIN = 30.0  # seconds until it is asked again for a page that it could not give
 LEASE = 25.0  # seconds that one process has to ask, before others do
-PATIENCE = 5.0  # seconds that others wait for it where an old page will do
-LOOK = 0.05  # seconds between two looks whether it has answered
+LONGEST = 30.0  # seconds that anybody waits for a page
+PATIENCE = 5.0  # the same where an old page will do
+LOOK = 0.05  # seconds between two looks whether another process has an answer
+ASKING = 32  # pages that a process asks an index for at once
 FILES = 60_000  # of all pages that a process has in memory
+PAGES = 10_000  # of which a process knows without a look how fresh they are
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +51,8 @@ log = logging.getLogger(__name__)
 class About:
     """What is known of a page: when it was true, in seconds since 1970, and until when it is fresh.
 
-    ``revision`` is that of what is kept, "" if there is no such project; ``trouble`` is why it could not be asked for.
+    ``revision`` is that of what is kept, "" if there is no such project; ``trouble`` is why it could not be asked for;
+    ``timeless``: no file of it says when it was uploaded.
     """
 
     revision: str
@@ -50,10 +61,31 @@ class About:
     etag: str = ""
     serial: int = 0
     trouble: str = ""
+    timeless: bool = False
+
+
+class _Asking:
+    """A thread that asks for a page, for those who wait for it: ``about`` or ``error`` is there when it is ``done``."""
+
+    def __init__(self) -> None:
+        self.begun, self.done = time.monotonic(), threading.Event()
+        self.about: About | None = None
+        self.error: Refusal | None = None
+
+    def answer(self, patience: float) -> About | None:
+        """What came of it, None if nothing has within so many seconds of its beginning; the refusal that came."""
+        if not self.done.wait(max(0.0, self.begun + patience - time.monotonic())):
+            return None
+        if self.error is not None:
+            raise type(self.error)(str(self.error))
+        return self.about
 
 
 class Upstream:
-    """One other index: its pages. ``tell`` takes the events of what has changed there."""
+    """One other index: its pages. ``tell`` takes the events of what has changed there.
+
+    ``places`` are for those who wait.
+    """
 
     def __init__(
         self,
@@ -63,12 +95,16 @@ class Upstream:
         state: State,
         tell: Callable[[list[Event]], None] = lambda events: None,
         clock: Callable[[], float] = time.time,
+        places: Places | None = None,
     ) -> None:
         self.settings = settings
         self.client = client
         self._store, self._state, self._tell, self._clock = store, state, tell, clock
+        self._places = places or Places()
         self._lock = threading.Lock()
-        self._asking: dict[NormalizedName, threading.Lock] = {}
+        self._slots = threading.BoundedSemaphore(ASKING)
+        self._asking: dict[NormalizedName, _Asking] = {}
+        self._fresh: OrderedDict[NormalizedName, About] = OrderedDict()
         self._pages: OrderedDict[NormalizedName, tuple[str, UpstreamPage]] = OrderedDict()
         self._paths: dict[NormalizedName, tuple[UpstreamPage, dict[str, UpstreamFile]]] = {}
 
@@ -76,35 +112,43 @@ class Upstream:
     def name(self) -> str:
         return self.settings.name
 
-    def about(self, name: NormalizedName) -> About:
+    def about(self, name: NormalizedName, seconds: float = LONGEST) -> About:
         """What is known of a project now, after asking if that is due; :class:`Unavailable` if nothing is.
 
-        ``revision`` is "" for a project that does not exist there.
+        ``revision`` is "" for a project that does not exist there. Nobody waits longer than ``seconds``.
         """
+        known = self._fresh.get(name)
+        if known is not None and self._clock() < known.until:
+            return self._usable(known)
         known = self._known(name)
         if known is not None and (self._clock() < known.until or self.settings.offline):
             return self._usable(known)
         if self.settings.offline:
             return About("", self._clock(), self._clock() + MISSING)
-        with self._turn(name):
-            again = self._known(name)
-            if again is not None and again != known and self._clock() < again.until:
-                return self._usable(again)
-            return self._usable(self._asked(name, again))
+        asking = self._ask(name, known)
+        old = known if known is not None and known.revision and self._is_good(known) else None
+        try:
+            with self._places:
+                about = asking.answer(min(seconds, PATIENCE if old else LONGEST))
+        except Unavailable:
+            if old is None:
+                raise
+            about = None
+        if about is None and old is None:
+            raise Unavailable(f"The index {self.name!r} has not answered in time. Try again in a moment.")
+        return self._usable(about or old)  # type: ignore[arg-type]
 
     def page(self, name: NormalizedName, about: About) -> UpstreamPage:
         """The page that :meth:`about` told of, or one that is newer."""
         found = self._pages.get(name)
         if found is None or found[0] != about.revision:
-            body = self._store.page(self.name, name)
-            if body is None:
-                self._state.remove(KIND, self._key(name))
-                raise Unavailable(f"What is kept of {name!r} was removed: try again.")
-            try:
-                found = sha256(body), load(body, self.name)
-            except BadAnswer as error:
-                self._state.remove(KIND, self._key(name))
-                raise Unavailable(f"{error} Try again.") from None
+            found = self._kept(name)
+            if found is None:  # somebody removed it
+                self._forget(name)
+                if self.about(name).revision:
+                    found = self._pages.get(name) or self._kept(name)
+            if found is None:
+                raise Unavailable(f"What was kept of {name!r} was removed: try again.")
             self._remember(name, *found)
         return found[1]
 
@@ -115,6 +159,10 @@ class Upstream:
         if found is None or found[0] is not page:
             found = self._paths[name] = page, {unquote(file.path): file for file in page.files}
         return found[1].get(path)
+
+    def has(self, digest: str) -> bool:
+        """Whether the bytes with this sha256 are kept."""
+        return self._store.size(digest) is not None
 
     def kept(self) -> Iterator[NormalizedName]:
         """The projects of which a page is kept."""
@@ -130,45 +178,110 @@ class Upstream:
 
     def _known(self, name: NormalizedName) -> About | None:
         found = self._state.get(KIND, self._key(name))
-        return About(**json.loads(found)) if found else None
+        with suppress(ValueError, TypeError):  # another version of the program wrote it
+            known = self._note(name, About(**json.loads(found))) if found else None
+            return self._known_offline(name, known) if self.settings.offline else known
+        return None
+
+    def _note(self, name: NormalizedName, about: About) -> About:
+        """Until it is no longer fresh, nobody else asks: this process need not look again."""
+        with self._lock:
+            self._fresh[name] = about
+            self._fresh.move_to_end(name)
+            while len(self._fresh) > PAGES:
+                self._fresh.popitem(last=False)
+        return about
+
+    def _forget(self, name: NormalizedName) -> None:
+        with self._lock:
+            self._fresh.pop(name, None)
+            self._pages.pop(name, None)
+        self._state.remove(KIND, self._key(name))
+
+    def _is_good(self, about: About) -> bool:
+        return self._clock() < about.asked + self.settings.stale
+
+    def _known_offline(self, name: NormalizedName, known: About | None) -> About | None:
+        """The same where nobody is asked: the store alone counts, which somebody may have carried here."""
+        if known and known.revision:
+            return replace(known, trouble="")
+        body = self._store.page(self.name, name)
+        return About(sha256(body), self._clock(), self._clock() + MISSING) if body else None
 
     def _usable(self, about: About) -> About:
-        if about.trouble and not (about.revision and self._clock() < about.asked + self.settings.stale):
+        if about.trouble and not (about.revision and self._is_good(about)):
             raise Unavailable(f"{about.trouble} Try again in a moment.")
         return about
 
-    @contextmanager
-    def _turn(self, name: NormalizedName) -> Iterator[None]:
-        """One thread of this process at a time asks for a page."""
+    def _kept(self, name: NormalizedName) -> tuple[str, UpstreamPage] | None:
+        """What the store has, and its revision."""
+        body = self._store.page(self.name, name)
+        old = self._old(body)
+        return (sha256(body), old) if body and old else None
+
+    def _ask(self, name: NormalizedName, known: About | None) -> _Asking:
+        """A thread that asks, which all share who want the page; it knows by whom its request came (RFC 8586)."""
         with self._lock:
-            turn = self._asking.setdefault(name, threading.Lock())
+            if (asking := self._asking.get(name)) is None:
+                asking = _Asking()
+                run = copy_context().run
+                told = self._run, asking, name, known
+                try:
+                    threading.Thread(target=run, args=told, daemon=True, name=f"asks for {name}").start()
+                except RuntimeError:
+                    raise Unavailable("This index has too much to do to ask another one: try again.") from None
+                self._asking[name] = asking
+        return asking
+
+    def _run(self, asking: _Asking, name: NormalizedName, known: About | None) -> None:
         try:
-            with turn:
-                yield
+            if not self._slots.acquire(timeout=LONGEST):
+                raise Unavailable(f"The index {self.name!r} is asked for too much at once: try again in a moment.")
+            try:
+                asking.about = self._asked(name, known)
+            finally:
+                self._slots.release()
+        except Refusal as error:
+            asking.error = error
+        except Exception:
+            log.exception("%s was not asked for.", name)
+            asking.error = Unavailable("Another index could not be asked; the log of this one says why.")
         finally:
             with self._lock:
-                if not turn.locked():
-                    self._asking.pop(name, None)
+                self._asking.pop(name, None)
+            asking.done.set()
 
     def _asked(self, name: NormalizedName, known: About | None) -> About:
         """Ask, or wait for the process that does."""
-        key, mine = self._key(name), f"{threading.get_ident()}-{time.monotonic()}".encode()
-        patience = time.monotonic() + (PATIENCE if known and known.revision else LEASE)
-        while not self._state.claim("upstream.asking", key, mine, LEASE):
+        key, mine = self._key(name), f"{os.getpid()}-{threading.get_ident()}-{time.monotonic()}".encode()
+        end = time.monotonic() + LEASE
+        while not (claimed := self._claim(key, mine)) and time.monotonic() < end:
             time.sleep(LOOK)
             now = self._known(name)
             if now is not None and now != known:
                 return now
-            if time.monotonic() > patience:
-                if known and known.revision:
-                    return known
-                break
         try:
-            about = self._answered(name, known)
-            self._state.put(KIND, key, json.dumps(asdict(about)).encode(), KEPT)
+            now = self._known(name)
+            if now is not None and now != known and (self._clock() < now.until or now.trouble):
+                return now  # it was asked for between two looks
+            about = self._note(name, self._answered(name, now))
+            try:
+                self._state.put(KIND, key, json.dumps(asdict(about)).encode(), KEPT)
+                if about.timeless:
+                    self._note_timeless()
+            except Unavailable as error:
+                log.warning("%s: %s", name, error)
         finally:
-            self._state.remove("upstream.asking", key)
+            if claimed:
+                with suppress(Unavailable):
+                    self._state.remove("upstream.asking", key)
         return about
+
+    def _claim(self, key: str, mine: bytes) -> bool:
+        try:
+            return self._state.claim("upstream.asking", key, mine, LEASE)
+        except Unavailable:
+            return True  # a full disk is no reason not to ask
 
     def _answered(self, name: NormalizedName, known: About | None) -> About:
         now = self._clock()
@@ -176,11 +289,11 @@ class Upstream:
         try:
             answer = self.client.page(name, known.etag if known and body is not None else "")
             if answer.status == 304 and known and body is not None:
-                return replace(known, asked=now, until=now + self._fresh(answer), trouble="")
+                return replace(known, asked=now, until=now + self._age(answer), trouble="")
             if answer.status == 404:
-                self._store.drop_page(self.name, name)
                 if body is not None:
-                    self._tell([self._event("upstream.vanished", name, reason="The project is gone.")])
+                    self._told([self._event("upstream.vanished", name, reason="The project is gone.")])
+                self._store.drop_page(self.name, name)
                 return About("", now, now + MISSING)
             if answer.status != 200:
                 raise Failed(f"The index {self.name!r} has answered {answer.status}.")
@@ -188,26 +301,39 @@ class Upstream:
         except (Failed, BadAnswer) as error:
             if getattr(error, "loop", False):
                 raise LoopDetected(str(error)) from None
-            log.warning("%s: %s", name, error)
-            until = now + max(AGAIN, getattr(error, "pause", 0.0)) if known and known.revision else now
+            if getattr(error, "is_new", True):  # else each request would be a line
+                log.warning("%s: %s", name, error)
+            pause = min(max(AGAIN, getattr(error, "pause", 0.0)), LONGEST_PAUSE)
+            until = now + pause if known and known.revision else now
             was = known or About("", now, now)
             return replace(was, until=until, trouble=str(error))
         serial = page.serial or answer.serial
-        if known and serial and serial < known.serial:  # a server of theirs that is behind (REQ-U20)
+        if known and serial and serial < known.serial and self._is_good(known):
+            # A server of theirs that is behind (REQ-U20); if it stays so for a day, it is the index that changed.
             log.warning("%s: the index %r has sent an older page than before.", name, self.name)
-            return replace(known, asked=now, until=now + MISSING, trouble="")
-        old = self._old(body)
-        page, events = self._compared(page, old, now)
+            return replace(known, until=now + MISSING, trouble="")
+        page, events = self._compared(page, self._old(body), now)
         kept = dump(page)
         revision = sha256(kept)
+        self._told(events)
         if body is None or kept != body:
-            self._store.keep_page(self.name, name, kept)
+            try:
+                self._store.keep_page(self.name, name, kept)
+            except Unavailable as error:  # this process has it as long as it is fresh
+                log.warning("%s: %s", name, error)
         self._remember(name, revision, page)
-        self._tell(events)
-        return About(revision, now, now + self._fresh(answer), answer.etag, serial)
+        return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless)
 
-    def _fresh(self, answer: Answer) -> float:
-        return float(self.settings.fresh if answer.age is None else min(answer.age, 86400))
+    def _age(self, answer: Answer) -> float:
+        return float(max(self.settings.fresh if answer.age is None else min(answer.age, LONGEST_AGE), SHORTEST_AGE))
+
+    def _told(self, events: list[Event]) -> None:
+        """Nobody waits for a page in vain since its events cannot be written."""
+        try:
+            if events:
+                self._tell(events)
+        except Unavailable as error:
+            log.warning("%s", error)
 
     def _old(self, body: bytes | None) -> UpstreamPage | None:
         try:
@@ -222,8 +348,9 @@ class Upstream:
         for file in page.files:
             before = was.pop(file.path, None)
             if before is not None and before.sha256 != file.sha256:
-                reason = f"It has other bytes now: sha256 {file.sha256}."
-                events.append(self._event("upstream.changed", page.name, before, reason=reason))
+                if self._is_news(f"{self.name}/{file.path}/{file.sha256}"):
+                    reason = f"It has other bytes now: sha256 {file.sha256}."
+                    events.append(self._event("upstream.changed", page.name, before, reason=reason))
                 file = before
             if not file.upload_time:
                 file = replace(file, first_seen=before.first_seen if before and before.first_seen else text_of(now))
@@ -231,6 +358,13 @@ class Upstream:
         for file in was.values():
             events.append(self._event("upstream.vanished", page.name, file, reason="It is no longer on the page."))
         return replace(page, files=tuple(files)), events[:100]
+
+    def _is_news(self, told: str) -> bool:
+        """Whether nobody was told yet; else each answer would be an event."""
+        try:
+            return self._state.add("upstream.changed", told, 1, KEPT) == 1
+        except Unavailable:
+            return False
 
     def _event(self, kind: str, name: NormalizedName, file: UpstreamFile | None = None, *, reason: str) -> Event:
         about = {"version": file.version, "filename": file.filename, "sha256": file.sha256} if file else {}
@@ -242,3 +376,18 @@ class Upstream:
             self._pages.move_to_end(name)
             while len(self._pages) > 1 and sum(len(each.files) for _, each in self._pages.values()) > FILES:
                 self._paths.pop(self._pages.popitem(last=False)[0], None)
+
+    @property
+    def timeless(self) -> bool:
+        """Whether a page of the last day had no upload time at all."""
+        return self._state.get(TIMELESS, self.name) is not None
+
+    def _note_timeless(self) -> None:
+        """Say it in the log once, for all processes, and remember it as long as such pages come."""
+        if not self.timeless:
+            log.warning(
+                "The index %r does not say when its files were uploaded: no_time of [cooldown] in the policy says what "
+                'becomes of them, "hide" if it says nothing.',
+                self.name,
+            )
+        self._state.put(TIMELESS, self.name, b"1", REMEMBERED)

@@ -59,9 +59,9 @@ def origin(name: NormalizedName, policy: Policy, override: str, *, ours: bool, a
         return Origin("private", "It has, or once had, a file here.")
     if not asked:
         return Origin("none", "No other index is asked.")
-    if pattern := _matching(name, policy.origin.denied):
+    if pattern := matching(name, policy.origin.denied):
         return Origin("denied", f"The policy denies {pattern!r}.")
-    if policy.origin.allowed and not _matching(name, policy.origin.allowed):
+    if policy.origin.allowed and not matching(name, policy.origin.allowed):
         return Origin("denied", "The policy has a list of the names that are allowed, and this is none of them.")
     return Origin("upstream", "It is none of ours.")
 
@@ -71,7 +71,8 @@ def _within(name: str, prefix: str) -> bool:
     return name == prefix or name.startswith(f"{prefix}-")
 
 
-def _matching(name: str, patterns: Iterable[str]) -> str | None:
+def matching(name: str, patterns: Iterable[str]) -> str | None:
+    """The first of some patterns that a name falls under: a name, or one with ``-*`` behind it."""
     for pattern in patterns:
         prefix = pattern.removesuffix("-*")
         if name == pattern or (prefix != pattern and _within(name, prefix)):
@@ -164,6 +165,14 @@ class _Rules:
             f"elasticpypi exempt {file.project}=={file.version}.",
             "age",
         )
+
+
+def no_time_warning(index: str) -> str:
+    """What administrators are told of an index that does not say when files were uploaded (REQ-U47)."""
+    return (
+        f"The index {index!r} does not say when its files were uploaded, so they are held: no_time of [cooldown] in "
+        'the policy can be "first_seen" or "allow".'
+    )
 
 
 def merged(own: Iterable[str], theirs: Iterable[str]) -> list[str]:

@@ -7,8 +7,8 @@ reached it raises :class:`~elasticpypi.core.errors.Unavailable`.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from datetime import date, datetime
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from packaging.utils import NormalizedName
 
@@ -275,6 +275,27 @@ class State(Protocol):
 
     def remove(self, kind: str, key: str) -> bool:
         """Remove a value; whether there was one: of several who remove it, one is told so."""
+
+
+class Fetched(NamedTuple):
+    """A user at an address had a file. ``version`` is canonical, ``upstream`` the other index it is of, "" ours."""
+
+    project: NormalizedName
+    version: str
+    filename: str
+    upstream: str
+    user: str
+    address: str
+
+
+class Downloads(Protocol):
+    """Who fetched which file, to the day (UTC). It may be lost; what is older than 90 days is."""
+
+    def add(self, day: date, fetched: Iterable[Fetched]) -> None:
+        """Record these for a day; nothing happens for those that are."""
+
+    def of(self, project: NormalizedName, version: str) -> list[tuple[Fetched, date, date]]:
+        """Who fetched files of a release, with the first and the last day, by file, user and address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ MOST_WAITING = 128  # that do so in a process: each holds a thread, of which eve
 # Whoever sends one of these may want something else than the whole answer.
 CONDITIONS = "HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"
 
+LOOP = "HTTP_CDN_LOOP"  # of an index that asks us, and that we may have asked
 USER = "elasticpypi.user"  # in the environment of a request: who it was that logged in
 MADE_OF = "elasticpypi.made_of"  # in the environment of a request: a list that views append the state of a page to
 
@@ -109,7 +110,7 @@ class ResponseCache:
             or any(name in environ for name in CONDITIONS)
         ):
             try:
-                with self._turn(environ["PATH_INFO"]):
+                with self._turn(environ, reader):
                     return self._app(environ, start_response)
             except Exception as error:
                 return self._refuse(environ, start_response, error)
@@ -118,7 +119,7 @@ class ResponseCache:
         try:
             answer = self._known(reader, asked, known)
             if answer is None:
-                with self._turn(environ["PATH_INFO"]) as waited:
+                with self._turn(environ, reader) as waited:
                     answer = self._known(reader, asked, known) if waited else None
                     if answer is None:
                         return self._ask(environ, start_response, reader, asked)
@@ -152,17 +153,20 @@ class ResponseCache:
         return answer
 
     @contextmanager
-    def _turn(self, path: str) -> Iterator[bool]:
+    def _turn(self, environ: "WSGIEnvironment", reader: Principal) -> Iterator[bool]:
         """One at a time for each page that is made whole; whether somebody else had a turn meanwhile.
 
         Else forty who ask for a page of 20,000 files at once are forty such pages in memory. :class:`Unavailable` if
         too many wait already.
         """
-        kind, _, rest = path[1:].partition("/")
-        if kind not in MADE_WHOLE:
+        kind, _, rest = environ["PATH_INFO"][1:].partition("/")
+        if kind not in MADE_WHOLE or LOOP in environ:
             yield False
             return
-        page = f"{kind}/{rest.partition('/')[0]}"
+        name = rest.partition("/")[0]
+        page = f"{kind}/{name}"
+        if is_normalized_name(name):  # nobody has a turn while another index is waited for
+            self._repository.ready(reader, NormalizedName(name))
         with self._lock:
             if page in self._turns and sum(turn.wanted - 1 for turn in self._turns.values()) >= MOST_WAITING:
                 raise Unavailable("Too many wait for pages that are being made: try again in a few seconds.")

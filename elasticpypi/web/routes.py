@@ -69,6 +69,9 @@ ROUTES = (
     Route("DELETE", "/policy/origins/<name>", "policy.unset_origin"),
     Route("PUT", "/policy/blocks/<path:what>", "policy.block"),
     Route("DELETE", "/policy/blocks/<path:what>", "policy.unblock"),
+    Route("GET", "/policy/projects/<name>", "policy.project"),
+    Route("PUT", "/policy/exemptions/<path:what>", "policy.exempt"),
+    Route("DELETE", "/policy/exemptions/<path:what>", "policy.unexempt"),
     Route("GET", "/events", "events.listed"),
     Route("GET", "/health", "health.health"),
 )

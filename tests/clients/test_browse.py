@@ -166,9 +166,10 @@ def test_from_a_search_to_a_file(show: Server, visit: Visit) -> None:
     page = visit(show, "/")
     box = page.get_by_role("combobox", name="Search projects")
     box.press_sequentially("acme")
-    page.locator("#suggestions").get_by_role("option").first.wait_for()
-    names = [text.partition("\n")[0] for text in page.locator("#suggestions").get_by_role("option").all_inner_texts()]
-    assert names == ["acme-client", "acme-kernels"]
+    options = page.locator("#suggestions").get_by_role("option")
+    until(  # each letter has its own
+        lambda: [text.partition("\n")[0] for text in options.all_inner_texts()] == ["acme-client", "acme-kernels"]
+    )
     box.press("ArrowDown")
     box.press("ArrowDown")
     assert page.get_by_role("option", selected=True).inner_text().startswith("acme-kernels")
@@ -186,8 +187,8 @@ def test_suggestions_can_be_left(show: Server, visit: Visit) -> None:
     page = visit(show, "/project/demo/")
     box = page.get_by_role("combobox", name="Search projects")
     box.press_sequentially("audit")
-    page.locator("#suggestions").get_by_role("option").first.wait_for()
-    assert page.locator("#suggestions").get_by_role("option").count() == 8
+    options = page.locator("#suggestions").get_by_role("option")
+    until(lambda: [text.startswith("audit") for text in options.all_inner_texts()] == [True] * 8)
     box.press("Escape")
     assert page.locator("#suggestions").get_by_role("option").count() == 0
     assert box.get_attribute("aria-expanded") == "false"

@@ -127,7 +127,7 @@ def running(family: str, folder: Path, **settings: str) -> Iterator[Server]:
         with _serving(family, folder, environment, aws_log) as server:
             yield server
     else:
-        with _process([sys.executable, "-m", "moto.server", "-p", "0"], environment, aws_log, aws_log) as moto:
+        with _process([sys.executable, "-m", "tests.support.moto_server"], environment, aws_log, aws_log) as moto:
             started = _first(r"Running on (http://\S+)", aws_log, moto)
             environment |= {"AWS_ENDPOINT_URL": started, "AWS_DEFAULT_REGION": "us-east-1"}
             environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}

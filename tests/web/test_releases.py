@@ -1,8 +1,10 @@
 """What a project's page says of its releases and files."""
 
+from dataclasses import replace
+
 from packaging.utils import NormalizedName
 
-from elasticpypi.core.model import File, Project
+from elasticpypi.core.model import File, Held, Project
 from elasticpypi.web.pages import releases
 
 DEMO = NormalizedName("demo")
@@ -35,7 +37,7 @@ def test_releases_newest_first() -> None:
     assert made[0].address == "1%210.1%2Bl.1"
     wheel, sdist = made[0].downloads
     assert (wheel.tags, sdist.tags) == (("cp313", "abi3", "linux_x86_64"), ())
-    assert wheel.address == "demo-1%210.1%2Bl.1-1-cp313-abi3-linux_x86_64.whl"
+    assert wheel.file.address == "packages/demo-1%210.1%2Bl.1-1-cp313-abi3-linux_x86_64.whl"
 
 
 def test_nobody_sees_the_releases_of_a_quarantined_project() -> None:
@@ -63,3 +65,23 @@ def test_files_are_shown_as_far_as_there_is_room() -> None:
     fit = releases.unfolded(made)
     assert len(fit) == 1 + releases.MOST_FILES_IN_ALL - releases.MOST_FILES
     assert {"2", f"1.{releases.MOST_FILES_IN_ALL - 1}"} <= fit
+
+
+def test_held_files_are_grouped_by_release_with_one_sentence_for_each_rule() -> None:
+    wheel, sdist, other = (
+        file(name, version)
+        for name, version in (
+            ("demo-2.0-py3-none-any.whl", "2.0"),
+            ("demo-2.0.tar.gz", "2.0"),
+            ("demo-10.tar.gz", "10"),
+        )
+    )
+    young = [Held(each, 86400.0, f"{each.key} is young.", "age") for each in (wheel, sdist)]
+    shut = Held(other, None, "demo-10.tar.gz is blocked.", "block")
+    two, ten = releases.held(replace(project(), held=(*young, shut)))[::-1]
+    assert (ten.version, ten.blocked, ten.reasons) == ("10", True, ("demo-10.tar.gz is blocked.",))
+    assert (two.version, two.blocked, two.reasons) == ("2.0", False, ("demo-2.0-py3-none-any.whl is young.",))
+    assert [(each.filename, each.until) for each in two.shown] == [
+        (wheel.key, "1970-01-02T00:00:00.000000Z"),
+        (sdist.key, "1970-01-02T00:00:00.000000Z"),
+    ]

@@ -6,7 +6,7 @@ valid (RATIONALE.md).
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count
@@ -22,13 +22,21 @@ if TYPE_CHECKING:
 LONGEST_PATH = 2000  # a line below 4,096 bytes is written whole, whoever else writes (POSIX: PIPE_BUF)
 
 
-def logged(app: "WSGIApplication", descriptor: int = 1) -> "WSGIApplication":
+def logged(
+    app: "WSGIApplication",
+    descriptor: int = 1,
+    fetched: Callable[[str, str, str], None] = lambda path, user, address: None,
+    files: tuple[str, ...] = (),
+) -> "WSGIApplication":
     """``app``, with a line in the file ``descriptor`` whenever it answered::
 
         [2026-01-31 12:00:00 +0000] 127.0.0.1 alice "GET /simple/demo/" 200 0.1 ms 3f2a-1c
 
     ``-`` is nobody who logged in. The last word is the id of the request, which events name too. The time is what
     the application took until its answer was ready to be sent. The query is not in it.
+
+    ``fetched`` gets path, user and address of each GET below one of the paths ``files`` that was answered with all of a
+    file, or with where it is.
     """
 
     process, numbers = f"{int(time.time()):x}-{os.getpid():x}", count()
@@ -47,12 +55,15 @@ def logged(app: "WSGIApplication", descriptor: int = 1) -> "WSGIApplication":
             return app(environ, listen)
         finally:
             took = (time.perf_counter() - begin) * 1000
-            what = f'"{environ["REQUEST_METHOD"]} {_shown(environ["PATH_INFO"])}"'
+            path = environ["PATH_INFO"]
+            what = f'"{environ["REQUEST_METHOD"]} {_shown(path)}"'
             who = environ.get("REMOTE_ADDR", "-")
             user = _shown(environ.get(USER, "-"))
             line = f"[{_clock(int(time.time()))}] {who} {user} {what} {status} {took:.1f} ms {request_id}\n"
             with suppress(OSError):  # nobody listens any more: no reason to refuse a request
                 os.write(descriptor, line.encode())
+            if path.startswith(files) and status in ("200", "302") and environ["REQUEST_METHOD"] == "GET":
+                fetched(path, environ.get(USER, "-"), who)
 
     return application
 

@@ -6,11 +6,12 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,8 +22,12 @@ from elasticpypi.hosts.machine import processes
 from elasticpypi.hosts.machine.web_server import LOGGING
 from elasticpypi.services import Services
 
+if TYPE_CHECKING:
+    from elasticpypi.repository.upstreams import Upstreams
+
 MANY = 100
 NICENESS = 5  # answers come first
+TIDY = 300.0  # seconds between two looks at the room of files of other indexes
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +88,20 @@ def _follow_folder(config: Config, parent: int, begin: Begin, tell: Connection |
             tell.send(str(error))
             sys.exit(1)
     _restore(services)
+    if services.upstreams:
+        threading.Thread(target=_tidy, args=(services.upstreams,), daemon=True).start()
     follower.follow(threading.Event())
+
+
+def _tidy(upstreams: "Upstreams") -> None:
+    """Remove what is left of other indexes at the start, and what there is no room for now and then."""
+    while True:
+        try:
+            if removed := upstreams.tidy():
+                log.info("%d files of other indexes were removed, to make room.", removed)
+        except Exception as error:  # there is a next time
+            log.warning("What is kept of other indexes could not be looked at: %s", error)
+        time.sleep(TIDY)
 
 
 def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> None:

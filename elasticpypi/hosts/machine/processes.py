@@ -124,6 +124,11 @@ class Keeper:
         self._places.append(place)
         return place.process
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return bool(self._stop)
+
     def wait(self, seconds: float | None = None, *readers: Any) -> bool:
         """Until there is something to do: a signal, a process that ended, something to read; False if it is a stop."""
         if not self._stop:

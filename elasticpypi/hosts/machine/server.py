@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import click
 from elasticpypi import __version__, wiring
 from elasticpypi.accounts import first_user
 from elasticpypi.config import Config
-from elasticpypi.core.errors import ConfigurationError, Refusal
+from elasticpypi.core.errors import ConfigurationError, Refusal, Unavailable
 from elasticpypi.hosts.machine import connections, follower, processes, tls
 from elasticpypi.hosts.machine.listeners import Listeners
 from elasticpypi.hosts.machine.web_server import WebServer, stop_once
@@ -30,6 +30,7 @@ from elasticpypi.services import Services
 from elasticpypi.web import proxies
 
 if TYPE_CHECKING:
+    from elasticpypi.hosts.machine.downloads import Recorder
     from elasticpypi.web.response_cache import ResponseCache
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,11 @@ def serve(config: Config) -> None:
     public = f", for everybody at {config.public_url}/simple/" if config.public_url else ""
     here = first_user.address(config, host, port)
     click.echo(f"elasticpypi {__version__} serves {place} at {here}/simple/{public}\n\n{greeting}", err=True)
+    if services.upstreams:
+        from elasticpypi.repository.upstreams import remember
+
+        with suppress(Unavailable):  # what may be lost
+            remember(services.state, config.upstream)
     for each in services.upstreams() if services.upstreams else ():
         click.echo(f"What is not here comes from the index {each.name}: {each.client.address}", err=True)
     made: _Application | None = None
@@ -104,6 +110,8 @@ def serve(config: Config) -> None:
             follower.keep_on_folder(config, keeper, begin)
         elif config.follow == "listing":
             follower.keep_on_bucket(config, keeper, begin, state)
+        if keeper.stopping:  # an index that is not whole yet has no workers
+            return
         make()
         for number in range(config.workers):
             keeper.keep("answers requests", partial(worker, number), partial(listeners.withdraw, number))
@@ -115,11 +123,15 @@ def serve(config: Config) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Application:
-    """The application behind its response cache; ``begin`` is called in each worker, and opens what no fork shares."""
+    """The application behind its response cache; ``begin`` is called in each worker, and opens what no fork shares.
+
+    ``recorder`` is told who fetches files, if anybody is.
+    """
 
     cached: "ResponseCache"
     config: Config
     begin: Callable[[], None] = lambda: None
+    recorder: "Recorder | None" = None
 
 
 def _application(config: Config, state: Path) -> _Application:
@@ -131,9 +143,12 @@ def _application(config: Config, state: Path) -> _Application:
     files, index = wiring.folder(config)
     services = wiring.on_folder(config, files, index)
     cached = _cached(services)
+    recorder = _recorder(services)
 
     def begin() -> None:
         index.served = True
+        if recorder:
+            recorder.begin()
         changes, first_match = index.changes(), services.first_match
 
         def mark() -> bytes | None:
@@ -142,7 +157,15 @@ def _application(config: Config, state: Path) -> _Application:
 
         cached.mark = mark
 
-    return _Application(cached, config, begin)
+    return _Application(cached, config, begin, recorder)
+
+
+def _recorder(services: Services) -> "Recorder | None":
+    if services.config.downloads == "none" or services.open_downloads is None:
+        return None
+    from elasticpypi.hosts.machine.downloads import Recorder
+
+    return Recorder(services.open_downloads())
 
 
 def _cached(services: Services) -> "ResponseCache":
@@ -167,6 +190,7 @@ def _load(
     It takes connections from the descriptor ``listener``, and calls ``begin`` first.
     """
     from elasticpypi.hosts.machine.access_log import logged
+    from elasticpypi.hosts.machine.downloads import PATHS
 
     processes.end_with(parent)
     if begin:
@@ -177,5 +201,6 @@ def _load(
     bodies = connections.Bodies(connections.BODIES)
     connections.watch(bodies, room)
     # Connections are those of proxies; what is said of clients is inside of that.
-    app = proxies.behind(logged(application.cached), application.config)
+    record = (application.recorder, PATHS[application.config.downloads]) if application.recorder else ()
+    app = proxies.behind(logged(application.cached, 1, *record), application.config)
     return processes.closing(connections.bounded(app, bodies))

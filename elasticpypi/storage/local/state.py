@@ -3,12 +3,13 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from elasticpypi.core.errors import Unavailable
 
+FILE = "state.db"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
     kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expires REAL NOT NULL, PRIMARY KEY (kind, key)
@@ -24,7 +25,7 @@ class SQLiteState:
     """
 
     def __init__(self, data: Path) -> None:
-        self._path = data / "state.db"
+        self._path = data / FILE
         self._writes = 0
 
     def get(self, kind: str, key: str) -> bytes | None:
@@ -73,18 +74,26 @@ class SQLiteState:
                 database.execute("DELETE FROM items WHERE expires <= ?", (time.time(),))
             database.execute("COMMIT")
 
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        """A connection for this call alone, so that no process has one open to a file that was removed."""
-        address = f"file:{quote(str(self._path.absolute()))}?mode=rw"
-        try:
-            with suppress(FileExistsError):
-                self._path.touch(0o600, exist_ok=False)
-            with closing(sqlite3.connect(address, timeout=30, isolation_level=None, uri=True)) as database:
-                database.execute("PRAGMA synchronous = OFF")  # a power cut may cost it all
-                database.execute(SCHEMA)
-                yield database
-        except (sqlite3.Error, OSError) as error:
-            if type(error) is sqlite3.DatabaseError:  # no database, or one that is damaged
-                self._path.unlink(missing_ok=True)
-            raise Unavailable(f"{self._path.name!r} cannot be used now: {error}.") from None
+    def _database(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._path, SCHEMA)
+
+
+@contextmanager
+def opened(path: Path, *schema: str) -> Iterator[sqlite3.Connection]:
+    """A connection for this call alone, so that no process has one open to a file that was removed.
+
+    The file has the tables of ``schema`` then. :class:`Unavailable` if it cannot be used now.
+    """
+    address = f"file:{quote(str(path.absolute()))}?mode=rw"
+    try:
+        with suppress(FileExistsError):
+            path.touch(0o600, exist_ok=False)
+        with closing(sqlite3.connect(address, timeout=30, isolation_level=None, uri=True)) as database:
+            database.execute("PRAGMA synchronous = OFF")  # a power cut may cost it all
+            for statement in schema:
+                database.execute(statement)
+            yield database
+    except (sqlite3.Error, OSError) as error:
+        if type(error) is sqlite3.DatabaseError:  # no database, or one that is damaged
+            path.unlink(missing_ok=True)
+        raise Unavailable(f"{path.name!r} cannot be used now: {error}.") from None

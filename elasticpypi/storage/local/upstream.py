@@ -88,10 +88,12 @@ class FolderUpstream:
                     os.close(descriptor)
                     return None
                 with suppress(*NONE):
-                    if os.path.samestat(os.fstat(descriptor), path.stat()):
-                        os.ftruncate(descriptor, 0)  # somebody ended in the middle of it
-                        return Incoming(descriptor, path, self._file(sha256))
-                os.close(descriptor)  # it was finished, or given up, at the same moment
+                    found = os.fstat(descriptor)
+                    if os.path.samestat(found, path.stat()):
+                        if not found.st_size:
+                            return Incoming(descriptor, path, self._file(sha256))
+                        path.unlink()  # somebody ended in the middle of it, and others may still read that
+                os.close(descriptor)  # or it was finished, or given up, at the same moment
         except OSError as error:
             raise _unavailable(error) from None
 
@@ -104,7 +106,10 @@ class FolderUpstream:
             raise _unavailable(error) from None
 
     def free(self) -> int:
-        found = os.statvfs(self._incoming("."))
+        try:
+            found = os.statvfs(self._incoming("."))
+        except OSError as error:
+            raise _unavailable(error) from None
         return found.f_bavail * found.f_frsize
 
     def tidy(self, room: int) -> int:

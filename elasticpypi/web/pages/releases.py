@@ -6,11 +6,13 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
-from elasticpypi.core.model import File, Project, latest
+from elasticpypi.core.model import File, Held, Project, latest
+from elasticpypi.core.moments import text_of
 
 MOST_RELEASES = 200
 MOST_FILES = 100  # of a release
 MOST_FILES_IN_ALL = 500
+MOST_HELD = 50  # releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,54 @@ class Release:
         """The files that the page shows, of which there may be more."""
         shown = self.files[:MOST_FILES]
         return tuple(Download(file, _tags(file.filename)) for file in shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A file that may not be seen; ``until`` is when it may, as a moment of PEP 700, "" if time does not change it."""
+
+    filename: str
+    until: str
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRelease:
+    """A version with its files that may not be seen, and why: one sentence for each rule."""
+
+    version: str
+    files: tuple[Waiting, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether that is a block alone."""
+        return all(file.blocked for file in self.files)
+
+    @property
+    def shown(self) -> tuple[Waiting, ...]:
+        """The files that the page shows, of which there may be more."""
+        return self.files[:MOST_FILES]
+
+
+def held(project: Project) -> list[HeldRelease]:
+    """What may not be seen of a project of another index, newest version first."""
+    groups: dict[str, list[Held]] = {}
+    for each in project.held:
+        groups.setdefault(each.file.version, []).append(each)
+    return [_held(version, groups[version]) for version in sorted(groups, key=Version, reverse=True)]
+
+
+def _held(version: str, files: list[Held]) -> HeldRelease:
+    first = {each.rule: each.reason for each in reversed(files)}
+    return HeldRelease(
+        version,
+        tuple(
+            Waiting(each.file.filename, text_of(each.until) if each.until is not None else "", each.rule == "block")
+            for each in files
+        ),
+        tuple(reversed(first.values())),
+    )
 
 
 def releases(project: Project) -> list[Release]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from flask import Response, jsonify
 
 from elasticpypi import __version__
-from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.errors import ConfigurationError, Refusal, Unavailable
 from elasticpypi.services import Services
 
 
@@ -13,7 +13,8 @@ def health(services: Services) -> tuple[Response, int]:
     """200 with the version and the state of store and index, 503 when one cannot be reached.
 
     ``follower`` is "ok", or "behind" and why the index may differ from the folder for now: that is no reason to
-    send nobody here any more, and neither is ``policy``, which says why the last good one holds.
+    send nobody here any more. Neither is ``policy``, which says why the last good one holds, nor ``upstream``, which
+    says what is odd about another index.
     """
     state = {}
     for name, part in (("store", services.files), ("index", services.index)):
@@ -30,6 +31,9 @@ def health(services: Services) -> tuple[Response, int]:
         state["follower"] = f"behind: {reason}" if reason else "ok"
     if services.policy.trouble:
         state["policy"] = services.policy.trouble
+    with suppress(Refusal, ConfigurationError):
+        if warnings := services.upstreams.warnings() if services.upstreams else []:
+            state["upstream"] = " ".join(warnings)
     config = services.config
     body = jsonify(service=config.service, stage=config.stage, version=__version__, **state)
     body.headers["Cache-Control"] = "no-store"

@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from elasticpypi.core import blocks, json_api
 from elasticpypi.core.errors import Blocked, NotFound
-from elasticpypi.core.model import block_of, described, latest
+from elasticpypi.core.model import block_of, described, held_of, latest, why_nothing
 from elasticpypi.repository.base import State
 from elasticpypi.services import Services
 from elasticpypi.web.proxies import base_url
@@ -24,6 +24,8 @@ def release(services: Services, name: str, version: str = "") -> Response:
         found = repository.project(reader, normalized)
         if found and not found[1].listed and found[1].blocks:
             raise Blocked(blocks.sentence(normalized, found[1].blocked or found[1].blocks[0]))
+        if found and not found[1].listed and (reason := why_nothing(found[1])):
+            raise Blocked(reason)
         if found is None or not found[1].listed:
             raise NotFound(f"There is no project {normalized!r} in this index.")
         state, project = found
@@ -34,6 +36,8 @@ def release(services: Services, name: str, version: str = "") -> Response:
         if block := block_of(project, str(wanted)):
             raise Blocked(blocks.sentence(f"{normalized} {wanted}", block))
         file = described(project, wanted)
+        if file is None and (held := held_of(project, str(wanted))):
+            raise Blocked(held.reason)
         if file is None:
             raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
         about, description = repository.about(reader, normalized, file.filename, text=True)

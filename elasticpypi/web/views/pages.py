@@ -7,10 +7,11 @@ import gzip
 import hashlib
 import json
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import Response, g, render_template, request
@@ -23,7 +24,8 @@ from elasticpypi.accounts.principal import Actor
 from elasticpypi.core import blocks
 from elasticpypi.core.about import Some
 from elasticpypi.core.errors import Blocked, NotFound
-from elasticpypi.core.model import block_of, described
+from elasticpypi.core.model import block_of, described, held_of
+from elasticpypi.core.moments import text_of
 from elasticpypi.core.search_entry import Found
 from elasticpypi.indexing.about import nothing
 from elasticpypi.services import Services
@@ -35,12 +37,18 @@ from elasticpypi.web.proxies import base_url
 from elasticpypi.web.views import program
 from elasticpypi.web.views.simple import normalize, redirect
 
+if TYPE_CHECKING:
+    from elasticpypi.repository.kept import Known
+    from elasticpypi.repository.upstream import Upstream
+    from elasticpypi.repository.verdict import Origin
+
 NEWEST = 12
 FOUND = 20  # on a page of a search
 LONGEST_QUERY = 200
 MOST_DEPENDENTS = 50
 MOST_EVENTS = 10
 HTML = "text/html; charset=utf-8"
+OWN = "private", "none", "both"  # origins of names whose own files are here to be managed
 STATIC = Path(pages.__file__).with_name("static")
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 POLICY = {
@@ -65,20 +73,30 @@ def home(services: Services) -> Response:
     """How to use this index, and the newest releases."""
     catalog = services.catalog
     newest, counts = catalog.newest(NEWEST), catalog.counts()
-    return _page("home.html", (newest, counts), lambda: {"newest": newest, "counts": counts})
+    upstreams = [each.name for each in _upstreams(services)]
+    content = {"newest": newest, "counts": counts, "upstreams": upstreams}
+    return _page("home.html", content, lambda: content)
 
 
 def search(services: Services) -> Response:
-    """Projects that are found by ``?q=``; JSON for the suggestions of the search box."""
+    """Projects that are found by ``?q=``; JSON for the suggestions of the search box.
+
+    Ours come first, then those of other indexes that are kept here; none of these is asked for anything.
+    """
     text = request.args.get("q", "").strip()[:LONGEST_QUERY]
     wanted = request.args.get("page", "")
     number = max(1, int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 6 else 1)
-    found = services.catalog.search(text, (number - 1) * FOUND, FOUND)
-    asked = {"query": text, "page": number, "pages": max(1, -(-found.total // FOUND))}
+    start = (number - 1) * FOUND
+    found = services.catalog.search(text, start, FOUND)
+    left = max(0, start - found.total), FOUND - len(found.entries)
+    others, known = services.kept.search(text, *left) if services.kept else (0, [])
+    total = found.total + others
+    asked = {"query": text, "page": number, "pages": max(1, -(-total // FOUND)), "total": total}
     accepted = request.accept_mimetypes.best_match(["text/html", "application/json"])
     if request.args.get("format") == "json" or accepted == "application/json":
-        return _answer(found, lambda: _json(found, asked), "application/json")
-    return _page("search.html", found, lambda: {"found": found, **asked})
+        return _answer((found, others, known), lambda: _json(found, known, asked), "application/json")
+    content = {"found": found, "others": others, "known": known, **asked}
+    return _page("search.html", content, lambda: content)
 
 
 def project_slash(services: Services, name: str) -> Response:
@@ -146,13 +164,19 @@ def _project(services: Services, name: NormalizedName, version: str) -> Response
     if state is None:
         raise _unknown(services, name)
     dependents = services.catalog.dependents(name, MOST_DEPENDENTS)
-    may_decide = services.permissions.allowed(reader, Permission.DECIDE, name)
-    token = services.form_tokens.make(reader.user) if may_decide else ""
-    facts = (state.version, repository.state(reader, None), dependents, token)
+    origin = _origin(services, name)
+    may_decide = origin is None or origin.where in OWN
+    may_decide = may_decide and services.permissions.allowed(reader, Permission.DECIDE, name)
+    told = {
+        "token": services.form_tokens.make(reader.user) if may_decide else "",
+        "origin": origin,
+        **_rulings(services, name, origin),
+    }
+    facts = (state.version, repository.state(reader, None), dependents, told)
     shown: dict[str, Any] = {}
 
     def content() -> dict[str, Any]:
-        shown.update(token=token, **_content(services, name, version, dependents))
+        shown.update(told, **_content(services, name, version, dependents))
         return shown
 
     response = _page("project.html", facts, content)
@@ -160,6 +184,27 @@ def _project(services: Services, name: NormalizedName, version: str) -> Response
         del response.headers["ETag"]  # the same facts will soon make another page
         response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _origin(services: Services, name: NormalizedName) -> "Origin | None":
+    """Where a name comes from; None where no other index is asked."""
+    return services.first_match.origin(name) if services.first_match and _upstreams(services) else None
+
+
+def _rulings(services: Services, name: NormalizedName, origin: "Origin | None") -> dict[str, Any]:
+    """What administrators decided about a project of another index, and why its page is an old one."""
+    if origin is None or origin.where not in ("upstream", "both"):
+        return {"block": None, "exempt": [], "trouble": ""}
+    rulings, now = services.rulings(), text_of(time.time())
+    return {
+        "block": blocks.whole(rulings.blocks.get(name, ())),
+        "exempt": [each for each in rulings.exemptions.get(name, ()) if each.until > now],
+        "trouble": next(filter(None, (each.trouble(name) for each in _upstreams(services))), ""),
+    }
+
+
+def _upstreams(services: Services) -> "tuple[Upstream, ...]":
+    return services.upstreams() if services.upstreams else ()
 
 
 def _content(
@@ -174,10 +219,13 @@ def _content(
     release = releases.find(listed, project, version) if listed else None
     if version and release is None and (block := block_of(project, version)):
         raise Blocked(blocks.sentence(f"{name} {version[:80]}", block))
+    if version and release is None and (waiting := held_of(project, version)):
+        raise Blocked(waiting.reason)
     if release is None and (listed or version):
         raise NotFound(f"There is no release {version[:80]!r} of {name!r} in this index.", [name])
     about, description = nothing()
-    if release and (file := described(project, Version(release.version))):
+    file = described(project, Version(release.version)) if release else None
+    if file and file.ours:
         about, description = repository.about(reader, name, file.filename, text=True)
     needed = list(dict.fromkeys(need["name"] for need in about["needs"]["shown"]))
     shown = listed[: releases.MOST_RELEASES]
@@ -188,6 +236,9 @@ def _content(
         "unfolded": releases.unfolded(shown),
         "release": release,
         "latest": releases.find(listed, project, "") if listed else None,
+        "described": file is not None and file.ours,  # what is in other files is not known
+        "held": releases.held(project),
+        "most_held": releases.MOST_HELD,
         "about": about,
         "readme": _readme(description, about["content_type"], services.catalog),
         "here": {entry.name for entry in services.catalog.entries(needed)},
@@ -270,11 +321,12 @@ def _answer(facts: object, build: Callable[[], str], content_type: str) -> Respo
     return response
 
 
-def _json(found: Found, asked: dict[str, Any]) -> str:
+def _json(found: Found, known: "list[Known]", asked: dict[str, Any]) -> str:
     """A page of a search for programs, and for the suggestions in the search box."""
     fields = "name", "version", "summary", "released", "time"
     projects = [{field: getattr(entry, field) for field in fields} for entry in found.entries]
-    return json.dumps({**asked, "total": found.total, "projects": projects})
+    others = [each._asdict() for each in known]  # what else there is to say of them is not looked up while one types
+    return json.dumps({**asked, "projects": projects + others})
 
 
 def _readme(text: str, content_type: str, catalog: Catalog) -> readme.Readme | None:

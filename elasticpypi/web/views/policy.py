@@ -57,6 +57,26 @@ def unblock(services: Services, what: str) -> Response:
     return jsonify(what=policy.unblock(services, g.actor, what), blocked=False)
 
 
+def exempt(services: Services, what: str) -> Response:
+    """Let a release be seen before its time: ``{"until": "2026-12-31", "reason": "..."}``."""
+    release, until = policy.exempt(services, g.actor, what, _field("until"), _field("reason"))
+    return jsonify(release=release, until=until)
+
+
+def unexempt(services: Services, what: str) -> Response:
+    """Take that back."""
+    return jsonify(release=policy.unexempt(services, g.actor, what), until=None)
+
+
+def project(services: Services, name: str) -> Response:
+    """Why files of a project, or of a release (``demo==1.0``), can be had, or not."""
+    from elasticpypi.actions.why import why  # which needs much that decisions do not
+
+    response = jsonify(why(services, g.actor.principal, name).as_dict())
+    response.headers["Cache-Control"] = "no-store"  # it changes with the clock
+    return response
+
+
 def _field(name: str, default: str | None = None) -> str:
     """A text of the JSON object that was sent; :class:`BadUpload` if there is none."""
     fields = request.get_json(force=True, silent=True)

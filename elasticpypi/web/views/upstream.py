@@ -1,6 +1,6 @@
 """``/upstream/<index>/<its own path>``: files of other indexes, kept or on their way (REQ-U24, U36 to U41)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from typing import BinaryIO
@@ -8,6 +8,8 @@ from typing import BinaryIO
 from flask import Response, g, request
 
 from elasticpypi.core.errors import NotFound, Unavailable
+from elasticpypi.repository.fetch import Failed, unavailable
+from elasticpypi.repository.upstream import Upstream
 from elasticpypi.repository.upstreams import Upstreams
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import FOR_EVER
@@ -33,19 +35,44 @@ def file(services: Services, index: str, path: str) -> Response:
         return answer(modified, sha256, kept, FOR_EVER, lambda: _open(services.upstreams, sha256))
     if upstream.settings.offline:
         raise NotFound(f"{found.filename!r} is not kept here, and the index {index!r} is not asked: it is offline.")
-    if upstream.settings.mode == "redirect" and request.method == "GET":
-        return Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
+    redirects = upstream.settings.mode.endswith("redirect") and request.method == "GET"  # REQ-63: HEAD is answered here
+    if redirects and (link := _link(upstream, url)):
+        if upstream.settings.mode == "cache+redirect":
+            services.upstreams.transfers.keep(upstream.client, sha256, url, size)
+        return Response(status=302, headers={"Location": link, "Cache-Control": "no-store"})
     response = Representation(content_type="application/octet-stream", headers={"Cache-Control": FOR_EVER})
+    response.automatically_set_content_length = False  # to that of an empty body, which this has not
     response.set_etag(sha256)
     response.last_modified = datetime.fromisoformat(modified)
     response.make_conditional(request)
     if response.status_code == 200:
-        if size >= 0:
-            response.content_length = size
         if request.method == "GET":
             chunks = services.upstreams.transfers.read(upstream.client, found.filename, sha256, url, size)
-            response.response = _sent(next(chunks, b""), chunks, outgoing(size if size >= 0 else AT_ONCE + 1)())
+            sent = _sent(chunks, outgoing(size if size >= 0 else AT_ONCE + 1))
+            next(sent)  # what goes wrong at once has a status of its own; what does later breaks the answer
+            if size < 0 and (size := services.upstreams.transfers.size(sha256)) < 0:
+                return _whole(services.upstreams, sent, modified, sha256)
+            response.response = sent
+        if size >= 0:
+            response.content_length = size
+        else:
+            response.headers.pop("Content-Length", None)  # 0: that of a body that is not there yet
     return response
+
+
+def _whole(upstreams: Upstreams, sent: Iterator[bytes], modified: str, sha256: str) -> Response:
+    """A file whose size nobody tells: an answer without a length that ends in the middle would look like all of it."""
+    for _ in sent:
+        pass
+    return answer(modified, sha256, upstreams.store.size(sha256) or 0, FOR_EVER, lambda: _open(upstreams, sha256))
+
+
+def _link(upstream: Upstream, url: str) -> str | None:
+    """Where a client gets the file without us; None if only we have the credentials for it."""
+    try:
+        return upstream.client.link(url)
+    except Failed as error:
+        raise unavailable(error) from None
 
 
 def _open(upstreams: Upstreams | None, sha256: str) -> BinaryIO:
@@ -55,8 +82,10 @@ def _open(upstreams: Upstreams | None, sha256: str) -> BinaryIO:
     return content
 
 
-def _sent(first: bytes, rest: Iterator[bytes], held: AbstractContextManager[None]) -> Iterator[bytes]:
-    """What goes wrong at once has a status of its own by now; what does later breaks the answer."""
-    with held, closing(rest):  # type: ignore[type-var]
+def _sent(chunks: Generator[bytes], held: Callable[[], AbstractContextManager[None]]) -> Iterator[bytes]:
+    """The pieces of a file, after an empty one: by then there is a first one."""
+    with held(), closing(chunks):
+        first = next(chunks, b"")
+        yield b""
         yield first
-        yield from rest
+        yield from chunks

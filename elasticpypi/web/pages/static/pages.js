@@ -117,7 +117,7 @@ if (form) {
       item.id = `suggestion-${number}`;
       item.setAttribute("role", "option");
       name.textContent = project.name;
-      summary.textContent = project.summary;
+      summary.textContent = project.upstream ? `from the index ${project.upstream}` : project.summary;
       item.append(name, summary);
       item.addEventListener("mousedown", (event) => {
         event.preventDefault();

@@ -1,0 +1,453 @@
+"""``/upstream/``: files of another index as installers get them, and own packages whatever that one does."""
+
+import hashlib
+import http.client
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from werkzeug.serving import make_server
+
+from elasticpypi.config import Config
+from elasticpypi.repository import transfers
+from elasticpypi.services import Services
+from elasticpypi.storage.local.directory import DirectoryFiles
+from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.wiring import on_folder
+from tests.support.application import PASSWORD, USER, Client, Worker
+from tests.support.builders import make_wheel
+from tests.support.fake_upstream import Answer, FakeUpstream, fake_upstream
+from tests.support.serving import Server
+from tests.support.waiting import until
+
+CONTENT = b"".join(number.to_bytes(4, "big") for number in range(200_000))  # 800 kB
+METADATA = b"Metadata-Version: 2.4\nName: demo\nVersion: 1.0\n"
+NAME = "demo-1.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeUpstream]:
+    with fake_upstream() as made:
+        add(made)
+        yield made
+
+
+def add(fake: FakeUpstream, content: bytes = CONTENT, **entry: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(METADATA).hexdigest()
+    found = fake.add(NAME, content, **{"core-metadata": {"sha256": digest}, **entry})
+    fake.tell(f"{urlsplit(found['url']).path}.metadata", Answer(METADATA))
+    return found
+
+
+def opened(folder: Path, upstream: str) -> Services:
+    config = Config(users={USER: PASSWORD}, data=folder, upstream=upstream)
+    return on_folder(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db"))
+
+
+@pytest.fixture
+def services(fake: FakeUpstream, tmp_path: Path) -> Iterator[Services]:
+    made = opened(tmp_path / "data", fake.url)
+    yield made
+    fake.gone.set()
+    assert made.upstreams is not None
+    running = made.upstreams.transfers._running
+    until(lambda: not running)
+
+
+@pytest.fixture
+def client(services: Services) -> Client:
+    return Client(services)
+
+
+def anew(services: Services, document: str = "") -> Client:
+    """Another process on the same data, with a policy."""
+    if document:
+        (services.config.data / "policy.toml").write_text(document)
+    return Client(opened(services.config.data, services.config.upstream))
+
+
+def policy(fake: FakeUpstream, rest: str = "", cooldown: str = "") -> str:
+    return f'[upstream.main]\nurl = "{fake.url}"\n{rest}\n[cooldown]\n{cooldown}\n'
+
+
+def path_of(fake: FakeUpstream, entry: int = 0) -> str:
+    """The path of the file at upstream, which is fetched; ours has one prefix more."""
+    return urlsplit(fake.projects["demo"]["files"][entry]["url"]).path
+
+
+def address(fake: FakeUpstream, entry: int = 0) -> str:
+    return f"/upstream/main{path_of(fake, entry)}"
+
+
+# ---- As installers ask
+
+
+def test_the_page_leads_to_the_file_and_the_path_is_that_of_upstream(client: Client, fake: FakeUpstream) -> None:
+    [file] = client.json("/simple/demo/")["files"]  # type: ignore[misc]
+    assert file["url"] == f"../..{address(fake)}"
+    answer = client.get(address(fake))
+    assert (answer.status_code, answer.data) == (200, CONTENT)
+    assert answer.headers["Cache-Control"] == "private, max-age=365000000, immutable" or "immutable" in str(
+        answer.headers
+    )
+    assert answer.headers["ETag"].strip('"') == hashlib.sha256(CONTENT).hexdigest()
+    assert answer.content_length == len(CONTENT)
+
+
+def test_once_it_is_kept_nobody_is_asked_and_ranges_are_served(client: Client, fake: FakeUpstream) -> None:
+    assert client.get(address(fake)).data == CONTENT
+    for _ in range(2):
+        assert client.get(address(fake)).data == CONTENT
+    part = client.get(address(fake), headers={"Range": "bytes=100-199"})
+    assert (part.status_code, part.data) == (206, CONTENT[100:200])
+    assert client.get(address(fake), headers={"Range": "bytes=900000-"}).status_code == 416
+    assert len(fake.asked(path_of(fake))) == 1
+
+
+def test_head_and_conditions_on_what_is_not_there_yet_fetch_nothing(client: Client, fake: FakeUpstream) -> None:
+    head = client.head(address(fake))
+    assert (head.status_code, head.content_length, head.data) == (200, len(CONTENT), b"")
+    same = client.get(address(fake), headers={"If-None-Match": head.headers["ETag"]})
+    assert (same.status_code, same.data) == (304, b"")
+    another = client.get(address(fake), headers={"If-Match": '"another"'})
+    assert another.status_code == 412
+    assert not fake.asked(path_of(fake))
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-99", "bytes=-5", "bytes=5-", "bytes=9000000-", "lines=1-2"])
+def test_a_range_of_what_is_not_there_yet_is_all_of_it(client: Client, fake: FakeUpstream, asked: str) -> None:
+    answer = client.get(address(fake), headers={"Range": asked})
+    assert (answer.status_code, answer.data) == (200, CONTENT)
+
+
+def test_metadata_is_that_of_upstream_byte_for_byte(client: Client, fake: FakeUpstream) -> None:
+    for _ in range(2):
+        answer = client.get(f"{address(fake)}.metadata")
+        assert (answer.status_code, answer.data) == (200, METADATA)
+    assert len(fake.asked(f"{path_of(fake)}.metadata")) == 1
+    assert not fake.asked(path_of(fake))
+    head = anew(client.services).head(f"{address(fake)}.metadata")
+    assert head.content_length == len(METADATA)
+
+
+def test_metadata_that_is_not_announced_is_not_there(client: Client, fake: FakeUpstream) -> None:
+    fake.projects["demo"]["files"][0]["core-metadata"] = True
+    answer = client.get(f"{address(fake)}.metadata")
+    assert answer.status_code == 404
+    assert "has no metadata file" in answer.text
+
+
+def test_other_metadata_than_announced_is_a_503(client: Client, fake: FakeUpstream) -> None:
+    fake.tell(f"{path_of(fake)}.metadata", Answer(METADATA + b"Requires-Dist: evil\n"))
+    answer = client.get(f"{address(fake)}.metadata")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "sent other bytes" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/upstream/other/packages/demo-1.0-py3-none-any.whl", "/upstream/main/x/y", "/upstream/main/demo-2.0.tar.gz"],
+)
+def test_what_is_no_file_of_the_index_is_not_there(client: Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_only_who_is_known_gets_a_file(client: Client, fake: FakeUpstream) -> None:
+    assert client.get(address(fake), user=None).status_code == 401
+    assert not fake.requests
+
+
+def test_a_path_with_signs_is_found_again(client: Client, fake: FakeUpstream) -> None:
+    entry = fake.add("demo-1.0+local.1.tar.gz", b"local", path="a%20b/demo-1.0%2Blocal.1.tar.gz")
+    [_, file] = client.json("/simple/demo/")["files"]  # type: ignore[misc]
+    assert file["filename"] == entry["filename"]
+    assert client.get(file["url"].removeprefix("../..")).data == b"local"
+
+
+def test_a_file_without_a_size_has_that_of_the_answer(client: Client, fake: FakeUpstream) -> None:
+    for key in ("size", "upload-time"):
+        del fake.projects["demo"]["files"][0][key]
+    client = anew(client.services, policy(fake, cooldown='no_time = "allow"'))
+    assert "Content-Length" not in client.head(address(fake)).headers
+    answer = client.get(address(fake))
+    assert (answer.content_length, answer.data) == (len(CONTENT), CONTENT)
+
+
+def test_a_file_whose_length_nobody_tells_is_sent_when_it_is_whole(services: Services, fake: FakeUpstream) -> None:
+    """An answer of unknown length that is broken off would look like all of it: granian ends it as if it were."""
+    del fake.projects["demo"]["files"][0]["size"]
+    client = Client(services)
+    fake.tell(path_of(fake), Answer(CONTENT[:-1] + b"\xff", announces=None))
+    assert client.get(address(fake)).status_code == 503
+    fake.tell(path_of(fake), Answer(CONTENT, announces=None))
+    answer = client.get(address(fake))
+    assert (answer.content_length, answer.data) == (len(CONTENT), CONTENT)
+
+
+# ---- Vectors: the same verdict, kept or not
+
+
+DAY = 86400
+HELD = 'age = "3d"'
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["not kept", "kept"])
+@pytest.mark.parametrize(
+    ("case", "cooldown", "status"),
+    [("E01", 'age = "0"', 200), ("E06", HELD, 403), ("E07", f'{HELD}\nwhere = "index"', 200)],
+)
+def test_a_held_file_is_held_whether_it_is_kept_or_not(
+    services: Services, fake: FakeUpstream, kept: bool, case: str, cooldown: str, status: int
+) -> None:
+    fake.projects["demo"]["files"][0]["upload-time"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    if kept:
+        assert anew(services, policy(fake, cooldown='age = "0"')).get(address(fake)).data == CONTENT
+    answer = anew(services, policy(fake, cooldown=cooldown)).get(address(fake))
+    assert answer.status_code == status
+    if status == 403:
+        assert f"{NAME} is held until" in answer.text
+        assert "elasticpypi exempt demo==1.0" in answer.text
+    assert len(fake.asked(path_of(fake))) == (1 if kept or status == 200 else 0)
+
+
+def test_an_address_of_a_lock_file_works_with_an_empty_cache(services: Services, fake: FakeUpstream) -> None:
+    """E17: uv sync --frozen asks for this address and for nothing else."""
+    assert Client(services).get(address(fake)).data == CONTENT
+    assert [request.path for request in fake.requests] == ["/simple/demo/", path_of(fake)]
+
+
+def test_many_clients_fetch_it_once(services: Services, fake: FakeUpstream) -> None:
+    """E16."""
+    go = threading.Event()
+    fake.tell(path_of(fake), Answer(CONTENT, middle=go.wait))
+    client = Client(services)
+    client.get("/simple/demo/")
+    with ThreadPoolExecutor(64) as pool:
+        found = [pool.submit(lambda: client.get(address(fake)).data) for _ in range(64)]
+        until(lambda: fake.asked(path_of(fake)))
+        go.set()
+        assert all(each.result() == CONTENT for each in found)
+    assert len(fake.asked(path_of(fake))) == 1
+
+
+# ---- Modes
+
+
+def test_redirect_leads_to_upstream_and_keeps_nothing(services: Services, fake: FakeUpstream) -> None:
+    client = anew(services, policy(fake, 'mode = "redirect"'))
+    answer = client.get(address(fake))
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (302, "no-store")
+    assert answer.headers["Location"] == f"{fake.base}{path_of(fake)}"
+    head = client.head(address(fake))
+    assert (head.status_code, head.content_length) == (200, len(CONTENT))
+    metadata = client.get(f"{address(fake)}.metadata")
+    assert metadata.headers["Location"] == f"{fake.base}{path_of(fake)}.metadata"
+    assert not fake.asked("/packages/*")
+
+
+def test_redirect_with_a_copy_serves_the_copy_from_then_on(services: Services, fake: FakeUpstream) -> None:
+    client = anew(services, policy(fake, 'mode = "cache+redirect"'))
+    assert client.get(address(fake)).status_code == 302
+    store = client.services.upstreams.store  # type: ignore[union-attr]
+    until(lambda: store.size(hashlib.sha256(CONTENT).hexdigest()))
+    assert client.get(address(fake)).data == CONTENT
+    assert len(fake.asked(path_of(fake))) == 1
+
+
+@pytest.mark.parametrize("mode", ["redirect", "cache+redirect"])
+def test_a_held_file_is_not_redirected_either(services: Services, fake: FakeUpstream, mode: str) -> None:
+    fake.projects["demo"]["files"][0]["upload-time"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    assert anew(services, policy(fake, f'mode = "{mode}"', HELD)).get(address(fake)).status_code == 403
+
+
+def test_nobody_is_redirected_to_where_the_policy_lets_nobody_go(services: Services, fake: FakeUpstream) -> None:
+    fake.projects["demo"]["files"][0]["url"] = "http://10.0.0.1/packages/" + NAME
+    answer = anew(services, policy(fake, 'mode = "redirect"')).get(f"/upstream/main/packages/{NAME}")
+    assert answer.status_code == 503
+    assert "not https" in answer.text
+
+
+def test_what_only_we_have_the_credentials_for_is_not_redirected(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_upstream("Basic YW5uYTpzZWNyZXQ=") as locked:
+        add(locked)
+        monkeypatch.setenv("MINE", "anna:secret")
+        client = anew(services, policy(locked, 'mode = "redirect"\ncredentials = "MINE"'))
+        answer = client.get(address(locked))
+        assert (answer.status_code, answer.data) == (200, CONTENT)
+        page = client.get("/simple/demo/")
+        assert "secret" not in page.text + str(answer.headers)
+
+
+def test_offline_serves_what_is_kept(services: Services, fake: FakeUpstream) -> None:
+    assert Client(services).get(address(fake)).data == CONTENT
+    other = fake.add("demo-2.0.tar.gz", b"two")
+    (services.config.data / "state.db").unlink()
+    assert len(anew(services).json("/simple/demo/")["files"]) == 2  # type: ignore[arg-type]
+    requests = len(fake.requests)
+    client = anew(services, policy(fake, "offline = true"))
+    assert client.get(address(fake)).data == CONTENT
+    missing = client.get(address(fake, 1))
+    assert missing.status_code == 404
+    assert f"{other['filename']!r} is not kept here, and the index 'main' is not asked" in missing.text
+    assert client.get("/simple/other/").status_code == 404
+    assert len(fake.requests) == requests
+
+
+# ---- Lies and troubles
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(b"", 404), Answer(b"", 500), Answer(b"", 401), Answer(b"x", announces=5), Answer(b"short")]
+)
+def test_what_goes_wrong_at_once_is_a_503_with_a_sentence(client: Client, fake: FakeUpstream, answer: Answer) -> None:
+    fake.tell(path_of(fake), answer)
+    found = client.get(address(fake))
+    assert found.status_code == 503
+    assert int(found.headers["Retry-After"]) > 0
+    assert "The index 'main'" in found.text or "The answer" in found.text
+
+
+def test_what_goes_wrong_later_breaks_the_answer(client: Client, fake: FakeUpstream) -> None:
+    fake.tell(path_of(fake), Answer(CONTENT[:-1] + b"\xff"))
+    with pytest.raises(Exception, match="sent other bytes"):
+        client.get(address(fake)).data  # noqa: B018
+    assert client.get("/simple/demo/").status_code == 200
+    fake.tell(path_of(fake), Answer(CONTENT))
+    assert client.get(address(fake)).data == CONTENT
+
+
+def test_a_small_file_that_is_wrong_is_a_503_behind_the_response_cache(services: Services, fake: FakeUpstream) -> None:
+    """It is read as a whole before it is kept in memory."""
+    content = CONTENT[:200_000]
+    fake.projects.clear()
+    add(fake, content)
+    worker = Worker(services)
+    fake.tell(path_of(fake), Answer(content[:-1] + b"\xff"))
+    answer = worker.open(address(fake))
+    assert answer.status_code == 503
+    assert "sent other bytes" in answer.text
+    fake.tell(path_of(fake), Answer(content))
+    for _ in range(2):
+        assert worker.open(address(fake)).data == content
+    assert worker.asked.count(address(fake)) <= 3
+
+
+def test_no_room_on_the_disk_is_a_503(client: Client, fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfers, "SPARE", 2**62)
+    answer = client.get(address(fake))
+    assert answer.status_code == 503
+    assert "no room on the disk" in answer.text
+
+
+# ---- Own packages, as if there were no other index
+
+
+@pytest.fixture
+def own(client: Client, tmp_path: Path) -> Client:
+    wheel = make_wheel(tmp_path, "mine", "1.0")
+    assert client.upload(wheel).status_code == 200
+    return client
+
+
+def test_a_name_of_ours_is_never_asked_for(own: Client, fake: FakeUpstream) -> None:
+    fake.requests.clear()
+    fake.add("mine-99.0-py3-none-any.whl", b"evil")
+    for path in ("/simple/mine/", "/simple/Mine/", "/packages/mine-1.0-py3-none-any.whl", "/simple/", "/project/mine/"):
+        assert own.get(path).status_code in (200, 301)
+    assert own.get(f"/upstream/main{urlsplit(fake.projects['mine']['files'][0]['url']).path}").status_code == 404
+    assert [file["filename"] for file in own.json("/simple/mine/")["files"]] == [  # type: ignore[attr-defined]
+        "mine-1.0-py3-none-any.whl"
+    ]
+    assert not fake.requests
+
+
+def test_own_packages_are_served_while_hundreds_wait_for_an_index_that_hangs(own: Client, fake: FakeUpstream) -> None:
+    worker = Worker(own.services)
+    gate = threading.Event()
+
+    def hang(_: object) -> Answer:
+        gate.wait(60)
+        return Answer(b"", 404)
+
+    names = [f"theirs-{number % 150}" for number in range(300)]
+    for name in names:
+        fake.tell(f"/simple/{name}/", hang)
+    fake.tell(path_of(fake), Answer(CONTENT, before=lambda: gate.wait(60)))
+    with ThreadPoolExecutor(300) as pool:
+        waiting = [pool.submit(worker.open, f"/simple/{name}/") for name in names]
+        waiting += [pool.submit(worker.open, address(fake)) for _ in range(20)]
+        until(lambda: len(fake.requests) >= 32)
+        for path in ("/simple/mine/", "/packages/mine-1.0-py3-none-any.whl", "/simple/", "/project/mine/"):
+            for accept in ("text/html", "application/vnd.pypi.simple.v1+json"):
+                assert worker.open(path, Accept=accept).status_code == 200
+        with ThreadPoolExecutor(8) as others:
+            pages = [others.submit(worker.open, "/simple/mine/", Accept=f"text/html;q=0.{n}") for n in range(1, 9)]
+            assert {page.result().status_code for page in pages} == {200}
+        gate.set()
+        assert {each.result().status_code for each in waiting} <= {200, 404, 503}
+    assert not [request for request in fake.requests if "mine" in request.path]
+
+
+# ---- Two indexes that name each other
+
+
+def test_two_that_name_each_other_end_in_a_508_with_a_sentence(tmp_path: Path) -> None:
+    servers = []
+    documents = []
+    for number in range(2):
+        services = opened(tmp_path / str(number), "")
+        worker = Worker(services)
+        server = make_server("127.0.0.1", 0, worker.cache, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append((server, worker))
+        documents.append(services.config.data / "policy.toml")
+    for number, (server, _) in enumerate(servers):
+        address = f"http://127.0.0.1:{server.server_port}/simple/"
+        text = f'[upstream.other]\nurl = "{address}"\ncredentials = "OTHER"\n'
+        documents[1 - number].write_text(text)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("OTHER", f"{USER}:{PASSWORD}")
+        found = servers[0][1].open("/simple/demo/")
+    for server, _ in servers:
+        server.shutdown()
+        server.server_close()
+    assert found.status_code == 508
+    assert "one of them must not name the other" in found.text
+
+
+# ---- The real server
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_the_real_server_breaks_the_connection_and_clears_up_at_its_start(tmp_path: Path, fake: FakeUpstream) -> None:
+    left = tmp_path / "upstream/incoming" / ("a" * 64)
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"left by a process that was killed")
+    server = Server(tmp_path, USERNAME="anna", PASSWORD="secret", UPSTREAM=fake.url)
+    try:
+        assert f"What is not here comes from the index main: {fake.url}" in "".join(server.said)
+        until(lambda: not left.exists())
+        assert server.open(address(fake), "anna:secret").read() == CONTENT
+        (tmp_path / "upstream/files" / hashlib.sha256(CONTENT).hexdigest()[:2]).rename(tmp_path / "away")
+        fake.tell(path_of(fake), Answer(CONTENT[:-1] + b"\xff"))
+        with server.open(address(fake), "anna:secret") as answer, pytest.raises(http.client.IncompleteRead) as raised:
+            answer.read()
+        assert len(raised.value.partial) <= len(CONTENT) - transfers.BACK
+        go = threading.Event()  # of the second half, so that the first is on its way by then
+        fake.tell(f"{path_of(fake)}.metadata", Answer(CONTENT, middle=go.wait))
+        with server.open(f"{address(fake)}.metadata", "anna:secret") as answer:
+            go.set()
+            with pytest.raises(http.client.IncompleteRead):
+                answer.read()
+        assert server.stop() == 0
+    finally:
+        server.close()
