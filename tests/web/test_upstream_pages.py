@@ -359,7 +359,7 @@ def test_texts_of_another_index_are_texts(client: Client, outside: Outside, path
     url = 'https://files.outside.example/a"onmouseover="hit()/<b>/%2e%2e/evil-{}.tar.gz'
     outside.has(
         "evil",
-        entry("evil-1.0.tar.gz", yanked=HOSTILE, url=url.format("1.0"), **{"requires-python": HOSTILE}),
+        entry("evil-1.0.tar.gz", yanked=HOSTILE, url="../%2e%2e/evil-1.0.tar.gz", **{"requires-python": HOSTILE}),
         entry("evil-1.1.tar.gz", url=url.format("1.1")),
         entry(f"evil-2.0-py3-none-{HOSTILE.replace('/', '')}.whl", url="javascript:hit()"),
         entry("evil-3.0-py3-none-<b>.whl"),
