@@ -1,32 +1,51 @@
 """A page of another index: what it sends → what we keep of it → the files of a project.
 
-Everything here is pure. What cannot be true is :class:`BadAnswer`, and never half of a page. Of a page of 46,724 files
-each step counts, so names are read by hand here: ``packaging`` takes ten times as long, and sees every version once.
+Everything here is pure. What cannot be true is :class:`BadAnswer`, and never half of a page. A page may have 46,724
+files, so each step counts: names are read by hand, since ``packaging`` takes ten times as long, what looks as on PyPI
+is checked at one look, and files are made column by column.
 """
 
+import gc
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from itertools import repeat
+from operator import attrgetter, itemgetter
 from typing import Any, get_args
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
-from packaging.utils import InvalidName, NormalizedName, canonicalize_name
+from packaging.utils import InvalidName, NormalizedName, canonicalize_name, canonicalize_version
 from packaging.version import InvalidVersion, Version
 
-from elasticpypi.core import moments
-from elasticpypi.core.filename import OLD_SDISTS
+from elasticpypi.core import addresses
+from elasticpypi.core.filename import ALPHABET, OLD_SDISTS
+from elasticpypi.core.filename import LONGEST as LONGEST_NAME
 from elasticpypi.core.keys import Status
 from elasticpypi.core.model import File
 
 LARGEST = 64 * 1024 * 1024  # bytes of a page
-LONGEST = 1000  # characters of a text in it: of an address, a range of Pythons, a reason
-FORMAT = 1
+MOST = 200_000  # files of it
+LONGEST = 1000  # characters of a text in it: of a range of Pythons, of a reason
+LONGEST_LINK = 4000
+LARGEST_FILE = 1 << 50  # bytes
+FORMAT = 2
 SDISTS = (".tar.gz", ".zip", *OLD_SDISTS)
+STATUSES: dict[str, Status] = {each: each for each in get_args(Status)}
 DIGEST = re.compile(r"[0-9a-f]{64}")
-AS_PYPI = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+IN_FRAGMENT = re.compile(r"(?:^|&)sha256=([0-9a-fA-F]{64})(?=&|$)")
+MOMENTS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)+")  # as PyPI has them
+FOLDERS = re.compile(r"(?:[A-Za-z0-9._+-]*[A-Za-z0-9_+-]/)*")  # that mean the same in every address
+PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-/\n"  # all that is in lines of these
+LINK = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # what an address may consist of: nothing that JSON or HTML would change
+# A page of PyPI has one of each in 60 bytes or more. Others of 64 MB would take gigabytes once they are read.
+ROOM = ((b"[", 1 << 20), (b"{", 64), (b",", 16))
+FOR_PEOPLE = "form", "input", "script"  # what no list of links has, but the page on which people log in somewhere
 
 
 class BadAnswer(Exception):
@@ -35,16 +54,23 @@ class BadAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamFile(File):
-    """A file of another index. ``url`` is where it lies there, ``path`` the path of that; both as it is sent.
+    """A file of another index. It lies at ``path`` below ``site`` there, as the index spells it; else ``link`` says
+    where, and ``path`` is what we call it.
 
     ``upload_time`` is "" and ``size`` is -1 if the index does not say. ``first_seen`` is when we saw it first, for
     those without a time.
     """
 
-    url: str = ""
+    site: str = ""
     path: str = ""
+    link: str = ""
     index: str = ""  # the name that the policy gives the index
     first_seen: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where it lies there."""
+        return self.link or f"{self.site}{self.path}"
 
     @property
     def address(self) -> str:
@@ -75,255 +101,418 @@ class UpstreamPage:
 
 def read(body: bytes, media_type: str, url: str, name: NormalizedName, index: str) -> UpstreamPage:
     """What an index sent for a project → its page; ``url`` is the address that it came from in the end."""
+    page = _Page(name, index, url)
     try:
-        if media_type.endswith("+json") or media_type == "application/json":
-            page = _json(body)
-        else:
-            page = _html(body.decode("utf-8", "replace"))
-        return _page(page, url, name, index)
+        with _uncollected():
+            if media_type.endswith("+json") or media_type == "application/json":
+                _read_json(body, page)
+            else:
+                _read_html(body.decode("utf-8", "replace"), page)
+            return page.made()
     except (ValueError, RecursionError) as error:
-        raise BadAnswer(f"The page of {name!r} cannot be read: {str(error)[:200]}.") from None
+        raise BadAnswer(f"The page of {name!r} cannot be read: {_clean(str(error))[:200]}.") from None
 
 
-def _json(body: bytes) -> dict[str, Any]:
-    page = json.loads(body)
-    if not isinstance(page, dict) or not isinstance(page.get("files"), list):
-        raise BadAnswer("The page has no list of files.")
-    version = _text(_table(page.get("meta")).get("api-version")) or "1.0"
-    if version.partition(".")[0] != "1":
-        raise BadAnswer(f"The page is of another version of the standard: {version[:20]}.")
-    return page
-
-
-def _page(page: Mapping[str, Any], url: str, name: NormalizedName, index: str) -> UpstreamPage:
-    said = _text(page.get("name"))
-    if said and canonicalize_name(said) != name:
-        raise BadAnswer(f"The page is that of another project: {said[:80]!r}.")
-    status = _table(page.get("project-status"))
-    serial = _table(page.get("meta")).get("_last-serial")
-    files: dict[str, UpstreamFile] = {}
-    read_name, base, left_out = _Names(name), _Base(url), 0
-    for entry in page["files"]:
-        file = _file(entry, read_name, base, name, index)
-        if file is None or file.path in files:
-            left_out += 1
-        else:
-            files[file.path] = file
-    known: dict[str, Status] = {each: each for each in get_args(Status)}
-    rank = {text: number for number, text in enumerate(sorted({file.version for file in files.values()}, key=Version))}
-    return UpstreamPage(
-        name,
-        tuple(sorted(files.values(), key=lambda file: (rank[file.version], file.key))),
-        known.get(_text(status.get("status")), "active"),
-        _text(status.get("reason")),
-        int(serial) if isinstance(serial, int | str) and str(serial).isdecimal() and len(str(serial)) < 19 else 0,
-        left_out,
-    )
-
-
-def _file(entry: Any, names: "_Names", base: "_Base", project: NormalizedName, index: str) -> UpstreamFile | None:
-    """None for what no installer takes, or what nobody could check."""
-    if not isinstance(entry, dict):
-        return None
-    get = entry.get
-    filename, hashes = get("filename"), get("hashes")
-    sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
-    if not isinstance(filename, str) or not isinstance(sha256, str) or not DIGEST.fullmatch(sha256.lower()):
-        return None
-    version, place = names.version(filename), base.join(get("url"))
-    if version is None or place is None:
-        return None
-    size, yanked, python = get("size"), get("yanked"), get("requires-python")
-    metadata = get("core-metadata") or get("data-dist-info-metadata")
-    digest = metadata.get("sha256") if isinstance(metadata, dict) else None
-    return UpstreamFile(
-        key=filename,
-        project=project,
-        version=version,
-        size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else -1,
-        sha256=sha256.lower(),
-        upload_time=_time(get("upload-time")),
-        revision=sha256.lower(),
-        requires_python=python if isinstance(python, str) and 0 < len(python) <= LONGEST else None,
-        metadata_sha256=digest if isinstance(digest, str) and DIGEST.fullmatch(digest) else None,
-        yanked=yanked[:LONGEST] if isinstance(yanked, str) else "" if yanked else None,
-        url=place[0],
-        path=place[1],
-        index=index,
-    )
-
-
-class _Names:
-    """File names of one project → their versions; the same part of a name is looked at once."""
-
-    def __init__(self, project: NormalizedName) -> None:
-        self._project = project
-        self._projects: dict[str, bool] = {}
-        self._versions: dict[str, str | None] = {}
-
-    def version(self, filename: str) -> str | None:
-        """The normalized version, None if this is no file of the project that an installer takes."""
-        if filename.endswith(".whl"):
-            spelled, _, rest = filename.partition("-")
-            text = rest.partition("-")[0] if rest.count("-") in (3, 4) else ""
-        else:
-            suffix = next((suffix for suffix in SDISTS if filename.endswith(suffix)), None)
-            spelled, _, text = filename.removesuffix(suffix).rpartition("-") if suffix else ("", "", "")
-        if len(filename) > 255 or "/" in filename or not filename.isprintable() or not self._is_ours(spelled):
-            return None
-        if text not in self._versions:
-            self._versions[text] = _version(text)
-        return self._versions[text]
-
-    def _is_ours(self, spelled: str) -> bool:
-        if spelled not in self._projects:
-            try:
-                self._projects[spelled] = canonicalize_name(spelled, validate=True) == self._project
-            except InvalidName:
-                self._projects[spelled] = False
-        return self._projects[spelled]
-
-
-def _version(text: str) -> str | None:
+def project_of(path: str) -> NormalizedName | None:
+    """The project that the file at a path belongs to, by its name; None if no installer takes such a file."""
+    begin = _begin(path.rpartition("/")[2])
     try:
-        return str(Version(text.replace("_", "-"))) if len(text) < 100 else None
-    except InvalidVersion:
+        return canonicalize_name(begin[0], validate=True) if begin else None
+    except InvalidName:
         return None
 
 
-class _Base:
-    """The address of a page; addresses in it → (absolute and without a fragment, the path of it)."""
+class _Page:
+    """A page that is being read: facts of it, and the fields of its files by column."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._known: dict[str, tuple[str, str]] = {}  # what comes before the path, which is nearly always the same
+    def __init__(self, name: NormalizedName, index: str, url: str) -> None:
+        self._name, self._index, self.base = name, index, url
+        self._columns: tuple[Sequence[Any], ...] = ()
+        self._rows: dict[str, tuple[Any, ...]] = {}
+        self._versions: dict[tuple[str, str], str | None] = {}
+        self._status: Status = "active"
+        self._reason, self._serial, self._left_out = "", 0, 0
 
-    def join(self, link: Any) -> tuple[str, str] | None:
-        if not isinstance(link, str) or not link or len(link) > LONGEST * 4 or not link.isascii():
+    def about(self, said: Mapping[str, Any]) -> None:
+        """What it says of itself, in the keys of JSON; :class:`BadAnswer` if it is not what was asked for."""
+        meta, status, name = _table(said.get("meta")), _table(said.get("project-status")), said.get("name")
+        version = meta.get("api-version")
+        if version is not None and str(version)[:20].strip().partition(".")[0] != "1":
+            raise BadAnswer(f"The page is of another version of the standard: {_clean(str(version)[:20])}.")
+        if isinstance(name, str) and name and canonicalize_name(name[: LONGEST_NAME + 1]) != self._name:
+            raise BadAnswer(f"The page is that of another project: {name[:80]!r}.")
+        serial = str(meta.get("_last-serial"))[:20]
+        self._serial = int(serial) if re.fullmatch("[0-9]{1,18}", serial) else 0
+        self._status = STATUSES.get(_clean(status.get("status")), "active")
+        self._reason = _clean(status.get("reason"))
+
+    def add_all(self, entries: list[Any]) -> None:
+        """All of its files, with the keys of JSON; ``entries`` is empty in the end, to make room for what is made."""
+        try:
+            self._columns = self._all_as_on_pypi(entries)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            self._columns = ()  # something is odd about one of them
+        if self._columns:
+            entries.clear()
+        entries.reverse()
+        while entries:
+            self.add(entries.pop())
+
+    def add(self, entry: Any) -> None:
+        """One of its files."""
+        row = self._row(entry.get) if type(entry) is dict else None
+        if row is None or row[0] in self._rows:
+            self._left_out += 1
+        else:
+            self._rows[row[0]] = row
+            if len(self._rows) > MOST:
+                raise BadAnswer(f"The page has more than {MOST} files.")
+
+    def made(self) -> UpstreamPage:
+        """The page, with its files by version and name."""
+        columns = self._columns or tuple(zip(*self._rows.values(), strict=True))
+        if not columns:
+            return UpstreamPage(self._name, (), self._status, self._reason, self._serial, self._left_out)
+        names, spelled = columns[0], _spelled_alike(columns)
+        ranks = {text: rank for rank, text in enumerate(sorted(sorted({*spelled.values()}), key=Version))}
+        places = list(zip([ranks[spelled[version]] for version in columns[1]], names, strict=True))
+        order = sorted(range(len(places)), key=places.__getitem__)
+        if order != [*range(len(places))]:  # which PyPI has already
+            columns = tuple([column[number] for number in order] for column in columns)
+        fields = dict(zip(ROW, columns, strict=True))
+        fields["version"] = [spelled[version] for version in fields["version"]]
+        files = _files(self._name, self._index, fields)
+        return UpstreamPage(self._name, files, self._status, self._reason, self._serial, self._left_out)
+
+    def _row(self, get: Any) -> tuple[Any, ...] | None:
+        """The fields of a file, as ``ROW`` names them; None for what no installer takes, or nobody could check."""
+        filename, hashes, size, yanked = get("filename"), get("hashes"), get("size"), get("yanked")
+        metadata = get("core-metadata") or _other_metadata(get)
+        sha256 = _digest(hashes.get("sha256")) if type(hashes) is dict else None
+        core = _digest(metadata.get("sha256")) if type(metadata) is dict else None
+        if sha256 is None or type(filename) is not str:
             return None
-        host, _, path = link.partition("://")[2].partition("/")
-        if not host or not link.startswith(("https://", "http://")) or "#" in path or "?" in path or "/." in link:
+        version, place = self._version(filename), self._place(get("url"), filename, sha256)
+        if version is None or place is None:
+            return None
+        size = size if type(size) is int and 0 <= size < LARGEST_FILE else -1
+        python = _clean(get("requires-python")) or None
+        return filename, version, size, sha256, _time(get("upload-time")), python, core, _yanked(yanked), *place
+
+    def _all_as_on_pypi(self, entries: list[Any]) -> tuple[Sequence[Any], ...]:
+        """The same for all files of a page that looks as those of PyPI, by column: each check is one look at all.
+
+        Empty, or some error, if anything is not quite so.
+        """
+        if len(entries) > MOST:
+            return ()
+        names, links, times, sizes, pythons, yanks, hashes, metadata = zip(*map(AS_PYPI, entries), strict=True)
+        digests, cores = [each["sha256"] for each in hashes], [each and each["sha256"] for each in metadata]
+        site = (self._place(links[0], names[0], digests[0]) or ("",))[0]
+        paths = [link[len(site) :] for link in links if link.startswith(site)]
+        every_path, every_digest = "\n".join(paths), "".join([*digests, *filter(None, cores)])
+        # The begin of a wheel's name, up to its tags: most wheels are of a release that has others.
+        begins = [name[: name.index("-", name.index("-") + 1)] if name[-4:] == ".whl" else name for name in names]
+        versions = {begin: self._version(name) for begin, name in dict(zip(begins, names, strict=True)).items()}
+        deque(map(datetime.fromisoformat, times), 0)
+        right = (
+            None not in versions.values()
+            and {name.count("-") for name in names if name[-4:] == ".whl"} <= {4, 5}
+            and not every_path.encode("ascii").translate(None, PLAIN)
+            and not any(odd in every_path for odd in ("//", "./", "\n/"))
+            and every_path[0] != "/"
+            and [path.rpartition("/")[2] for path in paths] == [*names]
+            and max(map(len, names)) <= LONGEST_NAME
+            and max(map(len, links)) <= LONGEST_LINK
+            and {*map(len, digests), *map(len, filter(None, cores))} == {64}
+            and not every_digest.encode("ascii").translate(None, b"0123456789abcdef")
+            and {*map(len, times)} == {27}
+            and MOMENTS.fullmatch("".join(times))
+            and {*map(type, sizes)} == {int}
+            and 0 <= min(sizes) <= max(sizes) < LARGEST_FILE
+            and len({*names}) == len(names)
+            and not any(_other_metadata(each.get) for each, core in zip(entries, cores, strict=True) if not core)
+        )
+        if not right:
+            return ()
+        texts = {python: _clean(python) or None for python in {*pythons}}
+        why = {yanked: _yanked(yanked) for yanked in {*yanks}}
+        return (
+            *(names, [versions[begin] for begin in begins], sizes, digests, times, [texts[each] for each in pythons]),
+            *([core or None for core in cores], [why[each] for each in yanks], [site] * len(names), paths),
+            [""] * len(names),
+        )
+
+    def _version(self, filename: str) -> str | None:
+        """The version that a file name says, normalized; None if it is no file of this project."""
+        begin = _begin(filename)
+        if begin is None:
+            return None
+        if begin not in self._versions:
+            spelled, version = begin
             try:
-                link = urldefrag(urljoin(self._url, link))[0]
-                parts = urlsplit(link)
-            except ValueError:
-                return None
-            if parts.scheme not in ("https", "http") or not parts.netloc:
-                return None
-            path = parts.path.lstrip("/")
-        return (link, path) if path and link.isprintable() and " " not in link else None
+                ours = canonicalize_name(spelled, validate=True) == self._name
+                self._versions[begin] = str(Version(version.replace("_", "-"))) if ours else None
+            except (InvalidName, InvalidVersion):
+                self._versions[begin] = None
+        return self._versions[begin]
+
+    def _place(self, link: Any, filename: str, sha256: str) -> tuple[str, str, str] | None:
+        """A link → site, path and link, as a file has them; None if it leads nowhere."""
+        if type(link) is not str or not 0 < len(link) <= LONGEST_LINK:
+            return None
+        try:
+            url = urldefrag(urljoin(self.base, link))[0]
+            parts = urlsplit(url)
+        except ValueError:
+            return None
+        if parts.scheme not in ("https", "http") or not addresses.authority(parts.netloc) or not LINK.fullmatch(url):
+            return None
+        site = f"{parts.scheme}://{parts.netloc}/"
+        path = url.removeprefix(site).partition("?")[0]
+        folder, slash, name = unquote(path).rpartition("/")
+        if name != filename or not FOLDERS.fullmatch(folder + slash):
+            path = f"{sha256}/{filename}"  # whatever its own is would not come back as it was
+        return site, path, "" if url == site + path else url
+
+
+# The fields of a row, in this order, and the keys of JSON that all files of PyPI have.
+ROW = (
+    *("key", "version", "size", "sha256", "upload_time", "requires_python", "metadata_sha256", "yanked"),
+    *("site", "path", "link"),
+)
+AS_PYPI = itemgetter(
+    *("filename", "url", "upload-time", "size", "requires-python", "yanked", "hashes", "core-metadata")
+)
+
+
+def _begin(filename: str) -> tuple[str, str] | None:
+    """A file name → how it spells project and version; None if no installer takes such a file."""
+    if len(filename) > LONGEST_NAME or not ALPHABET.fullmatch(filename):
+        return None
+    if filename.endswith(".whl"):
+        parts = filename.split("-")
+        return (parts[0], parts[1]) if len(parts) in (5, 6) else None
+    if not filename.endswith(SDISTS):
+        return None
+    suffix = next(suffix for suffix in SDISTS if filename.endswith(suffix))
+    spelled, _, version = filename.removesuffix(suffix).rpartition("-")
+    return spelled, version
+
+
+def _spelled_alike(columns: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """Versions, as files spell them → those of the releases: 1.0 and 1.0.0 are one, that of its first file."""
+    names, versions, times = columns[0], columns[1], columns[4]
+    canonical = {text: canonicalize_version(text) for text in {*versions}}
+    if len({*canonical.values()}) == len(canonical):
+        return {text: text for text in canonical}
+    first: dict[str, str] = {}
+    for _, _, _, text in sorted(zip(times, map(len, versions), names, versions, strict=True)):
+        first.setdefault(canonical[text], text)
+    return {text: first[each] for text, each in canonical.items()}
+
+
+def _files(project: NormalizedName, index: str, columns: Mapping[str, Iterable[Any]]) -> tuple[UpstreamFile, ...]:
+    """Files out of columns of their fields. One by one, a frozen dataclass takes three times as long to make."""
+    if not columns:
+        return ()
+    keys = tuple(columns["key"])
+    made = tuple([object.__new__(UpstreamFile) for _ in keys])
+    known = {**columns, "key": keys, "project": repeat(project), "index": repeat(index)}
+    known["revision"] = known["sha256"]
+    for field in fields(UpstreamFile):
+        column = known.get(field.name, repeat(None if field.default is MISSING else field.default))
+        deque(map(getattr(UpstreamFile, field.name).__set__, made, column), 0)
+    return made
 
 
 def _time(text: Any) -> str:
     """A moment of PEP 700, in the form in which PyPI has it: "" if it is none."""
-    if not isinstance(text, str):
+    if type(text) is not str or len(text) > 40:
         return ""
-    if AS_PYPI.fullmatch(text):
-        return text
     try:
-        found = datetime.fromisoformat(text[:40])
-    except ValueError:
+        found = datetime.fromisoformat(text)
+        if MOMENTS.fullmatch(text):
+            return text
+        found = found.astimezone(UTC) if found.tzinfo else found
+        return f"{found.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    except (ValueError, OverflowError):
         return ""
-    return f"{(found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC):{moments.FORMAT}}"
+
+
+def _digest(text: Any) -> str | None:
+    if type(text) is not str or len(text) != 64:
+        return None
+    return text.lower() if DIGEST.fullmatch(text.lower()) else None
+
+
+def _other_metadata(get: Any) -> Any:
+    """What PEP 691 called it before PEP 714, and what PyPI still calls it."""
+    return get("dist-info-metadata") or get("data-dist-info-metadata")
+
+
+def _yanked(value: Any) -> str | None:
+    """PEP 592, 691: a reason, which may be empty, or None."""
+    return _clean(value) if value else None
 
 
 def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: Any) -> str:
-    return " ".join(value[:LONGEST].split()) if isinstance(value, str) else ""
+def _clean(text: Any) -> str:
+    """A text in one line, without what no page can show; "" if it is none."""
+    if not isinstance(text, str):
+        return ""
+    text = text[:LONGEST]
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(text.split())
+
+
+_pauses = 0
+_lock = threading.Lock()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: a page has none, and to look for them takes as long as to read it."""
+    global _pauses
+    with _lock:
+        _pauses += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _lock:
+            _pauses -= 1
+            if not _pauses:
+                gc.enable()
+
+
+def _read_json(body: bytes, page: _Page) -> None:
+    for letter, bytes_of_each in ROOM:
+        if body.count(letter) > 1000 + len(body) // bytes_of_each:
+            raise BadAnswer("The page has too many parts for its size.")
+    said = json.loads(body)
+    entries = said.pop("files", None) if isinstance(said, dict) else None
+    if not isinstance(entries, list):
+        raise BadAnswer("The page has no list of files.")
+    page.about(said)
+    page.add_all(entries)
+
+
+def _read_html(text: str, page: _Page) -> None:
+    """A page of PEP 503."""
+    if "<" not in text:
+        raise BadAnswer("It is neither JSON nor HTML.")
+    links = _Links(page)
+    try:
+        links.feed(text)  # and not closed: what is open at the end is no link, and could be looked for in vain for long
+    except AssertionError:
+        raise BadAnswer("The page is no HTML.") from None
+    page.about(links.said)
+    if links.for_people and not page.made().files:
+        raise BadAnswer("The page is one for people, such as to log in, and no list of files.")
 
 
 class _Links(HTMLParser):
-    """The links of a page of PEP 503, as JSON has them; and what its meta elements say."""
+    """The links of a page of PEP 503, and what its meta elements say, in the keys of JSON."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: _Page) -> None:
         super().__init__()
-        self.page: dict[str, Any] = {"meta": {}, "files": []}
-        self.base = ""
-        self._entry: dict[str, Any] | None = None
-        self._text: list[str] = []
+        self._page = page
+        self._based = False
+        self.said: dict[str, dict[str, str | None]] = {"meta": {}, "project-status": {}}
+        self.for_people = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = {name: value or "" for name, value in attrs}
-        if tag == "base" and not self.base:
-            self.base = said.get("href", "")
-        elif tag == "meta" and said.get("name") == "pypi:repository-version":
-            self.page["meta"]["api-version"] = said.get("content")
-        elif tag == "meta" and said.get("name") in ("pypi:project-status", "pypi:project-status-reason"):
-            key = "reason" if said["name"].endswith("reason") else "status"
-            self.page.setdefault("project-status", {})[key] = said.get("content")
-        elif tag == "a" and "href" in said:
-            url, fragment = urldefrag(said["href"])
-            kind, _, digest = fragment.partition("=")
-            hashes = {kind: digest} if kind == "sha256" else {}
-            metadata = said.get("data-core-metadata") or said.get("data-dist-info-metadata") or ""
-            self._text = []
-            self._entry = {
+        if tag == "a":
+            self._link(dict(attrs))
+        elif tag == "meta":
+            said = dict(attrs)
+            match said.get("name"):
+                case "pypi:repository-version":
+                    self.said["meta"]["api-version"] = said.get("content")
+                case "pypi:project-status":
+                    self.said["project-status"]["status"] = said.get("content")
+                case "pypi:project-status-reason":
+                    self.said["project-status"]["reason"] = said.get("content")
+        elif tag == "base" and not self._based:
+            self._based = True
+            try:
+                self._page.base = urljoin(self._page.base, dict(attrs).get("href") or "")
+            except ValueError:
+                raise BadAnswer("The page has a base that is no address.") from None
+        elif tag in FOR_PEOPLE:
+            self.for_people = True
+
+    def _link(self, said: dict[str, str | None]) -> None:
+        try:
+            url, fragment = urldefrag((said.get("href") or "").strip())
+            filename = unquote(urlsplit(url).path.rpartition("/")[2])  # as pip has it, whatever the text of the link is
+        except ValueError:
+            url = fragment = filename = ""
+        digest = IN_FRAGMENT.search(fragment)
+        metadata = said.get("data-core-metadata") or said.get("data-dist-info-metadata") or ""
+        self._page.add(
+            {
+                "filename": filename,
                 "url": url,
-                "hashes": hashes,
+                "hashes": {"sha256": digest[1] if digest else None},
                 "requires-python": said.get("data-requires-python"),
-                "core-metadata": {"sha256": metadata.partition("=")[2]} if "=" in metadata else None,
+                "core-metadata": {"sha256": metadata.removeprefix("sha256=")},
                 "upload-time": said.get("data-upload-time"),
-                "yanked": said["data-yanked"] or True if "data-yanked" in said else False,
+                "yanked": "data-yanked" in said and (said["data-yanked"] or True),
             }
-
-    def handle_data(self, data: str) -> None:
-        if self._entry is not None:
-            self._text.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self._entry is not None:
-            text = "".join(self._text).strip()
-            name = unquote(urlsplit(self._entry["url"]).path.rpartition("/")[2])
-            self.page["files"].append({**self._entry, "filename": text if text.endswith(name[-4:]) and text else name})
-            self._entry = None
+        )
 
 
-def _html(text: str) -> dict[str, Any]:
-    """A page of HTML → as JSON has it."""
-    if "<" not in text:
-        raise BadAnswer("It is neither JSON nor HTML.")
-    links = _Links()
-    links.feed(text)
-    links.close()
-    version = _text(links.page["meta"].get("api-version")) or "1.0"
-    if version.partition(".")[0] != "1":
-        raise BadAnswer(f"The page is of another version of the standard: {version[:20]}.")
-    if links.base:
-        for entry in links.page["files"]:
-            entry["url"] = urljoin(links.base, entry["url"])
-    return links.page
-
-
-FIELDS = (
+# What is kept of a page: a line of JSON with facts, then its files by column, a value in a line.
+COLUMNS = (
     *("key", "version", "size", "sha256", "upload_time", "requires_python", "metadata_sha256", "yanked"),
-    *("url", "path", "first_seen"),
+    *("site", "path", "link", "first_seen"),
 )
+
+# How a value is written that is no text; of a yanked file, the reason may be empty.
+WRITTEN: dict[str, Callable[[Any], str]] = {
+    "size": str,
+    "requires_python": lambda text: text or "",
+    "metadata_sha256": lambda text: text or "",
+    "yanked": lambda text: "" if text is None else f"yanked {text}",
+}
 
 
 def dump(page: UpstreamPage) -> bytes:
     """A page → what is kept of it."""
-    files = [[getattr(file, name) for name in FIELDS] for file in page.files]
-    about = [FORMAT, page.name, page.status, page.reason, page.serial, page.left_out]
-    return json.dumps([about, files], separators=(",", ":")).encode()
+    files = page.files
+    about = [FORMAT, page.name, page.status, page.reason, page.serial, page.left_out, len(files)]
+    parts = [json.dumps(about).encode()]
+    for name in COLUMNS:
+        column = map(attrgetter(name), files)
+        texts = map(WRITTEN[name], column) if name in WRITTEN else column
+        parts.append("\n".join(texts).encode())
+    return b"\n".join(parts)
 
 
 def load(body: bytes, index: str) -> UpstreamPage:
     """What is kept of a page → the page; :class:`BadAnswer` if this is none, or of another version of the program."""
     try:
-        (form, name, status, reason, serial, left_out), rows = json.loads(body)
+        lines = body.decode().split("\n")
+        form, name, status, reason, serial, left_out, count = json.loads(lines[0])
         if form != FORMAT:
-            raise ValueError("another format")
-        project = NormalizedName(name)
-        files = tuple(
-            UpstreamFile(
-                *(key, project, version, size, sha256, time, sha256, python, metadata, None, None, None, yanked, None),
-                *(url, path, index, seen),
-            )
-            for key, version, size, sha256, time, python, metadata, yanked, url, path, seen in rows
-        )
-        return UpstreamPage(project, files, status, reason, serial, left_out)
-    except (ValueError, TypeError) as error:
+            raise ValueError("it is of another version")
+        if len(lines) != 1 + max(count, 1) * len(COLUMNS):
+            raise ValueError("a part of it is missing")
+        with _uncollected():
+            kept: dict[str, Iterable[Any]] = {
+                column: lines[1 + number * count : 1 + (number + 1) * count] for number, column in enumerate(COLUMNS)
+            }
+            kept["size"] = map(int, kept["size"])
+            kept["requires_python"] = [text or None for text in kept["requires_python"]]
+            kept["metadata_sha256"] = [text or None for text in kept["metadata_sha256"]]
+            kept["yanked"] = [text[7:] if text else None for text in kept["yanked"]]
+            files = _files(NormalizedName(name), index, kept if count else {})
+        return UpstreamPage(NormalizedName(name), files, status, reason, serial, left_out)
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadAnswer(f"What is kept of a page cannot be read: {error}.") from None

@@ -487,15 +487,16 @@ def _retry_after(text: str) -> float:
 def _why(error: Exception) -> str:
     """What went wrong, without addresses: they may have passwords in them."""
     reason = getattr(error, "reason", None) or error
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):  # of these too urllib3 says that they took too long
-        unknown = isinstance(reason, urllib3.exceptions.NameResolutionError)
-        return "its host is not known" if unknown else "it cannot be reached"
+    cause = reason.args[-1] if isinstance(reason, urllib3.exceptions.ProtocolError) and reason.args else reason
+    if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):
+        return "its host is not known"
+    # Of those that were refused, too, urllib3 says that they took too long, or broke.
+    if isinstance(cause, urllib3.exceptions.NewConnectionError | ConnectionRefusedError):
+        return "it cannot be reached"
     if isinstance(reason, urllib3.exceptions.TimeoutError | TimeoutError):
         return "it took too long"
     if isinstance(reason, urllib3.exceptions.SSLError):
         return "its certificate is not accepted"
-    if isinstance(reason, urllib3.exceptions.NameResolutionError | socket.gaierror):
-        return "its host is not known"
     if isinstance(reason, urllib3.exceptions.ProtocolError | urllib3.exceptions.IncompleteRead):
         return "the connection broke"
     text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -20,22 +20,21 @@ from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
 from elasticpypi.core.errors import Blocked, NotFound
 from elasticpypi.core.event import Event
-from elasticpypi.core.filename import parse_stored
 from elasticpypi.core.model import File, Held, Project
-from elasticpypi.core.upstream import UpstreamFile
+from elasticpypi.core.upstream import UpstreamFile, UpstreamPage, project_of
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
-from elasticpypi.repository.upstream import About, Upstream
-from elasticpypi.repository.verdict import Origin, Verdict, matching, merged, origin, verdict
+from elasticpypi.repository.upstream import FILES, About, Upstream
+from elasticpypi.repository.verdict import ASK, Origin, Verdict, matching, merged, origin, verdict
 from elasticpypi.storage.contracts import IndexReader
 
 if TYPE_CHECKING:
     from elasticpypi.core.about import About as Facts
 
 LOOK = 0.2  # seconds between two looks at what was decided
+AGAIN = 1.0  # seconds until it is asked again whether a page has no files: a name may be given back meanwhile
 OFFLINE_LOOK = 60.0  # seconds between two looks at what is kept of an index that is offline
-VERDICTS = 500  # that are remembered
 OWN = "private", "none", "both"  # origins of names whose own files are served
 
 log = logging.getLogger(__name__)
@@ -48,6 +47,12 @@ class Seen:
     upstream: Upstream
     about: About
     verdict: Verdict
+    version: str  # another one where the verdict is another one, or the page it is about
+
+    @property
+    def state(self) -> State:
+        until = self.about.until if self.verdict.until is None else min(self.about.until, self.verdict.until)
+        return State(self.version, self.about.serial, until)
 
 
 class FirstMatch:
@@ -73,21 +78,21 @@ class FirstMatch:
         self._lock = Lock()
         self._look, self._changes, self._mark = 0.0, 0, b""
         self._decided: tuple[Policy | None, Rulings | None] = None, None
-        self._verdicts: OrderedDict[NormalizedName, tuple[tuple[object, ...], float, Verdict]] = OrderedDict()
+        self._verdicts: OrderedDict[NormalizedName, _Remembered] = OrderedDict()
 
     def state(self, reader: Principal, name: NormalizedName | None) -> State | None:
-        own = self._own.state(reader, name)
         if name is None or not self._upstreams():
-            return own
+            return self._own.state(reader, name)
+        if not self._may_read(reader, name):
+            return None
         where = self.origin(name)
-        if where.where in ("private", "none"):
-            return own or _empty(where)
-        if where.where == "denied":
-            return _empty(where)
-        theirs = self._seen(reader, name)
-        if theirs is None:
-            return own if where.where == "both" else None
-        return _both(own, _state(theirs)) if own and where.where == "both" else _state(theirs)
+        own = self._own.state(reader, name) if where.where in OWN else None
+        if where.where in ("private", "none", "denied"):
+            return own or self._empty(where)
+        seen = self._seen(name)
+        if seen is None or not own:
+            return seen.state if seen else own
+        return _both(own, seen.state)
 
     def ready(self, reader: Principal, name: NormalizedName) -> None:
         may_read = bool(self._upstreams()) and self._permissions.allowed(reader, Permission.READ, name)
@@ -100,15 +105,21 @@ class FirstMatch:
     def project(self, reader: Principal, name: NormalizedName) -> tuple[State, Project] | None:
         if not self._upstreams():
             return self._own.project(reader, name)
+        if not self._may_read(reader, name):
+            return None
         where = self.origin(name)
         own = self._own.project(reader, name) if where.where in OWN else None
         if where.where in ("private", "none", "denied"):
             return own or self._without_files(reader, name, where)
-        seen = self._seen(reader, name)
-        if seen is None or (own and (own[1].status == "quarantined" or own[1].blocked)):
+        seen = self._seen(name)
+        if seen is None:
             return own
-        theirs = _state(seen), _project(name, seen)
-        return (_both(own[0], theirs[0]), _merged(own[1], theirs[1])) if own else theirs
+        theirs = _project(name, seen)
+        if own is None:  # it may have a record all the same, such as of a file that was deleted
+            state = self._own.state(reader, name) if where.where == "both" else None
+            return _both(state, seen.state) if state else seen.state, theirs
+        closed = own[1].status == "quarantined" or own[1].blocked
+        return _both(own[0], seen.state), own[1] if closed else _merged(own[1], theirs)
 
     def file(self, reader: Principal, name: NormalizedName, filename: str) -> File | None:
         return self._own.file(reader, name, filename) if self._has_own(name) else None
@@ -162,27 +173,38 @@ class FirstMatch:
 
         No address has the project in it, so that one prefix is right for a whole lock file: the file name says it.
         """
-        named = parse_stored(path.rpartition("/")[2])
-        where = self.origin(named.project) if named else None
-        if named and where and where.where == "denied":
-            raise Blocked(_denied(named.project, where))
-        if named and where and where.where in ("upstream", "both"):
-            seen = self._seen(reader, named.project)
-            file = seen.upstream.file(named.project, seen.about, path) if seen and seen.upstream.name == index else None
-            if seen and file:
-                self._check(seen.verdict, file)
-                return seen.upstream, file
+        name = project_of(path)
+        if name and self._may_read(reader, name):
+            where = self.origin(name)
+            if where.where == "denied":
+                raise Blocked(_denied(name, where))
+            known = self._known(name) if where.where in ("upstream", "both") else None
+            file = known[0].file(name, known[1], path) if known and known[0].name == index else None
+            if known and file:
+                if where.where == "both":
+                    self._check_own(reader, name)
+                self._check(known[0], known[0].page(name, known[1]), file)
+                return known[0], file
         raise NotFound(f"There is no file {path[-200:]!r} of the index {index[:40]!r} here.")
 
-    def _check(self, found: Verdict, file: UpstreamFile) -> None:
+    def _check_own(self, reader: Principal, name: NormalizedName) -> None:
+        """:class:`Blocked` for what others have of a project of ours that is in quarantine (REQ-U09)."""
+        own = self._own.project(reader, name)
+        if own and own[1].status == "quarantined":
+            raise Blocked(f"{name} is in quarantine here, with all that other indexes have of it. {ASK}.")
+
+    def _check(self, upstream: Upstream, page: UpstreamPage, file: UpstreamFile) -> None:
+        """:class:`Blocked` for a file that may not be seen: the verdict is on this one, whatever was seen before."""
+        found = self._judged(upstream, replace(page, files=(file,)))
         if found.closed:
             raise Blocked(found.closed)
-        held = next((held for held in found.held if held.file is file or held.file == file), None)
-        if held and held.rule == "offline":
-            raise NotFound(held.reason)
-        if held and (held.rule == "block" or self._policy().cooldown.where == "everywhere"):
-            log.warning("refused: %s", held.reason)
-            raise Blocked(held.reason)
+        for held in found.held:
+            if held.rule == "offline":
+                raise NotFound(held.reason)
+            if held.rule == "block" or self._policy().cooldown.where == "everywhere":
+                log.warning("refused: %s", held.reason)
+                raise Blocked(held.reason)
+            log.warning('let through, since "where" of [cooldown] is "index": %s', held.reason)
 
     def _has_records(self, name: NormalizedName) -> bool:
         """Whether the index knows a name by more than blocks, which may be about what others have."""
@@ -200,40 +222,82 @@ class FirstMatch:
 
     def _without_files(self, reader: Principal, name: NormalizedName, where: Origin) -> tuple[State, Project] | None:
         """A name that is ours, or denied: 200 without files, since of a 404 installers would look elsewhere."""
-        state = (self._own.state(reader, name) if where.where == "private" else None) or _empty(where)
+        state = (self._own.state(reader, name) if where.where == "private" else None) or self._empty(where)
         if state is None:
             return None
         if where.where == "denied":
             return state, Project(name, 0, status="quarantined", status_reason=_denied(name, where))
         return state, Project(name, state.serial)
 
-    def _seen(self, reader: Principal, name: NormalizedName) -> Seen | None:
-        """The first index that has the project answers for it alone; an error of one before it is an error."""
-        if not self._permissions.allowed(reader, Permission.READ, name):
+    def _empty(self, where: Origin) -> State | None:
+        """Of a page without files, None where there is none."""
+        if where.where == "none":
             return None
+        return State(_version(*where), 0, self._clock() + AGAIN)
+
+    def _may_read(self, reader: Principal, name: NormalizedName) -> bool:
+        """Nobody is asked for what the reader may not see."""
+        return self._permissions.allowed(reader, Permission.READ, name)
+
+    def _known(self, name: NormalizedName) -> tuple[Upstream, About] | None:
+        """The first index that has the project answers for it alone; an error of one before it is an error."""
         for upstream in self._upstreams():
             about = upstream.about(name)
             if about.revision:
-                return Seen(upstream, about, self._verdict(upstream, name, about))
+                return upstream, about
         return None
 
-    def _verdict(self, upstream: Upstream, name: NormalizedName, about: About) -> Verdict:
-        now, policy, rulings = self._clock(), self._policy(), self._rulings()
-        known = upstream.name, about.revision, policy, rulings
+    def _seen(self, name: NormalizedName) -> Seen | None:
+        """A project as it is seen now; the verdict on it is remembered until it may be another one."""
+        if (known := self._known(name)) is None:
+            return None
+        upstream, about = known
+        now, basis = self._clock(), (upstream.name, about.revision, self._policy(), self._rulings())
         with self._lock:
             found = self._verdicts.get(name)
-        if found and found[0] == known and found[1] <= now and (found[2].until is None or now < found[2].until):
-            return found[2]
-        page = upstream.page(name, about)
-        made = verdict(page, policy, rulings.exemptions.get(name, ()), rulings.blocks_of(name), now)
-        if upstream.settings.offline:
-            made = _kept_alone(made, upstream, now)
+        if found is None or found.basis != basis or not found.holds(now):
+            made = self._judged(upstream, upstream.page(name, about))
+            held = [f"{held.file.filename} {held.reason}" for held in made.held]
+            if upstream.settings.offline:
+                held += [file.metadata_sha256 or "" for file in made.visible]
+            version = _version(upstream.name, about.revision, self._policy().cooldown.where, made.closed, *held)
+            found = _Remembered(basis, now, made, version)
+            self._remember(name, found)
+        return Seen(upstream, about, found.verdict, found.version)
+
+    def _judged(self, upstream: Upstream, page: UpstreamPage) -> Verdict:
+        now, rulings = self._clock(), self._rulings()
+        exempt, blocked = rulings.exemptions.get(page.name, ()), rulings.blocks_of(page.name)
+        found = verdict(page, self._policy(), exempt, blocked, now)
+        return _kept_alone(found, upstream, now) if upstream.settings.offline else found
+
+    def _remember(self, name: NormalizedName, found: "_Remembered") -> None:
         with self._lock:
-            self._verdicts[name] = known, now, made
+            self._verdicts[name] = found
             self._verdicts.move_to_end(name)
-            while len(self._verdicts) > VERDICTS:
+            while len(self._verdicts) > 1 and sum(each.size for each in self._verdicts.values()) > FILES:
                 self._verdicts.popitem(last=False)
-        return made
+
+
+class _Remembered(NamedTuple):
+    """A verdict of ``since``, and what it was made of."""
+
+    basis: tuple[object, ...]
+    since: float
+    verdict: Verdict
+    version: str
+
+    def holds(self, now: float) -> bool:
+        return self.since <= now and (self.verdict.until is None or now < self.verdict.until)
+
+    @property
+    def size(self) -> int:
+        """It keeps so many files in memory, and a little of its own."""
+        return len(self.verdict.visible) + len(self.verdict.held) + 10
+
+
+def _version(*parts: str) -> str:
+    return hashlib.blake2b("\n".join(parts).encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
 def _kept_alone(found: Verdict, upstream: Upstream, now: float) -> Verdict:
@@ -251,23 +315,8 @@ def _kept_alone(found: Verdict, upstream: Upstream, now: float) -> Verdict:
     return Verdict(tuple(visible), tuple(held), found.closed, until)
 
 
-def _state(seen: Seen) -> State:
-    said = [seen.about.revision, seen.verdict.closed]
-    said += [f"{held.file.filename} {held.reason}" for held in seen.verdict.held]
-    version = hashlib.blake2b("\n".join(said).encode("utf-8", "replace"), digest_size=12).hexdigest()
-    moments = [seen.about.until] + ([seen.verdict.until] if seen.verdict.until is not None else [])
-    return State(version, seen.about.serial, min(moments))
-
-
 def _both(own: State, theirs: State) -> State:
     return State(f"{own.version}-{theirs.version}", own.serial, theirs.fresh_until)
-
-
-def _empty(where: Origin) -> State | None:
-    """Of a page without files, None where there is none."""
-    if where.where == "none":
-        return None
-    return State(hashlib.blake2b("".join(where).encode(), digest_size=12).hexdigest(), 0)
 
 
 def _denied(name: NormalizedName, where: Origin) -> str:
@@ -292,11 +341,12 @@ def _project(name: NormalizedName, seen: Seen) -> Project:
 
 
 def _merged(own: Project, theirs: Project) -> Project:
-    """Files by name; of two spellings of one file ours is it (REQ-U09, REQ-116)."""
-    ours = {file.filename for file in own.files}
+    """Files by name; of two spellings of one file ours is it, also if it was deleted (REQ-U09, REQ-116)."""
+    ours = {file.filename for file in own.files} | {*own.deleted}
     names = set(merged(ours, [file.filename for file in theirs.listed])) - ours
     files = [*own.files, *(file for file in theirs.listed if file.filename in names)]
-    ordered = sorted(files, key=lambda file: (Version(file.version), file.filename))
+    ranks = {text: Version(text) for text in {file.version for file in files}}
+    ordered = sorted(files, key=lambda file: (ranks[file.version], file.filename))
     return Project(
         own.name,
         own.serial,

@@ -6,13 +6,14 @@ The objects are looked at again after a moment; only folders that have changed a
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 
 from elasticpypi.core import blocks, exemptions, ruling
 from elasticpypi.core.blocks import Block
-from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.errors import NotFound, Unavailable
 from elasticpypi.core.exemptions import Exemption
 from elasticpypi.storage.contracts import Objects
 
@@ -81,9 +82,10 @@ class CurrentRulings:
 
     def _read(self) -> Rulings:
         found, digests = Rulings(), []
-        for key in self._objects.keys(ORIGINS):
-            if value := self._said(key).value:
-                found.origins[NormalizedName(key.removeprefix(ORIGINS))] = value
+        spelled = {key: canonicalize_name(key.removeprefix(ORIGINS)) for key in self._objects.keys(ORIGINS)}
+        for key, name in sorted(spelled.items(), key=lambda each: each[0] == f"{ORIGINS}{each[1]}"):
+            if value := self._said(key).value:  # somebody may have put it there by hand; what commands write wins
+                found.origins[name] = value
         for key in self._objects.keys(blocks.FOLDER):
             target, said = blocks.of_key(key), self._said(key)
             if target and said.value:
@@ -100,5 +102,7 @@ class CurrentRulings:
         return Rulings(found.origins, found.blocks, found.exemptions, tuple(digests))
 
     def _said(self, key: str) -> ruling.Ruling:
-        found = self._objects.read(key)
-        return ruling.load(found.body) if found else ruling.NOTHING
+        with suppress(NotFound):  # a file that somebody put there, and that can be no object
+            if found := self._objects.read(key):
+                return ruling.load(found.body)
+        return ruling.NOTHING

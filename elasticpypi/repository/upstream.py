@@ -178,8 +178,10 @@ class Upstream:
     def _known(self, name: NormalizedName) -> About | None:
         found = self._state.get(KIND, self._key(name))
         with suppress(ValueError, TypeError):  # another version of the program wrote it
-            known = self._note(name, About(**json.loads(found))) if found else None
-            return self._known_offline(name, known) if self.settings.offline else known
+            known = About(**json.loads(found)) if found else None
+            if self.settings.offline:
+                known = self._known_offline(name, known)
+            return self._note(name, known) if known else None
         return None
 
     def _note(self, name: NormalizedName, about: About) -> About:
@@ -203,11 +205,9 @@ class Upstream:
         return self._clock() < about.asked + self.settings.stale
 
     def _known_offline(self, name: NormalizedName, known: About | None) -> About | None:
-        """The same where nobody is asked: the store alone counts, which somebody may have carried here."""
-        if known and known.revision:
-            return replace(known, trouble="")
-        body = self._store.page(self.name, name)
-        return About(sha256(body), self._clock(), self._clock() + MISSING) if body else None
+        """The same where nobody is asked: the store alone counts, to which somebody may have carried another page."""
+        body, now = self._store.page(self.name, name), self._clock()
+        return About(sha256(body), now, now + MISSING, serial=known.serial if known else 0) if body else None
 
     def _usable(self, about: About) -> About:
         if about.trouble and not (about.revision and self._is_good(about)):
@@ -269,12 +269,13 @@ class Upstream:
             now = self._known(name)
             if now is not None and self._has_news(now, known):
                 return now  # it was asked for between two looks
-            about = asking.about = self._note(name, self._answered(name, now or known))
-            asking.done.set()  # what is left is for other processes
+            about = self._note(name, self._answered(name, now or known))
             try:
-                self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
                 if about.timeless:
                     self._note_timeless()
+                asking.about = about
+                asking.done.set()  # what is left is for other processes
+                self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
             except Unavailable as error:
                 log.warning("%s: %s", name, error)
         finally:

@@ -6,6 +6,7 @@ file ask the same function, so that neither shows what the other refuses.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 from packaging.utils import NormalizedName, canonicalize_version
@@ -111,7 +112,9 @@ class _Rules:
         blocked: Sequence[Block],
         now: float,
     ) -> None:
-        self._cooldown, self._blocked = cooldown, blocked
+        self._cooldown = cooldown
+        self._blocked = {block.what: block for block in reversed(blocked)}  # the first one holds
+        self._canonical = cache(canonicalize_version)
         self._age = cooldown.project.get(name, cooldown.age)
         self._now, self._limit = text_of(now), text_of(now - self._age)
         self._cutoff = text_of(cooldown.cutoff.timestamp()) if cooldown.cutoff else ""
@@ -121,12 +124,14 @@ class _Rules:
 
     def why_held(self, file: UpstreamFile) -> Held | None:
         """Why a file may not be seen, None if it may."""
-        if self._blocked and (block := blocks.about(self._blocked, file)):
-            return Held(file, None, blocks.sentence(file.filename, block), "block")
+        if self._blocked:
+            what = self._canonical(file.version), f"sha256:{file.sha256}"
+            if block := self._blocked.get(what[0]) or self._blocked.get(what[1]):
+                return Held(file, None, blocks.sentence(file.filename, block), "block")
         time = file.upload_time
         if time and time < self._limit and not self._cutoff:
             return None  # nearly every file
-        if self._exempt and canonicalize_version(file.version) in self._exempt:
+        if self._exempt and self._canonical(file.version) in self._exempt:
             return None
         if not time:
             if self._cooldown.no_time == "allow":
@@ -141,6 +146,7 @@ class _Rules:
                 )
             time = file.first_seen
         if time > self._now:
+            self.ends.append(seconds_of(time) + TICK)  # from then on it waits as others do
             return Held(
                 file, None, f"{file.filename} is held: its upload time is in the future, {time[:19]}Z.", "future"
             )

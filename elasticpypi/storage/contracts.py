@@ -335,7 +335,10 @@ class Objects(Protocol):
         """All keys that begin with a prefix, sorted."""
 
     def mark(self, prefix: str) -> str | None:
-        """Equal to another mark if nothing below ``prefix`` was written or removed in between; None: not known now."""
+        """Equal to another mark if nothing below ``prefix``, which ends in "/", was written or removed in between.
+
+        None: that is not known now, as it may be just after a change.
+        """
 
 
 class Incoming(Protocol):

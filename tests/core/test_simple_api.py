@@ -3,10 +3,14 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 
-from elasticpypi.core.model import File, Project
-from elasticpypi.core.simple_api import project_page, root_page
+from elasticpypi.core import simple_api
+from elasticpypi.core.blocks import Block
+from elasticpypi.core.model import File, Held, Project
+from elasticpypi.core.simple_api import as_json, project_json, project_page, root_page
 
 
 def a_file(name: str = "demo-1.0.tar.gz", **changes: Any) -> File:
@@ -81,3 +85,34 @@ def test_project_status() -> None:
     quarantined = project_page(Project(NormalizedName("demo"), 7, (a_file(),), {}, "quarantined"))
     assert quarantined["project-status"] == {"status": "quarantined"}
     assert (quarantined["files"], quarantined["versions"]) == ([], [])
+
+
+TEXT = st.text(max_size=8) | st.sampled_from(['"', "\\", "</script>", "\u00e4", "\ud800"])
+FILES = st.builds(
+    a_file,
+    TEXT.map(lambda text: f"demo-{text.replace(chr(0xD800), '')}.tar.gz"),
+    version=TEXT,
+    size=st.integers(-1, 10**12),
+    sha256=TEXT,
+    upload_time=TEXT,
+    requires_python=st.none() | TEXT,
+    metadata_sha256=st.none() | TEXT,
+    yanked=st.none() | TEXT,
+)
+PROJECTS = st.builds(
+    Project,
+    st.just(NormalizedName("demo")),
+    st.integers(0, 10**15),
+    st.lists(FILES, max_size=4).map(tuple),
+    status=st.sampled_from(["active", "archived", "quarantined"]),
+    status_reason=TEXT,
+    blocks=st.sampled_from([(), (Block("", "bad"),), (Block("1.0", "bad"),)]),
+    held=st.lists(st.builds(Held, FILES, st.none() | st.just(1796040000.0), TEXT, TEXT), max_size=2).map(tuple),
+)
+
+
+@given(PROJECTS, st.sampled_from(["../../", "", '"\\']), st.sampled_from([1, 2, 1000]))
+def test_a_page_as_json_is_the_same_without_its_dict(project: Project, home: str, at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simple_api, "AT_ONCE", at_once)
+        assert project_json(project, home) == as_json(project_page(project, home))

@@ -12,6 +12,7 @@ from elasticpypi.core.errors import Changed, NotFound, Unavailable
 from elasticpypi.storage.contracts import ANY, Objects
 from elasticpypi.storage.local.objects import FileObjects
 from tests.support.moto_aws import BUCKET
+from tests.support.waiting import until
 
 
 @pytest.fixture(params=["folder", *(pytest.param(name, marks=pytest.mark.moto) for name in ("s3", "s3 on Lambda"))])
@@ -95,7 +96,51 @@ def test_keys_by_prefix(objects: Objects) -> None:
     assert objects.keys("none/") == objects.keys("names/b") == []
 
 
+def test_a_mark_is_another_one_after_each_change(objects: Objects) -> None:
+    def settled(folder: str) -> str:
+        return until(lambda: objects.mark(folder), "what was written a moment ago is settled")
+
+    marks = [settled("policy/blocks/")]
+    others = settled("policy/origins/")
+    changes: list[Callable[[], object]] = [
+        lambda: objects.write("policy/blocks/demo", b"one", None),
+        lambda: objects.write("policy/blocks/demo", b"two", ANY),
+        lambda: objects.write("policy/blocks/other", b"two", ANY),
+        lambda: objects.remove("policy/blocks/demo"),
+        lambda: objects.remove("policy/blocks/other"),
+    ]
+    for change in changes:
+        change()
+        assert objects.mark("policy/blocks/") not in marks[-1:]
+        marks.append(settled("policy/blocks/"))
+        assert settled("policy/blocks/") == marks[-1]
+    assert len({*marks[:-1]}) == len(changes)
+    assert marks[-1] == marks[0]
+    assert settled("policy/origins/") == others
+
+
 # ---- one machine
+
+
+def test_what_follows_at_once_is_never_taken_for_the_same(tmp_path: Path) -> None:
+    """The clock of a file system may stand still for some milliseconds."""
+    objects = FileObjects(tmp_path)
+    known: dict[str, bytes] = {}
+    for number in range(500):
+        objects.write("policy/blocks/demo", b"%03d" % number, ANY)
+        if mark := objects.mark("policy/blocks/"):
+            assert known.setdefault(mark, b"%03d" % number) == b"%03d" % number
+
+
+@pytest.mark.parametrize("content", [b"new", b"longer"])
+def test_an_editor_that_writes_into_the_same_file_is_seen(tmp_path: Path, content: bytes) -> None:
+    objects = FileObjects(tmp_path)
+    objects.write("policy/blocks/demo", b"old", None)
+    before = until(lambda: objects.mark("policy/blocks/"), "it is settled")
+    with (tmp_path / "policy/blocks/demo").open("r+b") as file:
+        file.write(content)
+    assert objects.mark("policy/blocks/") != before
+    assert until(lambda: objects.mark("policy/blocks/"), "it is settled") != before
 
 
 def test_files_are_for_their_user_and_nothing_is_left(tmp_path: Path) -> None:

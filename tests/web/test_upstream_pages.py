@@ -25,7 +25,6 @@ from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import ACTOR, make_wheel
 from tests.support.outside import ADDRESS, DAY, JSON, Outside, entry
 from tests.support.tags import harmless
-from tests.support.waiting import until
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 OURS = frozenset({"meta", "link", "script", "svg", "form"})  # what the head and the search box consist of
@@ -196,8 +195,11 @@ def test_a_page_that_is_old_says_why(client: Client, outside: Outside) -> None:
     fresh = look(client, "/project/six/")
     assert "old one" not in fresh
     outside.silent = True
-    old = "This page is an old one. The index 'main' has not answered: it took too long."
-    said = until(lambda: said if old in (said := text(look(client, "/project/six/"))) else "")
+    assert client.services.upstreams
+    for upstream in client.services.upstreams():
+        upstream._clock = lambda: time.time() + 3600
+    said = text(look(client, "/project/six/"))
+    assert "This page is an old one. The index 'main' has not answered: it took too long." in said
     assert "six-1.2.tar.gz" in said
     assert "The index 'main' has not answered" in text(look(client, "/project/requests/", 503))
 
@@ -357,7 +359,7 @@ def test_texts_of_another_index_are_texts(client: Client, outside: Outside, path
     url = 'https://files.outside.example/a"onmouseover="hit()/<b>/%2e%2e/evil-{}.tar.gz'
     outside.has(
         "evil",
-        entry("evil-1.0.tar.gz", yanked=HOSTILE, url=url.format("1.0"), **{"requires-python": HOSTILE}),
+        entry("evil-1.0.tar.gz", yanked=HOSTILE, url="../%2e%2e/evil-1.0.tar.gz", **{"requires-python": HOSTILE}),
         entry("evil-1.1.tar.gz", url=url.format("1.1")),
         entry(f"evil-2.0-py3-none-{HOSTILE.replace('/', '')}.whl", url="javascript:hit()"),
         entry("evil-3.0-py3-none-<b>.whl"),
@@ -393,6 +395,15 @@ def test_home_says_that_everything_installs_from_here(client: Client, outside: O
     assert "uv everything installs from here uv auth login" in said
     assert ADDRESS not in html
     assert outside.asked == []
+
+
+def test_home_warns_of_an_index_that_says_no_times(client: Client, outside: Outside) -> None:
+    outside.has("bare", entry("bare-1.0.tar.gz", None))
+    assert "no_time" not in look(client, "/")
+    assert client.get("/simple/bare/").status_code == 200
+    assert "no_time of [cooldown]" in text(look(client, "/"))
+    policy(client, f'[cooldown]\nno_time = "first_seen"\n[upstream.main]\nurl = "{ADDRESS}"\n')
+    assert "no_time" not in look(client, "/")
 
 
 def test_without_another_index_the_lines_stay_as_they_are(client: Client, tmp_path: Path) -> None:

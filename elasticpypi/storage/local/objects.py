@@ -1,6 +1,7 @@
 """What lasts beside the packages on one machine: small files in the folder ``DATA``, for their user only."""
 
 import fcntl
+import hashlib
 import os
 import secrets
 import time
@@ -85,14 +86,19 @@ class FileObjects:
         return [key for key in found if key.startswith(prefix)]
 
     def mark(self, prefix: str) -> str | None:
+        seen, last = [], 0.0
         try:
-            found = self._path(prefix.rstrip("/")).stat()
-        except NONE:
-            return ""
+            for entry in _entries(self._path(prefix.rstrip("/"))):
+                with suppress(*NONE):  # it went away meanwhile
+                    found = entry.stat()
+                    seen.append(f"{entry.path} {_revision(found)}\n")
+                    last = max(last, found.st_ctime)
         except OSError as error:
-            raise _unavailable(prefix, "read", error) from None
+            raise _unavailable(prefix, "listed", error) from None
         # The clock of a file system stands still for some milliseconds: what follows at once has the same time.
-        return _revision(found) if time.time() - found.st_mtime > SETTLED else None
+        if time.time() - last <= SETTLED:
+            return None
+        return hashlib.sha256("".join(sorted(seen)).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -102,6 +108,11 @@ class FileObjects:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    return (Path(entry.path) for entry in _entries(folder))
+
+
+def _entries(folder: str | Path) -> "Iterator[os.DirEntry[str]]":
+    """The files below a folder that may be objects."""
     try:
         entries = list(os.scandir(folder))
     except NONE:
@@ -110,9 +121,9 @@ def _files(folder: Path) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path))
+            yield from _entries(entry.path)
         elif entry.is_file():
-            yield Path(entry.path)
+            yield entry
 
 
 @contextmanager
