@@ -169,7 +169,7 @@ class Upstream:
 
     def trouble(self, name: NormalizedName) -> str:
         """Why a page is an old one, "" if it is not."""
-        known = self._known(name)
+        known = self._known(name) or self._fresh.get(name)
         return known.trouble if known else ""
 
     def _key(self, name: NormalizedName) -> str:
@@ -189,11 +189,11 @@ class Upstream:
         with self._lock:
             newest = self._fresh.get(name)  # which may not have been written yet
             if newest is None or newest.until <= about.until:
-                self._fresh[name] = about
+                self._fresh[name] = newest = about
             self._fresh.move_to_end(name)
             while len(self._fresh) > PAGES:
                 self._fresh.popitem(last=False)
-        return about
+        return newest
 
     def _forget(self, name: NormalizedName) -> None:
         with self._lock:
