@@ -25,7 +25,7 @@ import urllib3
 from packaging.utils import NormalizedName
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, ProtocolError
 
 from elasticpypi import __version__
 from elasticpypi.core.errors import ConfigurationError, Unavailable
@@ -359,7 +359,14 @@ class _Bounded:
     own: str | None = None
 
     def _new_conn(self: Any) -> socket.socket:
-        return _connected(self, self.own)
+        try:
+            return _connected(self, self.own)
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "it took too long") from error
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error
 
     def getresponse(self: Any) -> Any:
         sock = self.sock

@@ -19,6 +19,7 @@ from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import make_wheel
 from tests.support.releases import Releases, releases
 from tests.support.serving import Server, run
+from tests.support.waiting import until
 
 FAR = "2999-12-31"
 OLD, NEW = "demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl"
@@ -214,7 +215,8 @@ def test_an_index_that_cannot_be_asked(client: Client, theirs: Releases) -> None
     theirs.status = 0
     assert len(why(client, "demo")["files"]) == 2
     theirs.status = 500
-    found = why(client, "demo")
+    found = until(lambda: found if (found := why(client, "demo"))["warnings"] else None)  # an answer lasts a second
+    assert found is not None
     assert len(found["files"]) == 2
     [warning] = found["warnings"]
     assert warning.startswith("What is shown may be old: The index 'main' has answered 500")

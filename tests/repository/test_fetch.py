@@ -358,6 +358,28 @@ def test_an_address_that_is_none_is_a_failure_with_a_sentence(address: str) -> N
     assert "cannot be asked: The address" in str(failure(asking))
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (TimeoutError(), "it took too long"),
+        (socket.gaierror(-2, "Name or service not known"), "its host is not known"),
+        (ConnectionRefusedError(111, "Connection refused"), "it cannot be reached"),
+    ],
+)
+def test_a_connection_that_cannot_be_made_says_why_and_is_tried_once(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch, raised: OSError, said: str
+) -> None:
+    tried: list[int] = []
+
+    def connect(*_: object) -> None:
+        tried.append(1)
+        raise raised
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    assert str(failure(client(upstream))) == f"The index 'main' has not answered: {said}."
+    assert tried == [1]
+
+
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
     with fake_upstream(certificate=make_certificate(tmp_path)) as upstream:
         upstream.add("demo-1.0.tar.gz", b"demo")

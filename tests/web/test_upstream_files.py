@@ -381,6 +381,7 @@ def test_a_name_of_ours_is_never_asked_for(own: Client, fake: FakeUpstream) -> N
 
 def test_own_packages_are_served_while_hundreds_wait_for_an_index_that_hangs(own: Client, fake: FakeUpstream) -> None:
     worker = Worker(own.services)
+    fake.requests.clear()  # its first file was asked for
     gate = threading.Event()
 
     def hang(_: object) -> Answer:
