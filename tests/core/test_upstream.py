@@ -1,7 +1,9 @@
 """Pages of other indexes: what is true of them is kept, and nothing that an index sends breaks anything else."""
 
+import gc
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -370,6 +372,22 @@ def test_the_status_of_a_project(status: Any, expected: tuple[str, str]) -> None
 )
 def test_the_serial_of_a_page(serial: Any, expected: int) -> None:
     assert page_of(entry(), meta={"_last-serial": serial}).serial == expected
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_collector_of_cycles_goes_on_as_before(collects: bool) -> None:
+    was = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        with ThreadPoolExecutor(4) as pool:
+            for _ in pool.map(lambda _: page_of(entry()), range(50)):
+                pass
+        with pytest.raises(BadAnswer):
+            read(b"{", JSON, URL, DEMO, "main")
+        load(dump(page_of(entry())), "main")
+        assert gc.isenabled() == collects
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 # ---- HTML
