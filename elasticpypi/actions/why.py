@@ -151,6 +151,8 @@ def _held(held: Held, rulings: Sequence[Block]) -> Answer:
     file = held.file
     if held.rule == "block" and (block := blocks.about(rulings, file)):
         change = _unblock(file.project, block)
+    elif held.rule == "offline":  # an exemption brings no bytes
+        change = ""
     else:
         change = f"elasticpypi exempt {file.project}=={file.version} --until DATE --reason TEXT"
     until = None if held.until is None else _moment(text_of(held.until))
@@ -195,6 +197,9 @@ def _warnings(
     warnings = []
     if where.where == "both":
         warnings.append(MIXED)
+    if where.where in ("upstream", "both") and services.upstreams:
+        offline = [each.name for each in services.upstreams() if each.settings.offline]
+        warnings += [f"The index {each!r} is offline here: only what is kept of it can be had." for each in offline]
     if where.where == "upstream" and (own := services.stored.project(reader, name)) and own[1].files:
         warnings.append(f"Files of this name that are here are not served. {where.rule}")
     if project and (index := project.upstream):

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from packaging.utils import NormalizedName, canonicalize_name
@@ -68,14 +68,23 @@ def asked(text: str) -> list[str]:
 
 def rank(query: str, name: NormalizedName) -> tuple[int, NormalizedName]:
     """Sort key of a project that was found: its very name, its beginning, words of the name, anything else."""
-    spelled = canonicalize_name(query.strip())
-    if name == spelled:
-        return 0, name
-    if name.startswith(spelled):
-        return 1, name
-    parts = name.split("-")
-    named = all(any(part.startswith(word) for part in parts) for word in asked(query))
-    return 2 if named else 3, name
+    return order(query)(name)
+
+
+def order(query: str) -> Callable[[NormalizedName], tuple[int, NormalizedName]]:
+    """:func:`rank` for many names: the query is looked at once."""
+    spelled, wanted = canonicalize_name(query.strip()), asked(query)
+
+    def key(name: NormalizedName) -> tuple[int, NormalizedName]:
+        if name == spelled:
+            return 0, name
+        if name.startswith(spelled):
+            return 1, name
+        parts = name.split("-")
+        named = all(any(part.startswith(word) for part in parts) for word in wanted)
+        return 2 if named else 3, name
+
+    return key
 
 
 def matches(query: Iterable[str], entry: Entry) -> bool:

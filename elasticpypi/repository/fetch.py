@@ -4,7 +4,9 @@ A client is made in the process that asks, with its first request: no connection
 """
 
 import base64
+import heapq
 import ipaddress
+import itertools
 import logging
 import os
 import re
@@ -149,13 +151,13 @@ class Client:
             if response.status not in (200, 304, 404, 410):
                 raise self._refused(response)
             found = response.headers
-            serial = found.get("X-PyPI-Last-Serial", "")
+            serial, said = found.get("X-PyPI-Last-Serial", ""), found.get("ETag", "")
             return Answer(
                 404 if response.status == 410 else response.status,
                 url,
                 _body(response, end, LARGEST) if response.status == 200 else b"",
                 found.get("Content-Type", "").partition(";")[0].strip().lower(),
-                found.get("ETag", "")[:500],
+                said if said.isprintable() and said.isascii() and len(said) <= 500 else "",  # it is sent again
                 int(serial) if serial.isdecimal() and len(serial) < 19 else 0,
                 _age(found.get("Cache-Control", "")),
             )
@@ -233,7 +235,7 @@ class Client:
             host.failed(0.0)
             raise Failed(f"{self._name} has not answered: {_why(error)}.") from None
         try:
-            with _ended(end, response.shutdown):
+            with _alarms.at(end, response.shutdown):
                 yield response
             if response.status == 304:
                 response.drain_conn()  # nothing comes, and the connection can be used again
@@ -309,21 +311,46 @@ def _place(address: str, said: str) -> _Place:
     return _Place(own, f"{own}{parts.path.rstrip('/')}/", credentials)
 
 
-@contextmanager
-def _ended(moment: float, end: Callable[[], object]) -> Iterator[None]:
-    """Whoever waits inside is woken at a moment by ``end``, whatever comes byte by byte until then."""
+class _Alarms:
+    """One thread of a process that wakes all who have waited long enough: a thread for each would cost more."""
 
-    def ring() -> None:
-        with suppress(OSError, ValueError, RuntimeError):  # it is over already
-            end()
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: list[list[Any]] = []  # a heap: a moment, a number, and what is to be called then, if it still is
+        self._numbers = itertools.count()
+        self._process = 0
 
-    timer = threading.Timer(max(moment - time.monotonic(), 0), ring)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    @contextmanager
+    def at(self, moment: float, end: Callable[[], object]) -> Iterator[None]:
+        """Whoever waits inside is woken at a moment by ``end``, whatever comes byte by byte until then."""
+        alarm = [moment, next(self._numbers), end]
+        with self._changed:
+            if self._process != os.getpid():
+                self._due = []
+                threading.Thread(target=self._ring, daemon=True, name="ends what takes too long").start()
+                self._process = os.getpid()
+            heapq.heappush(self._due, alarm)
+            if self._due[0] is alarm:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            alarm[2] = None
+
+    def _ring(self) -> None:
+        while True:
+            with self._changed:
+                left = self._due[0][0] - time.monotonic() if self._due else None
+                if left is None or left > 0:
+                    self._changed.wait(left)
+                    continue
+                end = heapq.heappop(self._due)[2]
+            with suppress(OSError, ValueError, RuntimeError):  # it is over already
+                if end is not None:
+                    end()
+
+
+_alarms = _Alarms()
 
 
 class _Bounded:
@@ -336,7 +363,7 @@ class _Bounded:
 
     def getresponse(self: Any) -> Any:
         sock = self.sock
-        with _ended(time.monotonic() + self.timeout, lambda: sock.shutdown(socket.SHUT_RDWR)):
+        with _alarms.at(time.monotonic() + self.timeout, lambda: sock.shutdown(socket.SHUT_RDWR)):
             return super().getresponse()  # type: ignore[misc]
 
 
@@ -453,15 +480,16 @@ def _retry_after(text: str) -> float:
 def _why(error: Exception) -> str:
     """What went wrong, without addresses: they may have passwords in them."""
     reason = getattr(error, "reason", None) or error
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):  # of these too urllib3 says that they took too long
-        unknown = isinstance(reason, urllib3.exceptions.NameResolutionError)
-        return "its host is not known" if unknown else "it cannot be reached"
+    cause = reason.args[-1] if isinstance(reason, urllib3.exceptions.ProtocolError) and reason.args else reason
+    if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):
+        return "its host is not known"
+    # Of those that were refused, too, urllib3 says that they took too long, or broke.
+    if isinstance(cause, urllib3.exceptions.NewConnectionError | ConnectionRefusedError):
+        return "it cannot be reached"
     if isinstance(reason, urllib3.exceptions.TimeoutError | TimeoutError):
         return "it took too long"
     if isinstance(reason, urllib3.exceptions.SSLError):
         return "its certificate is not accepted"
-    if isinstance(reason, urllib3.exceptions.NameResolutionError | socket.gaierror):
-        return "its host is not known"
     if isinstance(reason, urllib3.exceptions.ProtocolError | urllib3.exceptions.IncompleteRead):
         return "the connection broke"
     text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)

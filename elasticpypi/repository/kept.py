@@ -42,6 +42,7 @@ class Kept:
         self._lock = Lock()
         self._next = float("-inf")
         self._made_of: tuple[object, ...] = ()
+        self._lets_in: dict[NormalizedName, bool] = {}  # by what was decided so far
         self._known: dict[NormalizedName, tuple[str, list[str]]] = {}
 
     def search(self, text: str, start: int, count: int) -> tuple[int, list[Known]]:
@@ -51,34 +52,38 @@ class Kept:
         """
         query, known = search_entry.asked(text), self._names()
         found = [name for name, (_, parts) in known.items() if all(_begins(word, parts) for word in query)]
-        found.sort(key=lambda name: search_entry.rank(text, name) if query else (0, name))
+        found.sort(key=search_entry.order(text) if query else None)
         page = [Known(name, known[name][0]) for name in found[start : start + count]]
         shown = [each for each in page if self._origin(each.name).where == "upstream"]
         return len(found) - len(page) + len(shown), shown
 
     def _names(self) -> dict[NormalizedName, tuple[str, list[str]]]:
         """Each name that the policy lets in, its index, and the words of it."""
-        made_of = self._upstreams(), self._policy(), self._rulings()
+        upstreams, policy, rulings = made_of = self._upstreams(), self._policy(), self._rulings()
         with self._lock:
-            if self._clock() >= self._next or any(
-                new is not old for new, old in zip(made_of, self._made_of, strict=True)
-            ):
-                self._known = _read(*made_of)
+            decided = any(new is not old for new, old in zip(made_of, self._made_of, strict=False))
+            if decided or self._clock() >= self._next:
+                if decided:
+                    self._lets_in, self._known = {}, {}
+                self._known = self._read(upstreams, policy, rulings)
                 self._made_of, self._next = made_of, self._clock() + LOOK
             return self._known
 
-
-def _read(
-    upstreams: tuple[Upstream, ...], policy: Policy, rulings: Rulings
-) -> dict[NormalizedName, tuple[str, list[str]]]:
-    found: dict[NormalizedName, tuple[str, list[str]]] = {}
-    for upstream in upstreams:
-        for name in upstream.kept():
-            said = rulings.origins.get(name, "")
-            where = origin(name, policy, said, ours=False, asked=True).where
-            if name not in found and where == "upstream" and not blocks.whole(rulings.blocks.get(name, ())):
-                found[name] = upstream.name, name.split("-")
-    return found
+    def _read(
+        self, upstreams: tuple[Upstream, ...], policy: Policy, rulings: Rulings
+    ) -> dict[NormalizedName, tuple[str, list[str]]]:
+        """What is kept now; names that were there before need not be looked at again."""
+        found: dict[NormalizedName, tuple[str, list[str]]] = {}
+        for upstream in upstreams:
+            for name in upstream.kept():
+                if name not in self._lets_in:
+                    said = rulings.origins.get(name, "")
+                    where = origin(name, policy, said, ours=False, asked=True).where
+                    self._lets_in[name] = where == "upstream" and not blocks.whole(rulings.blocks.get(name, ()))
+                if self._lets_in[name] and name not in found:
+                    was = self._known.get(name)
+                    found[name] = was if was and was[0] == upstream.name else (upstream.name, name.split("-"))
+        return found
 
 
 def _begins(word: str, parts: list[str]) -> bool:

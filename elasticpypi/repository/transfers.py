@@ -197,6 +197,10 @@ class _Elsewhere:
         return self._content.read(min(CHUNK, end - position))
 
 
+class _Unwanted(Exception):
+    """All who wanted a file have gone."""
+
+
 class _Transfer(threading.Thread):
     """One file that is coming. It comes to its end without a reader if it ``is_wanted``."""
 
@@ -217,7 +221,7 @@ class _Transfer(threading.Thread):
         self.size = size  # -1 until it is known
         self._all, self._client, self._url = all_of_them, client, url
         self._incoming, self._growing = incoming, growing
-        self._is_wanted = is_wanted
+        self._lasts, self._is_wanted = is_wanted, True  # its first reader is on his way
         self._news = threading.Condition()
         self._there = 0
         self._readers = 0
@@ -229,6 +233,7 @@ class _Transfer(threading.Thread):
         """A reader of what comes."""
         with self._news:
             self._readers += 1
+            self._is_wanted = self._lasts
         try:
             yield _Reader(self)
         finally:
@@ -266,6 +271,9 @@ class _Transfer(threading.Thread):
             with self._all.turn(self.size):
                 self._fetch()
             trouble = ""
+        except _Unwanted:
+            self._incoming.drop()
+            trouble = ""  # whoever comes at this moment begins anew
         except Failed as error:
             trouble = str(unavailable(error))
             log.warning("not fetched: %s: %s", self._url.partition("?")[0].rpartition("/")[2], error)
@@ -302,7 +310,7 @@ class _Transfer(threading.Thread):
                     self._there += len(chunk)
                     self._news.notify_all()
                     if not (self._readers or self._is_wanted) and self._there * 2 < (size or 0):
-                        raise Failed("Nobody waits for it any more.")
+                        raise _Unwanted
         if not checks.are_right() or self._there != (self._there if size is None else size):
             raise Failed(f"The index {self._client.name!r} has sent other bytes than it says: they are not taken.")
         self._incoming.keep()

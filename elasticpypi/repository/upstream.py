@@ -7,7 +7,6 @@ be true is no news (REQ-U15 to U20).
 
 import json
 import logging
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -23,10 +22,11 @@ from elasticpypi.core.distribution import sha256
 from elasticpypi.core.errors import LoopDetected, Refusal, Unavailable
 from elasticpypi.core.event import STORE, Event, new
 from elasticpypi.core.moments import text_of
-from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load, read
+from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, load
 from elasticpypi.policy import Upstream as Settings
 from elasticpypi.repository.fetch import LONGEST_PAUSE, Answer, Client, Failed
 from elasticpypi.repository.places import Places
+from elasticpypi.repository.reading import Change, Sent, news
 from elasticpypi.storage.contracts import State, UpstreamStore
 
 KIND = "upstream.page"  # in the state
@@ -36,7 +36,6 @@ KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks f
 SHORTEST_AGE, LONGEST_AGE = 1, 86400  # seconds that a page is fresh: one answer is looked at several times
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
 AGAIN = 30.0  # seconds until it is asked again for a page that it could not give
-LEASE = 25.0  # seconds that one process has to ask, before others do
 LONGEST = 30.0  # seconds that anybody waits for a page
 PATIENCE = 5.0  # the same where an old page will do
 LOOK = 0.05  # seconds between two looks whether another process has an answer
@@ -120,7 +119,7 @@ class Upstream:
         known = self._fresh.get(name)
         if known is not None and self._clock() < known.until:
             return self._usable(known)
-        known = self._known(name)
+        known = self._known(name) or known
         if known is not None and (self._clock() < known.until or self.settings.offline):
             return self._usable(known)
         if self.settings.offline:
@@ -179,14 +178,18 @@ class Upstream:
     def _known(self, name: NormalizedName) -> About | None:
         found = self._state.get(KIND, self._key(name))
         with suppress(ValueError, TypeError):  # another version of the program wrote it
-            known = self._note(name, About(**json.loads(found))) if found else None
-            return self._known_offline(name, known) if self.settings.offline else known
+            known = About(**json.loads(found)) if found else None
+            if self.settings.offline:
+                known = self._known_offline(name, known)
+            return self._note(name, known) if known else None
         return None
 
     def _note(self, name: NormalizedName, about: About) -> About:
         """Until it is no longer fresh, nobody else asks: this process need not look again."""
         with self._lock:
-            self._fresh[name] = about
+            newest = self._fresh.get(name)  # which may not have been written yet
+            if newest is None or newest.until <= about.until:
+                self._fresh[name] = about
             self._fresh.move_to_end(name)
             while len(self._fresh) > PAGES:
                 self._fresh.popitem(last=False)
@@ -202,11 +205,9 @@ class Upstream:
         return self._clock() < about.asked + self.settings.stale
 
     def _known_offline(self, name: NormalizedName, known: About | None) -> About | None:
-        """The same where nobody is asked: the store alone counts, which somebody may have carried here."""
-        if known and known.revision:
-            return replace(known, trouble="")
-        body = self._store.page(self.name, name)
-        return About(sha256(body), self._clock(), self._clock() + MISSING) if body else None
+        """The same where nobody is asked: the store alone counts, to which somebody may have carried another page."""
+        body, now = self._store.page(self.name, name), self._clock()
+        return About(sha256(body), now, now + MISSING, serial=known.serial if known else 0) if body else None
 
     def _usable(self, about: About) -> About:
         if about.trouble and not (about.revision and self._is_good(about)):
@@ -222,7 +223,8 @@ class Upstream:
     def _ask(self, name: NormalizedName, known: About | None) -> _Asking:
         """A thread that asks, which all share who want the page; it knows by whom its request came (RFC 8586)."""
         with self._lock:
-            if (asking := self._asking.get(name)) is None:
+            asking = self._asking.get(name)
+            if asking is None or asking.done.is_set():
                 asking = _Asking()
                 run = copy_context().run
                 told = self._run, asking, name, known
@@ -238,7 +240,7 @@ class Upstream:
             if not self._slots.acquire(timeout=LONGEST):
                 raise Unavailable(f"The index {self.name!r} is asked for too much at once: try again in a moment.")
             try:
-                asking.about = self._asked(name, known)
+                asking.about = self._asked(name, known, asking)
             finally:
                 self._slots.release()
         except Refusal as error:
@@ -248,40 +250,41 @@ class Upstream:
             asking.error = Unavailable("Another index could not be asked; the log of this one says why.")
         finally:
             with self._lock:
-                self._asking.pop(name, None)
+                if self._asking.get(name) is asking:
+                    del self._asking[name]
             asking.done.set()
 
-    def _asked(self, name: NormalizedName, known: About | None) -> About:
+    def _asked(self, name: NormalizedName, known: About | None, asking: _Asking) -> About:
         """Ask, or wait for the process that does."""
-        key, mine = self._key(name), f"{os.getpid()}-{threading.get_ident()}-{time.monotonic()}".encode()
-        end = time.monotonic() + LEASE
-        while not (claimed := self._claim(key, mine)) and time.monotonic() < end:
-            time.sleep(LOOK)
-            now = self._known(name)
-            if now is not None and now != known:
-                return now
+        end, turn = time.monotonic() + LONGEST, None
+        try:
+            while (turn := self._store.turn(self.name, name)) is None and time.monotonic() < end:
+                time.sleep(LOOK)
+                now = self._known(name)
+                if now is not None and self._has_news(now, known):
+                    return now
+        except Unavailable as error:  # a full disk is no reason not to ask
+            log.warning("%s: %s", name, error)
         try:
             now = self._known(name)
-            if now is not None and now != known and (self._clock() < now.until or now.trouble):
+            if now is not None and self._has_news(now, known):
                 return now  # it was asked for between two looks
-            about = self._note(name, self._answered(name, now))
+            about = asking.about = self._note(name, self._answered(name, now or known))
+            asking.done.set()  # what is left is for other processes
             try:
-                self._state.put(KIND, key, json.dumps(asdict(about)).encode(), KEPT)
+                self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
                 if about.timeless:
                     self._note_timeless()
             except Unavailable as error:
                 log.warning("%s: %s", name, error)
         finally:
-            if claimed:
-                with suppress(Unavailable):
-                    self._state.remove("upstream.asking", key)
+            if turn is not None:
+                turn.drop()
         return about
 
-    def _claim(self, key: str, mine: bytes) -> bool:
-        try:
-            return self._state.claim("upstream.asking", key, mine, LEASE)
-        except Unavailable:
-            return True  # a full disk is no reason not to ask
+    def _has_news(self, now: About, known: About | None) -> bool:
+        """Whether another process has found something out meanwhile."""
+        return now != known and (self._clock() < now.until or bool(now.trouble))
 
     def _answered(self, name: NormalizedName, known: About | None) -> About:
         now = self._clock()
@@ -297,7 +300,8 @@ class Upstream:
                 return About("", now, now + MISSING)
             if answer.status != 200:
                 raise Failed(f"The index {self.name!r} has answered {answer.status}.")
-            page = read(answer.body, answer.media_type, answer.url, name, self.name)
+            sent = Sent(answer.body, answer.media_type, answer.url, name, self.name)
+            kept, serial, changes = news(sent, body, text_of(now))
         except (Failed, BadAnswer) as error:
             if getattr(error, "loop", False):
                 raise LoopDetected(str(error)) from None
@@ -307,20 +311,19 @@ class Upstream:
             until = now + pause if known and known.revision else now
             was = known or About("", now, now)
             return replace(was, until=until, trouble=str(error))
-        serial = page.serial or answer.serial
+        serial = serial or answer.serial
         if known and serial and serial < known.serial and self._is_good(known):
             # A server of theirs that is behind (REQ-U20); if it stays so for a day, it is the index that changed.
             log.warning("%s: the index %r has sent an older page than before.", name, self.name)
             return replace(known, until=now + MISSING, trouble="")
-        page, events = self._compared(page, self._old(body), now)
-        kept = dump(page)
         revision = sha256(kept)
-        self._told(events)
+        self._told([self._event(change.kind, name, change) for change in changes if self._is_news(change)])
         if body is None or kept != body:
             try:
                 self._store.keep_page(self.name, name, kept)
             except Unavailable as error:  # this process has it as long as it is fresh
                 log.warning("%s: %s", name, error)
+        page = load(kept, self.name)  # here, where no request waits for so many files
         self._remember(name, revision, page)
         return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless)
 
@@ -341,34 +344,22 @@ class Upstream:
         except BadAnswer:
             return None
 
-    def _compared(self, page: UpstreamPage, old: UpstreamPage | None, now: float) -> tuple[UpstreamPage, list[Event]]:
-        """What is new beside what was there: bytes that changed are not taken, and times of ours stay (REQ-U42)."""
-        was = {file.path: file for file in old.files} if old else {}
-        events, files = [], []
-        for file in page.files:
-            before = was.pop(file.path, None)
-            if before is not None and before.sha256 != file.sha256:
-                if self._is_news(f"{self.name}/{file.path}/{file.sha256}"):
-                    reason = f"It has other bytes now: sha256 {file.sha256}."
-                    events.append(self._event("upstream.changed", page.name, before, reason=reason))
-                file = before
-            if not file.upload_time:
-                file = replace(file, first_seen=before.first_seen if before and before.first_seen else text_of(now))
-            files.append(file)
-        for file in was.values():
-            events.append(self._event("upstream.vanished", page.name, file, reason="It is no longer on the page."))
-        return replace(page, files=tuple(files)), events[:100]
-
-    def _is_news(self, told: str) -> bool:
-        """Whether nobody was told yet; else each answer would be an event."""
+    def _is_news(self, change: Change) -> bool:
+        """Whether nobody was told yet; else each answer with other bytes would be an event."""
+        if not change.new_sha256:
+            return True
         try:
+            told = f"{self.name}/{change.filename}/{change.new_sha256}"
             return self._state.add("upstream.changed", told, 1, KEPT) == 1
         except Unavailable:
             return False
 
-    def _event(self, kind: str, name: NormalizedName, file: UpstreamFile | None = None, *, reason: str) -> Event:
-        about = {"version": file.version, "filename": file.filename, "sha256": file.sha256} if file else {}
-        return new(kind, replace(STORE, name=self.name, through="upstream"), project=name, reason=reason, **about)
+    def _event(self, kind: str, name: NormalizedName, about: Change | None = None, *, reason: str = "") -> Event:
+        who = replace(STORE, name=self.name, through="upstream")
+        if about is None:
+            return new(kind, who, project=name, reason=reason)
+        said = {"version": about.version, "filename": about.filename, "sha256": about.sha256}
+        return new(kind, who, project=name, reason=about.reason, **said)
 
     def _remember(self, name: NormalizedName, revision: str, page: UpstreamPage) -> None:
         with self._lock:

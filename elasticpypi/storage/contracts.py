@@ -369,6 +369,9 @@ class UpstreamStore(Protocol):
     def pages(self, index: str) -> Iterator[NormalizedName]:
         """The projects whose page is kept, in any order."""
 
+    def turn(self, index: str, name: NormalizedName) -> Incoming | None:
+        """The turn to ask for a page, until it is dropped; None while somebody else has it, who has not ended."""
+
     def size(self, sha256: str) -> int | None:
         """The bytes of a file that is kept, None if it is not."""
 

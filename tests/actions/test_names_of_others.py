@@ -1,5 +1,6 @@
 """The first file of a name that another index has needs an administrator's word (REQ-U08)."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from elasticpypi.storage.contracts import ANY
 from elasticpypi.wiring import services as opened
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import make_sdist, make_wheel, upload_form
-from tests.support.small_index import SmallIndex, small_index
+from tests.support.fake_upstream import Answer
+from tests.support.releases import Releases, releases
+from tests.support.waiting import until
 
 RESERVED = ("[origin]", 'private = ["acme", "internal.tools"]')
 
@@ -23,15 +26,15 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def theirs() -> Iterator[SmallIndex]:
-    with small_index() as index:
+def theirs() -> Iterator[Releases]:
+    with releases() as index:
         for name in ("requests", "acme-evil", "numpy", "internal-tools-x", "leftpad", "ghost"):
-            index.add(name, ("1.0", 100))
+            index.release(name, ("1.0", 100))
         yield index
 
 
 @pytest.fixture
-def client(theirs: SmallIndex, tmp_path: Path) -> Client:
+def client(theirs: Releases, tmp_path: Path) -> Client:
     services = opened(Config(users={USER: PASSWORD}, data=tmp_path / "data"))
     services.objects.write("policy.toml", theirs.policy(*RESERVED), None)
     return Client(services)
@@ -60,7 +63,7 @@ def say(client: Client, name: str, origin: str) -> None:
     ],
 )
 def test_the_first_file(
-    client: Client, theirs: SmallIndex, tmp_path: Path, name: str, confirmed: str, up: bool, status: int, asked: bool
+    client: Client, theirs: Releases, tmp_path: Path, name: str, confirmed: str, up: bool, status: int, asked: bool
 ) -> None:
     theirs.status = 0 if up else 503
     if confirmed:
@@ -68,7 +71,7 @@ def test_the_first_file(
     wheel = make_wheel(tmp_path, name, "1.0")
     answer = client.upload(wheel)
     assert answer.status_code == status, answer.text
-    assert bool(theirs.asked) == asked
+    assert bool(theirs.requests) == asked
     normalized = name.lower().replace("_", "-").replace(".", "-")
     if status == 200:
         assert client.get(f"/packages/{wheel.name}").status_code == 200
@@ -78,10 +81,10 @@ def test_the_first_file(
         assert "already exist" not in answer.text  # clients would go on as if it were here
         assert ("Retry-After" in answer.headers) == (status == 503)
         assert list((client.services.config.data / "packages").glob("*.whl")) == []
-    assert len(theirs.asked) == asked
+    assert len(theirs.requests) == asked
 
 
-def test_after_the_word_of_an_administrator(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
+def test_after_the_word_of_an_administrator(client: Client, theirs: Releases, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "requests", "99.0")
     for _ in range(2):
         assert client.upload(wheel).status_code == 409
@@ -93,16 +96,16 @@ def test_after_the_word_of_an_administrator(client: Client, theirs: SmallIndex, 
     assert client.json("/simple/requests/")["versions"] == ["99.0"]
 
 
-def test_the_answer_is_kept(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
+def test_the_answer_is_kept(client: Client, theirs: Releases, tmp_path: Path) -> None:
     client.services.objects.write("policy.toml", theirs.policy().replace(b'fresh = "0"\n', b""), ANY)
     for number in range(3):
         assert client.upload(make_wheel(tmp_path, "requests", f"{number}.0")).status_code == 409
-    assert len(theirs.asked) == 1
+    assert len(theirs.requests) == 1
     theirs.status = 503
     assert client.upload(make_wheel(tmp_path, "requests", "9.0")).status_code == 409
 
 
-def test_a_name_that_was_ours_once(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
+def test_a_name_that_was_ours_once(client: Client, theirs: Releases, tmp_path: Path) -> None:
     """Also when files and index are gone."""
     say(client, "ghost", "private")
     wheel = make_wheel(tmp_path, "ghost", "1.0")
@@ -110,54 +113,53 @@ def test_a_name_that_was_ours_once(client: Client, theirs: SmallIndex, tmp_path:
     say(client, "ghost", "unset")
     assert client.request("DELETE", f"/packages/{wheel.name}").status_code == 200
     assert client.upload(make_wheel(tmp_path, "ghost", "2.0")).status_code == 200
-    assert theirs.asked == []
+    assert theirs.requests == []
 
 
-def test_what_the_policy_lets_in(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
+def test_what_the_policy_lets_in(client: Client, theirs: Releases, tmp_path: Path) -> None:
     policy = theirs.policy("[origin]", 'denied = ["evil-*"]', 'allowed = ["requests"]')
     client.services.objects.write("policy.toml", policy, ANY)
     answer = client.upload(make_wheel(tmp_path, "evil-one", "1.0"))
-    assert (answer.status_code, theirs.asked) == (409, [])
+    assert (answer.status_code, theirs.requests) == (409, [])
     assert "The policy denies 'evil-*'" in answer.text
     assert client.upload(make_wheel(tmp_path, "leftpad", "1.0")).status_code == 409  # that nobody gets it is not enough
     assert client.upload(make_wheel(tmp_path, "brand-new", "1.0")).status_code == 200
 
 
-def test_an_index_that_hangs(
-    client: Client, theirs: SmallIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_that_hangs(client: Client, theirs: Releases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert upload.ASKING == 3.0
     monkeypatch.setattr(upload, "ASKING", 0.5)
-    theirs.stopped.set()
+    answered = threading.Event()
+    theirs.tell("/simple/brand-new/", Answer(b"no", 404, before=lambda: answered.wait(30)))
     begin = time.monotonic()
     answer = client.upload(make_wheel(tmp_path, "brand-new", "1.0"))
-    assert (answer.status_code, len(theirs.asked)) == (503, 1)
+    assert (answer.status_code, len(theirs.requests)) == (503, 1)
     assert time.monotonic() - begin < 20  # of the thirty that it takes
     assert "elasticpypi origin brand-new private" in answer.text
     assert client.upload(make_wheel(tmp_path, "acme-new", "1.0")).status_code == 200
-    theirs.stopped.clear()
-    theirs.go_on.set()
-    assert client.upload(make_wheel(tmp_path, "brand-new", "1.0")).status_code == 200
+    answered.set()
+    wheel = make_wheel(tmp_path, "brand-new", "1.0")
+    until(lambda: client.upload(wheel).status_code == 200, "its answer")
 
 
-def test_of_several_indexes_any(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
-    with small_index() as first:
+def test_of_several_indexes_any(client: Client, theirs: Releases, tmp_path: Path) -> None:
+    with releases() as first:
         text = f'[upstream.first]\nurl = "{first.url}"\n'.encode() + theirs.policy()
         client.services.objects.write("policy.toml", text, ANY)
         assert client.upload(make_wheel(tmp_path, "requests", "1.0")).status_code == 409
-        assert (len(first.asked), len(theirs.asked)) == (1, 1)
+        assert (len(first.requests), len(theirs.requests)) == (1, 1)
 
 
-def test_offline_only_what_is_kept_is_known(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
+def test_offline_only_what_is_kept_is_known(client: Client, theirs: Releases, tmp_path: Path) -> None:
     client.json("/simple/requests/")
     client.services.objects.write("policy.toml", theirs.policy("offline = true"), ANY)
-    theirs.asked.clear()
+    theirs.requests.clear()
     assert client.upload(make_wheel(tmp_path, "requests", "9.0")).status_code == 409
     assert client.upload(make_wheel(tmp_path, "numpy", "9.0")).status_code == 200
-    assert theirs.asked == []
+    assert theirs.requests == []
 
 
-def test_announcing_a_large_file(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
+def test_announcing_a_large_file(client: Client, theirs: Releases, tmp_path: Path) -> None:
     def announce(name: str) -> int:
         wheel = make_wheel(tmp_path, name, "1.0")
         form = {**upload_form(wheel), "filename": wheel.name, "size": str(wheel.stat().st_size)}
@@ -169,7 +171,7 @@ def test_announcing_a_large_file(client: Client, theirs: SmallIndex, tmp_path: P
     assert announce("brand-new") == 503
 
 
-def test_without_another_index_nobody_is_asked(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
+def test_without_another_index_nobody_is_asked(client: Client, theirs: Releases, tmp_path: Path) -> None:
     client.services.objects.write("policy.toml", b"", ANY)
     assert client.upload(make_wheel(tmp_path, "requests", "1.0")).status_code == 200
-    assert theirs.asked == []
+    assert theirs.requests == []

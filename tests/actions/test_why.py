@@ -17,8 +17,8 @@ from elasticpypi.storage.contracts import ANY
 from elasticpypi.wiring import services as opened
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import make_wheel
+from tests.support.releases import Releases, releases
 from tests.support.serving import Server, run
-from tests.support.small_index import SmallIndex, small_index
 
 FAR = "2999-12-31"
 OLD, NEW = "demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl"
@@ -27,17 +27,18 @@ OLD, NEW = "demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl"
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elasticpypi.services.POLICY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("elasticpypi.repository.upstream.SHORTEST_AGE", 0)
 
 
 @pytest.fixture
-def theirs() -> Iterator[SmallIndex]:
-    with small_index() as index:
-        index.add("demo", ("1.0", 100), ("2.0", 1))
+def theirs() -> Iterator[Releases]:
+    with releases() as index:
+        index.release("demo", ("1.0", 100), ("2.0", 1))
         yield index
 
 
 @pytest.fixture
-def client(theirs: SmallIndex, tmp_path: Path) -> Client:
+def client(theirs: Releases, tmp_path: Path) -> Client:
     services = opened(Config(users={USER: PASSWORD}, data=tmp_path / "data"))
     services.objects.write("policy.toml", theirs.policy(), None)
     return Client(services)
@@ -129,15 +130,15 @@ def test_a_block_of_a_project_of_theirs(client: Client) -> None:
     assert "demo is blocked: steals." in found["reason"]
 
 
-def test_their_quarantine_is_nothing_that_we_change(client: Client, theirs: SmallIndex) -> None:
-    theirs.pages["demo"]["project-status"] = {"status": "quarantined", "reason": "malware"}
+def test_their_quarantine_is_nothing_that_we_change(client: Client, theirs: Releases) -> None:
+    theirs.projects["demo"]["project-status"] = {"status": "quarantined", "reason": "malware"}
     found = why(client, "demo")
     assert (found["files"], found["change"]) == ([], "")
     assert "in quarantine" in found["reason"]
     assert "malware" in found["reason"]
 
 
-def test_what_is_ours(client: Client, theirs: SmallIndex, tmp_path: Path) -> None:
+def test_what_is_ours(client: Client, theirs: Releases, tmp_path: Path) -> None:
     client.request("PUT", "/policy/origins/demo", data='{"origin": "private"}')
     upload(client, tmp_path)
     client.request("DELETE", "/policy/origins/demo")
@@ -146,7 +147,7 @@ def test_what_is_ours(client: Client, theirs: SmallIndex, tmp_path: Path) -> Non
     assert found["rule"] == "It has, or once had, a file here."
     [file] = found["files"]
     assert (file["filename"], file["visible"], file["reason"]) == (OLD, True, "")
-    assert theirs.asked == []
+    assert theirs.requests == []
     client.request("PUT", f"/packages/{OLD}.yanked", data="broken")
     [file] = why(client, "demo")["files"]
     assert (file["visible"], file["change"]) == (True, f"elasticpypi unyank {OLD}")
@@ -163,10 +164,10 @@ def test_what_is_ours(client: Client, theirs: SmallIndex, tmp_path: Path) -> Non
     found = why(client, "demo")
     assert (found["origin"], found["files"], found["change"]) == ("private", [], "elasticpypi disown demo")
     assert "no other index is asked for it" in found["reason"]
-    assert theirs.asked == []
+    assert theirs.requests == []
 
 
-def test_what_is_reserved(client: Client, theirs: SmallIndex) -> None:
+def test_what_is_reserved(client: Client, theirs: Releases) -> None:
     policy(client, theirs.policy("[origin]", 'private = ["demo"]'))
     for name in ("demo", "demo-more"):
         found = why(client, name)
@@ -178,10 +179,10 @@ def test_what_is_reserved(client: Client, theirs: SmallIndex) -> None:
         assert "reserves 'demo'" in found["rule"]
     client.request("PUT", "/policy/origins/demo", data='{"origin": "private"}')
     assert why(client, "demo")["change"] == "elasticpypi origin demo unset"
-    assert theirs.asked == []
+    assert theirs.requests == []
 
 
-def test_what_is_denied(client: Client, theirs: SmallIndex) -> None:
+def test_what_is_denied(client: Client, theirs: Releases) -> None:
     policy(client, theirs.policy("[origin]", 'denied = ["demo"]'))
     found = why(client, "demo")
     assert (found["origin"], found["files"], found["change"]) == ("denied", [], "elasticpypi origin demo upstream")
@@ -190,10 +191,10 @@ def test_what_is_denied(client: Client, theirs: SmallIndex) -> None:
     assert "a list of the names that are allowed" in why(client, "demo")["rule"]
     client.request("PUT", "/policy/origins/demo", data='{"origin": "denied"}')
     assert why(client, "demo")["change"] == "elasticpypi origin demo unset"
-    assert theirs.asked == []
+    assert theirs.requests == []
 
 
-def test_a_name_that_nobody_knows(client: Client, theirs: SmallIndex) -> None:
+def test_a_name_that_nobody_knows(client: Client, theirs: Releases) -> None:
     found = why(client, "nothing")
     assert (found["origin"], found["files"], found["change"]) == ("upstream", [], "")
     assert found["reason"] == "There is no project 'nothing', neither here nor in another index that is asked."
@@ -205,7 +206,7 @@ def test_a_name_that_nobody_knows(client: Client, theirs: SmallIndex) -> None:
     assert client.get("/policy/projects/demo==x").status_code == 400
 
 
-def test_an_index_that_cannot_be_asked(client: Client, theirs: SmallIndex) -> None:
+def test_an_index_that_cannot_be_asked(client: Client, theirs: Releases) -> None:
     theirs.status = 503
     found = why(client, "demo")
     assert (found["origin"], found["files"], found["change"]) == ("upstream", [], "")
@@ -217,6 +218,23 @@ def test_an_index_that_cannot_be_asked(client: Client, theirs: SmallIndex) -> No
     assert len(found["files"]) == 2
     [warning] = found["warnings"]
     assert warning.startswith("What is shown may be old: The index 'main' has answered 500")
+
+
+def test_an_index_that_is_offline(client: Client, theirs: Releases) -> None:
+    client.get(f"/upstream/main/files/{OLD}")
+    theirs.release("demo", ("1.0", 100), ("1.1", 50), ("2.0", 1))
+    client.json("/simple/demo/")
+    policy(client, theirs.policy("offline = true"))
+    theirs.requests.clear()
+    found = why(client, "demo")
+    assert {file["version"]: (file["visible"], bool(file["change"])) for file in found["files"]} == {
+        "1.0": (True, True),
+        "1.1": (False, False),
+        "2.0": (False, True),
+    }
+    warning = "The index 'main' is offline here: only what is kept of it can be had."
+    assert found["warnings"] == why(client, "other")["warnings"] == [warning]
+    assert theirs.requests == []
 
 
 def test_files_of_both(client: Client, tmp_path: Path) -> None:
@@ -236,7 +254,7 @@ def test_files_of_both(client: Client, tmp_path: Path) -> None:
     assert "that are here are not served" in found["warnings"][0]
 
 
-def test_where_exact_addresses_are_let_through(client: Client, theirs: SmallIndex) -> None:
+def test_where_exact_addresses_are_let_through(client: Client, theirs: Releases) -> None:
     policy(client, theirs.policy("[cooldown]", 'where = "index"'))
     assert why(client, "demo")["warnings"] == [
         'What is held can be had by its exact address: where of [cooldown] in the policy is "index".'
@@ -244,10 +262,10 @@ def test_where_exact_addresses_are_let_through(client: Client, theirs: SmallInde
 
 
 def test_an_index_without_times_is_one_warning_that_names_the_setting(
-    client: Client, theirs: SmallIndex, caplog: pytest.LogCaptureFixture
+    client: Client, theirs: Releases, caplog: pytest.LogCaptureFixture
 ) -> None:
-    theirs.add("demo", ("1.0", None), ("2.0", None))
-    theirs.add("other", ("1.0", None))
+    theirs.release("demo", ("1.0", None), ("2.0", None))
+    theirs.release("other", ("1.0", None))
     assert "upstream" not in client.get("/health").get_json()
     with caplog.at_level(logging.WARNING, "elasticpypi"):
         found = why(client, "demo")
@@ -283,16 +301,16 @@ def test_on_aws_nobody_else_is_asked(services: Any, tmp_path: Path) -> None:
     assert why(client, "other")["origin"] == "none"
 
 
-def test_beside_an_index_that_runs(theirs: SmallIndex, tmp_path: Path) -> None:
+def test_beside_an_index_that_runs(theirs: Releases, tmp_path: Path) -> None:
     """A command finds the index that is asked, and what is kept, where the other process has them."""
     data = tmp_path / "data"
     server = Server(data, UPSTREAM=theirs.url, USERNAME=USER, PASSWORD="secret")
     try:
         server.open("/simple/demo/", f"{USER}:secret")
-        asked = len(theirs.asked)
+        asked = len(theirs.requests)
         found = json.loads(run("why", "demo", "--json", "--data", str(data), HOME=str(tmp_path)).stdout)
         assert (found["upstream"], len(found["files"])) == ("main", 2)
-        assert len(theirs.asked) == asked  # it was fresh
+        assert len(theirs.requests) == asked  # it was fresh
     finally:
         server.close()
 

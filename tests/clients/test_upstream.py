@@ -82,6 +82,11 @@ def test_uv_locks_syncs_and_exports(ours: Server, other: Server, tmp_path: Path)
     }
 
 
+def test_uv_runs_a_tool(ours: Server, tmp_path: Path) -> None:
+    told = run("uv", "tool", "run", "--default-index", ours.index, "pub-tool", home=tmp_path / "home", folder=tmp_path)
+    assert "the tool runs" in told
+
+
 def test_locks_of_both_indexes_differ_by_one_prefix(ours: Server, other: Server, tmp_path: Path) -> None:
     locks = []
     for number, server in enumerate((ours, other)):

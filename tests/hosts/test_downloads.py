@@ -19,8 +19,8 @@ from elasticpypi.hosts.machine.downloads import PATHS, Recorder
 from elasticpypi.storage.contracts import Fetched
 from elasticpypi.web.response_cache import USER
 from tests.support.builders import make_wheel
+from tests.support.releases import Releases, releases
 from tests.support.serving import Server
-from tests.support.small_index import SmallIndex, small_index
 
 WHEEL = "demo-1.0-py3-none-any.whl"
 THEIRS = f"/upstream/main/files/{WHEEL}"
@@ -129,9 +129,9 @@ def test_of_too_many_that_wait_the_oldest_are_lost(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def theirs() -> Iterator[SmallIndex]:
-    with small_index() as index:
-        index.add("demo", ("1.0", 100))
+def theirs() -> Iterator[Releases]:
+    with releases() as index:
+        index.release("demo", ("1.0", 100))
         yield index
 
 
@@ -142,7 +142,7 @@ def who(data: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["upstream", "all", "none"])
-def test_with_a_server(theirs: SmallIndex, tmp_path: Path, kind: str) -> None:
+def test_with_a_server(theirs: Releases, tmp_path: Path, kind: str) -> None:
     """Also what waits when the server is stopped; from the response cache too."""
     data, today = tmp_path / "data", f"{datetime.now(UTC).date()}"
     server = Server(data, UPSTREAM=theirs.url, USERS="anna:one,ben:two", DOWNLOADS=kind)
@@ -167,7 +167,7 @@ def test_with_a_server(theirs: SmallIndex, tmp_path: Path, kind: str) -> None:
         assert "Nobody is recorded who fetched own==1" in who(data, "own==1.0")
 
 
-def test_while_it_serves(theirs: SmallIndex, tmp_path: Path) -> None:
+def test_while_it_serves(theirs: Releases, tmp_path: Path) -> None:
     data = tmp_path / "data"
     server = Server(data, UPSTREAM=theirs.url, USERS="anna:one")
     try:

@@ -83,6 +83,12 @@ def test_the_age_is_what_the_index_says(upstream: FakeUpstream, said: str, age: 
     assert (found.age, found.serial) == (age, 17)
 
 
+@pytest.mark.parametrize("etag", ['"a\tb"', '"\xe9"', f'"{"a" * 500}"'])
+def test_an_etag_that_cannot_be_sent_again_is_none(upstream: FakeUpstream, etag: str) -> None:
+    upstream.tell(PAGE, Answer(b"{}", 200, JSON, {"ETag": etag}))
+    assert client(upstream).page(DEMO).etag == ""
+
+
 @pytest.mark.parametrize(("status", "found"), [(404, 404), (410, 404)])
 def test_a_project_that_is_not_there_is_no_trouble(upstream: FakeUpstream, status: int, found: int) -> None:
     upstream.tell(PAGE, Answer(b"gone", status))

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -79,6 +80,9 @@ def make(
 
 def names(index: Upstream, project: NormalizedName = DEMO) -> list[str]:
     about = index.about(project)
+    asking = index._asking.get(project)
+    if asking is not None and asking.done.is_set():
+        until(lambda: index._asking.get(project) is not asking, "the state to be written")
     return [file.filename for file in index.page(project, about).files] if about.revision else []
 
 
@@ -361,11 +365,17 @@ def test_nobody_waits_longer_than_that(fake: FakeUpstream, make: Make, monkeypat
 
 
 def test_a_process_that_was_killed_while_it_asked_is_not_waited_for(
-    fake: FakeUpstream, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: FakeUpstream, make: Make, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(upstream, "LEASE", 0.2)
-    assert SQLiteState(tmp_path).claim("upstream.asking", "main/demo", b"who is gone", 1000)
-    assert names(make()) == FIRST
+    turn = FolderUpstream(tmp_path).turn("main", DEMO)
+    assert turn is not None
+    index = make()
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(names, index)
+        until(lambda: index._asking)
+        assert not fake.requests
+        os.close(turn._descriptor)  # as the kernel does
+        assert found.result() == FIRST
 
 
 def test_there_are_places_for_so_many_who_wait_and_old_pages_need_none(

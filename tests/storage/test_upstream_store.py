@@ -93,6 +93,20 @@ def test_a_page_is_never_half_there(store: UpstreamStore, other: UpstreamStore) 
     assert seen <= {*pages}
 
 
+def test_one_at_a_time_asks_for_a_page(store: UpstreamStore, other: UpstreamStore) -> None:
+    turn = store.turn("main", DEMO)
+    assert turn is not None
+    assert other.turn("main", DEMO) is None
+    for free in (other.turn("other", DEMO), other.turn("main", NormalizedName("demo-2"))):
+        assert free is not None
+        free.drop()
+    assert other.tidy(0) == 0
+    turn.drop()
+    again = other.turn("main", DEMO)
+    assert again is not None
+    again.drop()
+
+
 # ---- Files
 
 

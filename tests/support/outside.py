@@ -34,7 +34,7 @@ class Outside:
         """From now on it has this project."""
         self.pages[name] = {"meta": {"api-version": "1.1"}, "name": name, "files": list(files), **more}
 
-    def page(self, name: str, etag: str = "") -> Answer:
+    def page(self, name: str, etag: str = "", *_: float, **__: float) -> Answer:
         self.asked.append(name)
         if self.silent:
             raise Failed("The index 'main' has not answered: it took too long.")

@@ -21,6 +21,11 @@ denied = ["leftpad"]
 [cooldown]
 age = "3d"
 """
+# A package with a command.
+TOOL = {
+    "pub_tool.py": b"def main():\n    print('the tool runs')\n",
+    "pub_tool-1.0.dist-info/entry_points.txt": b"[console_scripts]\npub-tool = pub_tool:main\n",
+}
 # What every client has to find of acme-app: ours in our versions, theirs in the newest that is not held.
 WANTED = {
     **{"acme-app": "1.0", "acme-core": "1.0", "acme-log": "1.0", "acme-db": "1.2", "house-tool": "0.1"},
@@ -39,6 +44,7 @@ def public(folder: Path) -> Iterator[Server]:
         make_wheel(packages, "pub-core", "1.1"),
         make_sdist(packages, "pub-core", "1.1"),
         make_wheel(packages, "pub-young", "1.0"),
+        make_wheel(packages, "pub-tool", "1.0", files=TOOL, requires_dist="pub-core"),
         make_wheel(packages, "acme-core", "9.9"),
         make_wheel(packages, "house-tool", "9.9"),
     ]

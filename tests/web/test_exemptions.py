@@ -16,7 +16,8 @@ from elasticpypi.services import Services
 from elasticpypi.storage.contracts import ANY
 from elasticpypi.wiring import services as opened
 from tests.support.application import PASSWORD, USER, Client
-from tests.support.small_index import SmallIndex, small_index
+from tests.support.releases import Releases, releases
+from tests.support.serving import Server, run
 
 FAR = "2999-12-31"
 FAR_END = "2999-12-31T23:59:59.000000Z"
@@ -29,14 +30,14 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def theirs() -> Iterator[SmallIndex]:
-    with small_index() as index:
-        index.add("demo", ("1.0", 100), ("2.0", 1), ("2.1", 1), ("3.0", None))
+def theirs() -> Iterator[Releases]:
+    with releases() as index:
+        index.release("demo", ("1.0", 100), ("2.0", 1), ("2.1", 1), ("3.0", None))
         yield index
 
 
 @pytest.fixture
-def with_upstream(theirs: SmallIndex, tmp_path: Path) -> Client:
+def with_upstream(theirs: Releases, tmp_path: Path) -> Client:
     services = opened(Config(users={USER: PASSWORD}, data=tmp_path / "data"))
     services.objects.write("policy.toml", theirs.policy(), None)
     return Client(services)
@@ -154,3 +155,24 @@ def test_by_command(with_upstream: Client) -> None:
     assert run("unexempt", "demo==2.0") == "demo==2 is not exempt.\n"
     assert versions(with_upstream) == ["1.0"]
     assert "is not exempt" in run("unexempt", "demo==2.1", status=1)
+
+
+def test_beside_an_index_that_runs(theirs: Releases, tmp_path: Path) -> None:
+    """Kept answers of all workers are others, and other ones again."""
+    data = tmp_path / "data"
+    server = Server(data, UPSTREAM=theirs.url, USERNAME=USER, PASSWORD="secret")
+
+    def seen() -> set[str]:
+        accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
+        pages = [server.open("/simple/demo/", f"{USER}:secret", **accept).read() for _ in range(8)]
+        return {" ".join(json.loads(page)["versions"]) for page in pages}
+
+    try:
+        assert seen() == {"1.0"}
+        said = run("exempt", "demo==2.0", "--until", FAR, "--reason", "CVE", "--data", str(data), HOME=str(tmp_path))
+        assert said.returncode == 0, said.stderr
+        server.wait_for(lambda: seen() == {"1.0 2.0"})
+        assert run("unexempt", "demo==2.0", "--data", str(data), HOME=str(tmp_path)).returncode == 0
+        server.wait_for(lambda: seen() == {"1.0"})
+    finally:
+        server.close()

@@ -2,6 +2,8 @@
 
 import hashlib
 import http.client
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from elasticpypi.config import Config
+from elasticpypi.core.errors import Unavailable
 from elasticpypi.repository import transfers
 from elasticpypi.services import Services
 from elasticpypi.storage.local.directory import DirectoryFiles
@@ -22,7 +25,7 @@ from elasticpypi.wiring import on_folder
 from tests.support.application import PASSWORD, USER, Client, Worker
 from tests.support.builders import make_wheel
 from tests.support.fake_upstream import Answer, FakeUpstream, fake_upstream
-from tests.support.serving import Server
+from tests.support.serving import Server, run
 from tests.support.waiting import until
 
 CONTENT = b"".join(number.to_bytes(4, "big") for number in range(200_000))  # 800 kB
@@ -289,7 +292,9 @@ def test_what_only_we_have_the_credentials_for_is_not_redirected(
 def test_offline_serves_what_is_kept(services: Services, fake: FakeUpstream) -> None:
     assert Client(services).get(address(fake)).data == CONTENT
     other = fake.add("demo-2.0.tar.gz", b"two")
-    (services.config.data / "state.db").unlink()
+    state = services.config.data / "state.db"
+    until(lambda: services.state.get("upstream.page", "main/demo"))
+    state.unlink()
     assert len(anew(services).json("/simple/demo/")["files"]) == 2  # type: ignore[arg-type]
     requests = len(fake.requests)
     client = anew(services, policy(fake, "offline = true"))
@@ -315,12 +320,17 @@ def test_what_goes_wrong_at_once_is_a_503_with_a_sentence(client: Client, fake: 
     assert "The index 'main'" in found.text or "The answer" in found.text
 
 
-def test_what_goes_wrong_later_breaks_the_answer(client: Client, fake: FakeUpstream) -> None:
-    fake.tell(path_of(fake), Answer(CONTENT[:-1] + b"\xff"))
-    with pytest.raises(Exception, match="sent other bytes"):
-        client.get(address(fake)).data  # noqa: B018
-    assert client.get("/simple/demo/").status_code == 200
-    fake.tell(path_of(fake), Answer(CONTENT))
+def test_what_goes_wrong_later_breaks_the_answer(
+    client: Client, fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> Iterator[bytes]:
+        yield CONTENT[:1000]
+        raise Unavailable("They have sent other bytes.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfers.Transfers, "read", read)
+        with pytest.raises(Unavailable, match="sent other bytes"):
+            client.get(address(fake)).get_data()
     assert client.get(address(fake)).data == CONTENT
 
 
@@ -351,14 +361,14 @@ def test_no_room_on_the_disk_is_a_503(client: Client, fake: FakeUpstream, monkey
 
 
 @pytest.fixture
-def own(client: Client, tmp_path: Path) -> Client:
+def own(client: Client, tmp_path: Path, fake: FakeUpstream) -> Client:
     wheel = make_wheel(tmp_path, "mine", "1.0")
     assert client.upload(wheel).status_code == 200
+    fake.requests.clear()  # before the first file of a name it is asked once whether it has that
     return client
 
 
 def test_a_name_of_ours_is_never_asked_for(own: Client, fake: FakeUpstream) -> None:
-    fake.requests.clear()
     fake.add("mine-99.0-py3-none-any.whl", b"evil")
     for path in ("/simple/mine/", "/simple/Mine/", "/packages/mine-1.0-py3-none-any.whl", "/simple/", "/project/mine/"):
         assert own.get(path).status_code in (200, 301)
@@ -423,7 +433,64 @@ def test_two_that_name_each_other_end_in_a_508_with_a_sentence(tmp_path: Path) -
     assert "one of them must not name the other" in found.text
 
 
+def test_who_asks_in_turn_is_passed_on_and_forgotten_with_the_request(services: Services, fake: FakeUpstream) -> None:
+    assert services.upstreams is not None
+    me, worker = services.upstreams.loop(), Worker(services)
+    worker.open("/simple/demo/", **{"CDN-Loop": "first, second"})
+    worker.open("/simple/another/")
+    worker.open(address(fake), **{"CDN-Loop": "third"})
+    said = [request.headers["cdn-loop"] for request in fake.requests]
+    assert said == [f"first, second, {me}", me, f"third, {me}"]
+    refused = worker.open("/simple/others/", **{"CDN-Loop": f"first, {me}"})
+    assert refused.status_code == 508
+    assert len(fake.requests) == 3
+
+
 # ---- The real server
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_after_all_processes_were_killed_in_the_middle_files_and_pages_come_whole(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    gate = threading.Event()
+    server = Server(tmp_path, USERNAME="anna", PASSWORD="secret", UPSTREAM=fake.url)
+    try:
+        server.open("/simple/demo/", "anna:secret").read()
+        fake.tell(path_of(fake), Answer(CONTENT, middle=gate.wait))
+        fake.add("other-1.0.tar.gz", b"other")
+        fake.tell("/simple/other/", lambda _: Answer(b"", before=gate.wait))
+        with ThreadPoolExecutor(2) as pool:
+            broken = [pool.submit(lambda: server.open(address(fake), "anna:secret").read())]
+            broken += [pool.submit(lambda: server.open("/simple/other/", "anna:secret").read())]
+            until(lambda: fake.asked(path_of(fake)) and fake.asked("/simple/other/"))
+            before = children(server.process.pid)
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            assert all(each.exception() is not None for each in broken)
+        gate.set()
+        fake.answers.pop("/simple/other/")
+        until(lambda: not {*before} & {*children(server.process.pid)} and server.is_up())
+        assert server.open(address(fake), "anna:secret").read() == CONTENT
+        until(lambda: not list((tmp_path / "upstream/incoming").iterdir()))
+        assert len(fake.asked(path_of(fake))) == 2
+        assert b"other-1.0.tar.gz" in server.open("/simple/other/", "anna:secret").read()
+        assert server.stop() == 0
+    finally:
+        server.close()
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_bucket_and_another_index_do_not_go_together_yet(tmp_path: Path) -> None:
+    done = run("serve", BUCKET="b", TABLE="t", UPSTREAM="pip", USERNAME="a", PASSWORD="b", DATA=str(tmp_path))
+    assert done.returncode != 0
+    assert "leave out UPSTREAM, or BUCKET" in done.stderr
 
 
 @pytest.mark.network
@@ -438,16 +505,15 @@ def test_the_real_server_breaks_the_connection_and_clears_up_at_its_start(tmp_pa
         until(lambda: not left.exists())
         assert server.open(address(fake), "anna:secret").read() == CONTENT
         (tmp_path / "upstream/files" / hashlib.sha256(CONTENT).hexdigest()[:2]).rename(tmp_path / "away")
-        fake.tell(path_of(fake), Answer(CONTENT[:-1] + b"\xff"))
-        with server.open(address(fake), "anna:secret") as answer, pytest.raises(http.client.IncompleteRead) as raised:
-            answer.read()
-        assert len(raised.value.partial) <= len(CONTENT) - transfers.BACK
-        go = threading.Event()  # of the second half, so that the first is on its way by then
-        fake.tell(f"{path_of(fake)}.metadata", Answer(CONTENT, middle=go.wait))
-        with server.open(f"{address(fake)}.metadata", "anna:secret") as answer:
-            go.set()
-            with pytest.raises(http.client.IncompleteRead):
-                answer.read()
+        for path, body in ((address(fake), CONTENT[:-1] + b"\xff"), (f"{address(fake)}.metadata", CONTENT)):
+            go = threading.Event()  # of the second half, so that the first is on its way by then
+            fake.tell(path.removeprefix("/upstream/main"), Answer(body, middle=go.wait))
+            with server.open(path, "anna:secret") as answer:
+                go.set()
+                with pytest.raises(http.client.IncompleteRead) as raised:
+                    answer.read()
+            assert len(raised.value.partial) <= len(CONTENT) - transfers.BACK
+        assert "secret" not in "".join(server.said + server.logged)
         assert server.stop() == 0
     finally:
         server.close()

@@ -195,6 +195,9 @@ def test_a_page_that_is_old_says_why(client: Client, outside: Outside) -> None:
     fresh = look(client, "/project/six/")
     assert "old one" not in fresh
     outside.silent = True
+    assert client.services.upstreams
+    for upstream in client.services.upstreams():
+        upstream._clock = lambda: time.time() + 3600
     said = text(look(client, "/project/six/"))
     assert "This page is an old one. The index 'main' has not answered: it took too long." in said
     assert "six-1.2.tar.gz" in said
@@ -392,6 +395,15 @@ def test_home_says_that_everything_installs_from_here(client: Client, outside: O
     assert "uv everything installs from here uv auth login" in said
     assert ADDRESS not in html
     assert outside.asked == []
+
+
+def test_home_warns_of_an_index_that_says_no_times(client: Client, outside: Outside) -> None:
+    outside.has("bare", entry("bare-1.0.tar.gz", None))
+    assert "no_time" not in look(client, "/")
+    assert client.get("/simple/bare/").status_code == 200
+    assert "no_time of [cooldown]" in text(look(client, "/"))
+    policy(client, f'[cooldown]\nno_time = "first_seen"\n[upstream.main]\nurl = "{ADDRESS}"\n')
+    assert "no_time" not in look(client, "/")
 
 
 def test_without_another_index_the_lines_stay_as_they_are(client: Client, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def serve(config: Config) -> None:
     :class:`ConfigurationError` if the address cannot be used or a setting does not fit, :class:`Unavailable` if the
     folder or bucket cannot be read.
     """
+    if config.on_aws and config.upstream:
+        raise ConfigurationError("No other index can be asked over a bucket yet: leave out UPSTREAM, or BUCKET.")
     listeners = Listeners(config.listen, config.port)
     host, port = listeners.address[:2]
     url = config.public_url or first_user.address(config, host, port)

@@ -56,6 +56,9 @@ class FolderUpstream:
             for entry in os.scandir(self._root / "pages" / index):
                 yield NormalizedName(entry.name)
 
+    def turn(self, index: str, name: NormalizedName) -> "Incoming | None":
+        return self.begin(f"{index}!{name}")
+
     def size(self, sha256: str) -> int | None:
         try:
             return self._file(sha256).stat().st_size

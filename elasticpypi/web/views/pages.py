@@ -73,8 +73,12 @@ def home(services: Services) -> Response:
     """How to use this index, and the newest releases."""
     catalog = services.catalog
     newest, counts = catalog.newest(NEWEST), catalog.counts()
-    upstreams = [each.name for each in _upstreams(services)]
-    content = {"newest": newest, "counts": counts, "upstreams": upstreams}
+    content = {
+        "newest": newest,
+        "counts": counts,
+        "upstreams": [each.name for each in _upstreams(services)],
+        "warnings": services.upstreams.warnings() if services.upstreams else [],
+    }
     return _page("home.html", content, lambda: content)
 
 
