@@ -409,7 +409,7 @@ def _uncollected() -> Iterator[None]:
 def _read_json(body: bytes, page: _Page) -> None:
     for letter, bytes_of_each in ROOM:
         if body.count(letter) > 1000 + len(body) // bytes_of_each:
-            raise BadAnswer("The page has too many parts for its size.")
+            raise ValueError("it has too many parts for its size")
     said = json.loads(body)
     entries = said.pop("files", None) if isinstance(said, dict) else None
     if not isinstance(entries, list):
