@@ -135,6 +135,7 @@ class _Page:
         self._columns: tuple[Sequence[Any], ...] = ()
         self._rows: dict[str, tuple[Any, ...]] = {}
         self._versions: dict[tuple[str, str], str | None] = {}
+        self._site = ""  # of the last link: nearly always that of the next one
         self._status: Status = "active"
         self._reason, self._serial, self._left_out = "", 0, 0
 
@@ -275,6 +276,10 @@ class _Page:
         """A link → site, path and link, as a file has them; None if it leads nowhere."""
         if type(link) is not str or not 0 < len(link) <= LONGEST_LINK:
             return None
+        site = self._site
+        begins = site and link.startswith(site) and link.endswith(f"/{filename}")
+        if begins and FOLDERS.fullmatch(link[len(site) : -len(filename)]):
+            return site, link[len(site) :], ""
         try:
             url = urldefrag(urljoin(self.base, link))[0]
             parts = urlsplit(url)
@@ -282,7 +287,7 @@ class _Page:
             return None
         if parts.scheme not in ("https", "http") or not addresses.authority(parts.netloc) or not LINK.fullmatch(url):
             return None
-        site = f"{parts.scheme}://{parts.netloc}/"
+        self._site = site = f"{parts.scheme}://{parts.netloc}/"
         path = url.removeprefix(site).partition("?")[0]
         folder, slash, name = unquote(path).rpartition("/")
         if name != filename or not FOLDERS.fullmatch(folder + slash):
