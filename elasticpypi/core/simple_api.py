@@ -104,13 +104,16 @@ def _file(file: File, home: str) -> dict[str, Any]:
 
 
 def _file_json(file: File, home: str, quoted: Callable[[str], str]) -> str:
-    """The same as JSON; ``home`` is part of one, ``quoted`` makes one of a text that comes again and again."""
+    """The same as JSON; ``home`` is part of one, ``quoted`` makes one of a text that comes again and again.
+
+    Digests and times have nothing that would be another text in JSON.
+    """
     size = f',"size":{file.size}' if file.size >= 0 else ""
-    time = f',"upload-time":{text_of(file.upload_time)}' if file.upload_time else ""
+    time = f',"upload-time":"{file.upload_time}"' if file.upload_time else ""
     yanked = "false" if file.yanked is None else quoted(file.yanked) if file.yanked else "true"
     python = f',"requires-python":{quoted(file.requires_python)}' if file.requires_python else ""
-    core = f',"core-metadata":{{"sha256":{text_of(file.metadata_sha256)}}}' if file.metadata_sha256 else ""
+    core = f',"core-metadata":{{"sha256":"{file.metadata_sha256}"}}' if file.metadata_sha256 else ""
     return (
         f'{{"filename":{text_of(file.filename)},"url":"{home}{text_of(file.address)[1:]},'
-        f'"hashes":{{"sha256":{text_of(file.sha256)}}}{size}{time},"yanked":{yanked}{python}{core}}}'
+        f'"hashes":{{"sha256":"{file.sha256}"}}{size}{time},"yanked":{yanked}{python}{core}}}'
     )

@@ -39,8 +39,9 @@ SDISTS = (".tar.gz", ".zip", *OLD_SDISTS)
 STATUSES: dict[str, Status] = {each: each for each in get_args(Status)}
 DIGEST = re.compile(r"[0-9a-f]{64}")
 IN_FRAGMENT = re.compile(r"(?:^|&)sha256=([0-9a-fA-F]{64})(?=&|$)")
-MOMENTS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)+")  # as PyPI has them
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")  # as PyPI has it
 FOLDERS = re.compile(r"(?:[A-Za-z0-9._+-]*[A-Za-z0-9_+-]/)*")  # that mean the same in every address
+AS_SLASHES = bytes.maketrans(b".\n", b"//")  # two in a row are an empty folder, or dots of another one
 PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-/\n"  # all that is in lines of these
 LINK = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # what an address may consist of: nothing that JSON or HTML would change
 # A page of PyPI has one of each in 60 bytes or more. Others of 64 MB would take gigabytes once they are read.
@@ -66,6 +67,10 @@ class UpstreamFile(File):
     link: str = ""
     index: str = ""  # the name that the policy gives the index
     first_seen: str = ""
+
+    @property
+    def filename(self) -> str:
+        return self.key
 
     @property
     def url(self) -> str:
@@ -130,6 +135,7 @@ class _Page:
         self._columns: tuple[Sequence[Any], ...] = ()
         self._rows: dict[str, tuple[Any, ...]] = {}
         self._versions: dict[tuple[str, str], str | None] = {}
+        self._site = ""  # of the last link: nearly always that of the next one
         self._status: Status = "active"
         self._reason, self._serial, self._left_out = "", 0, 0
 
@@ -176,8 +182,8 @@ class _Page:
         names, spelled = columns[0], _spelled_alike(columns)
         ranks = {text: rank for rank, text in enumerate(sorted(sorted({*spelled.values()}), key=Version))}
         places = list(zip([ranks[spelled[version]] for version in columns[1]], names, strict=True))
-        order = sorted(range(len(places)), key=places.__getitem__)
-        if order != [*range(len(places))]:  # which PyPI has already
+        if places != sorted(places):  # PyPI has this order already
+            order = sorted(range(len(places)), key=places.__getitem__)
             columns = tuple([column[number] for number in order] for column in columns)
         fields = dict(zip(ROW, columns, strict=True))
         fields["version"] = [spelled[version] for version in fields["version"]]
@@ -211,37 +217,46 @@ class _Page:
         site = (self._place(links[0], names[0], digests[0]) or ("",))[0]
         paths = [link[len(site) :] for link in links if link.startswith(site)]
         every_path, every_digest = "\n".join(paths), "".join([*digests, *filter(None, cores)])
-        # The begin of a wheel's name, up to its tags: most wheels are of a release that has others.
-        begins = [name[: name.index("-", name.index("-") + 1)] if name[-4:] == ".whl" else name for name in names]
-        versions = {begin: self._version(name) for begin, name in dict(zip(begins, names, strict=True)).items()}
+        plain, versions = every_path.encode("ascii"), self._all_versions(names)
+        without_metadata = [entry for entry, core in zip(entries, cores, strict=True) if not core]
         deque(map(datetime.fromisoformat, times), 0)
         right = (
-            None not in versions.values()
+            None not in versions
             and {name.count("-") for name in names if name[-4:] == ".whl"} <= {4, 5}
-            and not every_path.encode("ascii").translate(None, PLAIN)
-            and not any(odd in every_path for odd in ("//", "./", "\n/"))
-            and every_path[0] != "/"
+            and not plain.translate(None, PLAIN)
+            and b"//" not in b"/" + plain.translate(AS_SLASHES)
             and [path.rpartition("/")[2] for path in paths] == [*names]
             and max(map(len, names)) <= LONGEST_NAME
             and max(map(len, links)) <= LONGEST_LINK
             and {*map(len, digests), *map(len, filter(None, cores))} == {64}
             and not every_digest.encode("ascii").translate(None, b"0123456789abcdef")
             and {*map(len, times)} == {27}
-            and MOMENTS.fullmatch("".join(times))
+            and "".join(times).encode("ascii").translate(None, b"0123456789") == b"--T::.Z" * len(times)
             and {*map(type, sizes)} == {int}
             and 0 <= min(sizes) <= max(sizes) < LARGEST_FILE
             and len({*names}) == len(names)
-            and not any(_other_metadata(each.get) for each, core in zip(entries, cores, strict=True) if not core)
+            and not any(_other_metadata(entry.get) for entry in without_metadata)
         )
         if not right:
             return ()
         texts = {python: _clean(python) or None for python in {*pythons}}
         why = {yanked: _yanked(yanked) for yanked in {*yanks}}
         return (
-            *(names, [versions[begin] for begin in begins], sizes, digests, times, [texts[each] for each in pythons]),
+            *(names, versions, sizes, digests, times, [texts[each] for each in pythons]),
             *([core or None for core in cores], [why[each] for each in yanks], [site] * len(names), paths),
             [""] * len(names),
         )
+
+    def _all_versions(self, names: Sequence[str]) -> list[str | None]:
+        """The versions of many files: that of a wheel is nearly always that of the one before it."""
+        versions: list[str | None] = []
+        begin, version = "/", None
+        for name in names:
+            if not name.startswith(begin):
+                version = self._version(name)
+                begin = f"{'-'.join(name.split('-', 2)[:2])}-" if name[-4:] == ".whl" else "/"
+            versions.append(version)
+        return versions
 
     def _version(self, filename: str) -> str | None:
         """The version that a file name says, normalized; None if it is no file of this project."""
@@ -261,6 +276,10 @@ class _Page:
         """A link → site, path and link, as a file has them; None if it leads nowhere."""
         if type(link) is not str or not 0 < len(link) <= LONGEST_LINK:
             return None
+        site = self._site
+        begins = site and link.startswith(site) and link.endswith(f"/{filename}")
+        if begins and FOLDERS.fullmatch(link[len(site) : -len(filename)]):
+            return site, link[len(site) :], ""
         try:
             url = urldefrag(urljoin(self.base, link))[0]
             parts = urlsplit(url)
@@ -268,7 +287,7 @@ class _Page:
             return None
         if parts.scheme not in ("https", "http") or not addresses.authority(parts.netloc) or not LINK.fullmatch(url):
             return None
-        site = f"{parts.scheme}://{parts.netloc}/"
+        self._site = site = f"{parts.scheme}://{parts.netloc}/"
         path = url.removeprefix(site).partition("?")[0]
         folder, slash, name = unquote(path).rpartition("/")
         if name != filename or not FOLDERS.fullmatch(folder + slash):
@@ -332,7 +351,7 @@ def _time(text: Any) -> str:
         return ""
     try:
         found = datetime.fromisoformat(text)
-        if MOMENTS.fullmatch(text):
+        if MOMENT.fullmatch(text):
             return text
         found = found.astimezone(UTC) if found.tzinfo else found
         return f"{found.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
@@ -370,30 +389,32 @@ def _clean(text: Any) -> str:
     return " ".join(text.split())
 
 
-_pauses = 0
+_pauses, _collects = 0, True
 _lock = threading.Lock()
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Without the collector of cycles: a page has none, and to look for them takes as long as to read it."""
-    global _pauses
+    global _pauses, _collects
     with _lock:
+        if not _pauses:
+            _collects = gc.isenabled()
+            gc.disable()
         _pauses += 1
-        gc.disable()
     try:
         yield
     finally:
         with _lock:
             _pauses -= 1
-            if not _pauses:
+            if not _pauses and _collects:
                 gc.enable()
 
 
 def _read_json(body: bytes, page: _Page) -> None:
     for letter, bytes_of_each in ROOM:
         if body.count(letter) > 1000 + len(body) // bytes_of_each:
-            raise BadAnswer("The page has too many parts for its size.")
+            raise ValueError("it has too many parts for its size")
     said = json.loads(body)
     entries = said.pop("files", None) if isinstance(said, dict) else None
     if not isinstance(entries, list):

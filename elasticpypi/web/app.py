@@ -48,7 +48,7 @@ def create_app(services: Services) -> Flask:
             return
         if request.path.startswith("/_/"):  # REQ-143: uv and pdm probe for trusted publishing without credentials
             raise NotFound("This index has no trusted publishing: use a user name and a password.")
-        if (passed := request.headers.get(loops.HEADER, "")) or loops.came_through.get():
+        if passed := request.headers.get(loops.HEADER, ""):
             _check_loop(services, passed)
         if "elasticpypi.refusal" in request.environ:  # of the check in front of us, which must not count twice
             raise request.environ.pop("elasticpypi.refusal")
@@ -63,6 +63,11 @@ def create_app(services: Services) -> Flask:
     def settle(response: Response) -> Response:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")  # what was uploaded is never a page of ours
         return response
+
+    @app.teardown_request
+    def forget(_: object) -> None:
+        if loops.came_through.get():  # of this request, not of the next one of this thread
+            loops.came_through.set("")
 
     views = {route.view: _View(services, route.view) for route in ROUTES}
     for route in ROUTES:

@@ -20,7 +20,6 @@ from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
 from elasticpypi.core.errors import Refusal, Unavailable
 from elasticpypi.core.filename import parse_stored
-from elasticpypi.repository import loops
 from elasticpypi.repository.base import Repository, State
 
 if TYPE_CHECKING:
@@ -167,7 +166,6 @@ class ResponseCache:
         name = rest.partition("/")[0]
         page = f"{kind}/{name}"
         if is_normalized_name(name):  # nobody has a turn while another index is waited for
-            loops.came_through.set("")  # of a request before this one, in the same thread
             self._repository.ready(reader, NormalizedName(name))
         with self._lock:
             if page in self._turns and sum(turn.wanted - 1 for turn in self._turns.values()) >= MOST_WAITING:

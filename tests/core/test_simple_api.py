@@ -93,10 +93,10 @@ FILES = st.builds(
     TEXT.map(lambda text: f"demo-{text.replace(chr(0xD800), '')}.tar.gz"),
     version=TEXT,
     size=st.integers(-1, 10**12),
-    sha256=TEXT,
-    upload_time=TEXT,
+    sha256=st.sampled_from(["ab" * 32, "cd" * 32]),
+    upload_time=st.sampled_from(["", "2026-01-31T12:00:00.000000Z"]),
     requires_python=st.none() | TEXT,
-    metadata_sha256=st.none() | TEXT,
+    metadata_sha256=st.none() | st.just("ef" * 32),
     yanked=st.none() | TEXT,
 )
 PROJECTS = st.builds(

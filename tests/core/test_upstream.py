@@ -1,7 +1,9 @@
 """Pages of other indexes: what is true of them is kept, and nothing that an index sends breaks anything else."""
 
+import gc
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -279,6 +281,29 @@ def test_what_no_installer_takes_is_left_out(what: str) -> None:
     assert page_of(LEFT_OUT[what]).files == ()
 
 
+def test_each_link_is_read_as_if_it_were_alone() -> None:
+    """What is known of the last one makes the next one faster, and no other."""
+    links = [
+        "https://a.example/p/{}",
+        "/p/{}",
+        "https://a.example/{}",
+        "https://a.example/p//{}",
+        "http://a.example/p/{}",
+    ]
+    links += [
+        "https://a.example/../{}",
+        "https://a.example.org/p/{}",
+        "https://a.example/p/q/{}",
+        "\na/{}",
+        "https:///x/{}",
+    ]
+    names = [f"demo-{number}.tar.gz" for number in range(len(links))]
+    entries = [entry(name, url=link.format(name), upload_time=None) for name, link in zip(names, links, strict=True)]
+    alone = [file for each in entries for file in page_of(each).files]
+    assert list(page_of(*entries).files) == list(page_of(*entries[::-1]).files) == alone
+    assert len(alone) == len(links)
+
+
 def test_one_file_of_a_name() -> None:
     first, second = entry(), entry(url=f"{FILES}/other/demo-1.0-py3-none-any.whl", hashes={"sha256": OTHER})
     page = page_of(first, second)
@@ -370,6 +395,22 @@ def test_the_status_of_a_project(status: Any, expected: tuple[str, str]) -> None
 )
 def test_the_serial_of_a_page(serial: Any, expected: int) -> None:
     assert page_of(entry(), meta={"_last-serial": serial}).serial == expected
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_collector_of_cycles_goes_on_as_before(collects: bool) -> None:
+    was = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        with ThreadPoolExecutor(4) as pool:
+            for _ in pool.map(lambda _: page_of(entry()), range(50)):
+                pass
+        with pytest.raises(BadAnswer):
+            read(b"{", JSON, URL, DEMO, "main")
+        load(dump(page_of(entry())), "main")
+        assert gc.isenabled() == collects
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 # ---- HTML

@@ -25,6 +25,7 @@ from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import ACTOR, make_wheel
 from tests.support.outside import ADDRESS, DAY, JSON, Outside, entry
 from tests.support.tags import harmless
+from tests.support.waiting import until
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 OURS = frozenset({"meta", "link", "script", "svg", "form"})  # what the head and the search box consist of
@@ -198,8 +199,8 @@ def test_a_page_that_is_old_says_why(client: Client, outside: Outside) -> None:
     assert client.services.upstreams
     for upstream in client.services.upstreams():
         upstream._clock = lambda: time.time() + 3600
-    said = text(look(client, "/project/six/"))
-    assert "This page is an old one. The index 'main' has not answered: it took too long." in said
+    old = "This page is an old one. The index 'main' has not answered: it took too long."
+    said = until(lambda: said if old in (said := text(look(client, "/project/six/"))) else "")
     assert "six-1.2.tar.gz" in said
     assert "The index 'main' has not answered" in text(look(client, "/project/requests/", 503))
 
@@ -401,7 +402,7 @@ def test_home_warns_of_an_index_that_says_no_times(client: Client, outside: Outs
     outside.has("bare", entry("bare-1.0.tar.gz", None))
     assert "no_time" not in look(client, "/")
     assert client.get("/simple/bare/").status_code == 200
-    assert "no_time of [cooldown]" in text(look(client, "/"))
+    until(lambda: "no_time of [cooldown]" in text(look(client, "/")), "the warning")
     policy(client, f'[cooldown]\nno_time = "first_seen"\n[upstream.main]\nurl = "{ADDRESS}"\n')
     assert "no_time" not in look(client, "/")
 
