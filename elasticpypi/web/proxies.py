@@ -35,6 +35,7 @@ OURS = {
     "search",
     "simple",
     "static",
+    "upstream",
 }
 OURS |= {"upload", "uploads"}
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.aws
 
 PARTS = "Action", "Resource"
 SECRETS = {"USERNAME", "PASSWORD", "USERS"}
-ONE_MACHINE = {"DATA", "FOLLOW", "LISTEN", "PORT", "TLS_CERT", "TLS_KEY", "WORKERS"}
+ONE_MACHINE = {"DATA", "DOWNLOADS", "UPSTREAM", "FOLLOW", "LISTEN", "PORT", "TLS_CERT", "TLS_KEY", "WORKERS"}
 FRONT = {"CLOUDFRONT_HOST", "CLOUDFRONT_KEY_ID", "CLOUDFRONT_KEY"}  # given by deployment.js
 BUCKET_ITSELF = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}"}
 OBJECTS = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{BUCKET}/*"}
