@@ -19,8 +19,8 @@ from elasticpypi.storage.local.sqlite import SQLiteIndex
 
 LOOK = 30.0  # seconds between two looks at everything
 SHARE = 50  # times as long as a look takes, nothing is looked at
-LATEST = 60.0  # seconds until a change is seen that the kernel did not tell of; unless a look takes 15 s
-LEAST_SHARE = 2  # the same share then, for looks come before everything else too often otherwise
+LATEST = 60.0  # seconds until a change is seen that the kernel did not tell of, where a look takes 15 s at most
+LEAST_SHARE = 2  # times as long as a longer look takes, nothing is looked at
 SELDOM = 300.0  # seconds between two looks at most
 RETRY = 5.0  # seconds until the next look after one that failed
 
