@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from elasticpypi.repository.first_match import FirstMatch
     from elasticpypi.repository.kept import Kept
     from elasticpypi.repository.rulings import CurrentRulings
-    from elasticpypi.repository.upstreams import Upstreams
+    from elasticpypi.upstream.upstreams import Upstreams
 
 POLICY_SECONDS = (0.5, 1.0)  # after which the document is looked at again: on one machine, on AWS
 
@@ -118,8 +118,8 @@ class Services:
         """The other indexes that are asked; None on AWS."""
         if self.open_upstream is None:
             return None
-        from elasticpypi.repository.pip_index import pip_index
-        from elasticpypi.repository.upstreams import Upstreams
+        from elasticpypi.upstream.pip_index import pip_index
+        from elasticpypi.upstream.upstreams import Upstreams
 
         store = self.open_upstream()
         loop = self.form_tokens.name_of_index

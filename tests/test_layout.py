@@ -13,8 +13,8 @@ from tests.support import ROOT
 
 # Each knows only those before it.
 ORDER = (
-    *("core", "config", "policy", "storage", "accounts", "indexing", "repository", "events", "services", "actions"),
-    *("web", "wiring", "hosts", "lambdas", "cli", "__main__"),
+    *("core", "config", "policy", "storage", "accounts", "indexing", "upstream", "repository", "events"),
+    *("services", "actions", "web", "wiring", "hosts", "lambdas", "cli", "__main__"),
 )
 # Those that do not meet, whatever the order says: one family never loads the other, nor does a host the other host.
 APART = [

@@ -18,8 +18,8 @@ from elasticpypi.core.model import File, Held, Project
 from elasticpypi.core.moments import seconds_of, text_of
 from elasticpypi.core.upstream import UpstreamFile
 from elasticpypi.indexing.names import key_of
-from elasticpypi.repository.verdict import Origin, no_time_warning, origin
 from elasticpypi.services import Services
+from elasticpypi.upstream.verdict import Origin, no_time_warning, origin
 
 ONLY_HIDDEN = 'What is held can be had by its exact address: where of [cooldown] in the policy is "index".'
 MIXED = "Its files come from here and from elsewhere: installers take the highest version, whoever published it."

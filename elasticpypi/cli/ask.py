@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def why(what: str, as_json: bool, upstream: str | None, data: Path | None) -> None:
     """Say where a project comes from, which of its files can be had, and how to change that."""
     from elasticpypi.actions.why import why
-    from elasticpypi.repository.upstreams import remembered
+    from elasticpypi.upstream.upstreams import remembered
 
     opened = opened_at(data, changes=False, upstream=upstream)
     if opened.upstreams and not opened.config.upstream and not opened.policy().upstreams:

@@ -25,9 +25,9 @@ from elasticpypi.core.upstream import UpstreamFile, UpstreamPage, project_of
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
-from elasticpypi.repository.upstream import FILES, About, Upstream
-from elasticpypi.repository.verdict import ASK, Origin, Verdict, matching, merged, origin, verdict
 from elasticpypi.storage.contracts import IndexReader
+from elasticpypi.upstream.pages import FILES, About, Upstream
+from elasticpypi.upstream.verdict import ASK, Origin, Verdict, matching, merged, origin, verdict
 
 if TYPE_CHECKING:
     from elasticpypi.core.about import About as Facts

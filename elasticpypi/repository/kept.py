@@ -13,8 +13,8 @@ from packaging.utils import NormalizedName
 from elasticpypi.core import blocks, search_entry
 from elasticpypi.policy import Policy
 from elasticpypi.repository.rulings import Rulings
-from elasticpypi.repository.upstream import Upstream
-from elasticpypi.repository.verdict import Origin, origin
+from elasticpypi.upstream.pages import Upstream
+from elasticpypi.upstream.verdict import Origin, origin
 
 LOOK = 5.0  # seconds between two looks at what is kept
 

@@ -13,8 +13,8 @@ from elasticpypi.accounts.principal import Actor
 from elasticpypi.config import MEGABYTE
 from elasticpypi.core.errors import ConfigurationError, Forbidden, LoopDetected, NotFound
 from elasticpypi.events import note_failed_login
-from elasticpypi.repository import loops
 from elasticpypi.services import Services
+from elasticpypi.upstream import loops
 from elasticpypi.web.proxies import origin_of
 from elasticpypi.web.refusals import refuse
 from elasticpypi.web.request import LARGEST_FORM, LARGEST_HEADERS, MOST_FIELDS, REQUEST_ID, BoundedRequest, BoundedRule

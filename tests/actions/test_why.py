@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from elasticpypi.cli import main
 from elasticpypi.config import Config
-from elasticpypi.repository import upstreams
 from elasticpypi.storage.contracts import ANY
+from elasticpypi.upstream import upstreams
 from elasticpypi.wiring import services as opened
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import make_wheel
@@ -28,7 +28,7 @@ OLD, NEW = "demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl"
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elasticpypi.services.POLICY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr("elasticpypi.repository.upstream.SHORTEST_AGE", 0)
+    monkeypatch.setattr("elasticpypi.upstream.pages.SHORTEST_AGE", 0)
 
 
 @pytest.fixture

@@ -24,14 +24,14 @@ from elasticpypi.indexing import sync
 from elasticpypi.policy import Upstream as Settings
 from elasticpypi.repository import first_match
 from elasticpypi.repository.current_policy import DOCUMENT
-from elasticpypi.repository.fetch import Answer, Failed
 from elasticpypi.repository.first_match import AGAIN, FirstMatch
-from elasticpypi.repository.upstream import Upstream
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import ANY
 from elasticpypi.storage.local.directory import DirectoryFiles
 from elasticpypi.storage.local.sqlite import SQLiteIndex
 from elasticpypi.storage.local.upstream import FolderUpstream
+from elasticpypi.upstream.fetch import Answer, Failed
+from elasticpypi.upstream.pages import Upstream
 from elasticpypi.web.app import create_app
 from elasticpypi.web.response_cache import ResponseCache
 from elasticpypi.wiring import on_folder, with_subscribers
@@ -57,7 +57,7 @@ class Clock:
 
 @dataclass
 class Other:
-    """What asks another index, as ``repository.fetch.Client``: what it has, and what it was asked for."""
+    """What asks another index, as ``upstream.fetch.Client``: what it has, and what it was asked for."""
 
     fresh: int = 10**6
     pages: dict[str, bytes] = field(default_factory=dict)

@@ -12,8 +12,8 @@ from elasticpypi.core.blocks import Block
 from elasticpypi.policy import Policy, parse
 from elasticpypi.repository.kept import LOOK, Kept, Known
 from elasticpypi.repository.rulings import Rulings
-from elasticpypi.repository.verdict import Origin
 from elasticpypi.storage.local.upstream import FolderUpstream
+from elasticpypi.upstream.verdict import Origin
 
 THEIRS = Origin("upstream", "It is none of ours.")
 

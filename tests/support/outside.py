@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elasticpypi.core.moments import text_of
-from elasticpypi.repository.fetch import Answer, Failed
+from elasticpypi.upstream.fetch import Answer, Failed
 
 ADDRESS = "https://outside.example/simple/"
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -24,7 +24,7 @@ def entry(filename: str, days: float | None = 100.0, **more: Any) -> dict[str, A
 
 @dataclass
 class Outside:
-    """Stands in the place of what asks: its method :meth:`page` is that of ``repository.fetch.Client``."""
+    """Stands in the place of what asks: its method :meth:`page` is that of ``upstream.fetch.Client``."""
 
     pages: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)

@@ -17,10 +17,10 @@ from werkzeug.serving import make_server
 
 from elasticpypi.config import Config
 from elasticpypi.core.errors import Unavailable
-from elasticpypi.repository import transfers
 from elasticpypi.services import Services
 from elasticpypi.storage.local.directory import DirectoryFiles
 from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.upstream import transfers
 from elasticpypi.wiring import on_folder
 from tests.support.application import PASSWORD, USER, Client, Worker
 from tests.support.builders import make_wheel

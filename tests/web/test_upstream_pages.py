@@ -17,9 +17,9 @@ from elasticpypi.core.outcome import Outcome
 from elasticpypi.core.ruling import Ruling
 from elasticpypi.repository import kept, rulings
 from elasticpypi.repository.current_policy import DOCUMENT
-from elasticpypi.repository.fetch import Client as Asking
 from elasticpypi.storage.local.directory import DirectoryFiles
 from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.upstream.fetch import Client as Asking
 from elasticpypi.wiring import on_folder, with_subscribers
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import ACTOR, make_wheel

@@ -23,7 +23,7 @@ from elasticpypi.hosts.machine.web_server import LOGGING
 from elasticpypi.services import Services
 
 if TYPE_CHECKING:
-    from elasticpypi.repository.upstreams import Upstreams
+    from elasticpypi.upstream.upstreams import Upstreams
 
 MANY = 100
 NICENESS = 5  # answers come first

@@ -73,7 +73,7 @@ def serve(config: Config) -> None:
     here = first_user.address(config, host, port)
     click.echo(f"elasticpypi {__version__} serves {place} at {here}/simple/{public}\n\n{greeting}", err=True)
     if services.upstreams:
-        from elasticpypi.repository.upstreams import remember
+        from elasticpypi.upstream.upstreams import remember
 
         with suppress(Unavailable):  # what may be lost
             remember(services.state, config.upstream)

@@ -39,8 +39,8 @@ from elasticpypi.web.views.simple import normalize, redirect
 
 if TYPE_CHECKING:
     from elasticpypi.repository.kept import Known
-    from elasticpypi.repository.upstream import Upstream
-    from elasticpypi.repository.verdict import Origin
+    from elasticpypi.upstream.pages import Upstream
+    from elasticpypi.upstream.verdict import Origin
 
 NEWEST = 12
 FOUND = 20  # on a page of a search

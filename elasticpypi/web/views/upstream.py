@@ -8,11 +8,11 @@ from typing import BinaryIO
 from flask import Response, g, request
 
 from elasticpypi.core.errors import NotFound, Unavailable
-from elasticpypi.repository.fetch import Failed, unavailable
-from elasticpypi.repository.upstream import Upstream
-from elasticpypi.repository.upstreams import Upstreams
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import FOR_EVER
+from elasticpypi.upstream.fetch import Failed, unavailable
+from elasticpypi.upstream.pages import Upstream
+from elasticpypi.upstream.upstreams import Upstreams
 from elasticpypi.web.views import Representation
 from elasticpypi.web.views.download import AT_ONCE, answer, outgoing
 

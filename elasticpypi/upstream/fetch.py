@@ -31,7 +31,7 @@ from elasticpypi import __version__
 from elasticpypi.core.errors import ConfigurationError, Unavailable
 from elasticpypi.core.upstream import LARGEST
 from elasticpypi.policy import Upstream
-from elasticpypi.repository import loops
+from elasticpypi.upstream import loops
 
 CONNECT, READ, WHOLE = 3.0, 10.0, 20.0  # seconds: to connect, without a byte (or for all headers), for a page
 GRACE, SLOWEST = 30.0, 20_000  # seconds that a file may take, and one more for so many bytes of it

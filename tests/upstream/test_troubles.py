@@ -3,7 +3,7 @@
 import pytest
 
 from elasticpypi.policy import Upstream
-from elasticpypi.repository.fetch import Client, Failed
+from elasticpypi.upstream.fetch import Client, Failed
 from tests.support.servers import free_ports
 
 

@@ -24,10 +24,10 @@ from elasticpypi.core.event import STORE, Event, new
 from elasticpypi.core.moments import text_of
 from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, load
 from elasticpypi.policy import Upstream as Settings
-from elasticpypi.repository.fetch import LONGEST_PAUSE, Answer, Client, Failed
-from elasticpypi.repository.places import Places
-from elasticpypi.repository.reading import Change, Sent, news
 from elasticpypi.storage.contracts import State, UpstreamStore
+from elasticpypi.upstream.fetch import LONGEST_PAUSE, Answer, Client, Failed
+from elasticpypi.upstream.places import Places
+from elasticpypi.upstream.reading import Change, Sent, news
 
 KIND = "upstream.page"  # in the state
 TIMELESS = "upstream.timeless"  # in the state

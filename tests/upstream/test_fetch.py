@@ -13,8 +13,8 @@ from packaging.utils import NormalizedName
 from elasticpypi import __version__
 from elasticpypi.core.errors import ConfigurationError
 from elasticpypi.policy import Upstream
-from elasticpypi.repository import fetch, loops
-from elasticpypi.repository.fetch import ACCEPT, Client, Failed
+from elasticpypi.upstream import fetch, loops
+from elasticpypi.upstream.fetch import ACCEPT, Client, Failed
 from tests.support.certificates import make_certificate
 from tests.support.fake_upstream import JSON, Answer, FakeUpstream, bomb, fake_upstream, redirect
 

@@ -19,17 +19,17 @@ from packaging.utils import NormalizedName
 from elasticpypi.core.errors import LoopDetected, Unavailable
 from elasticpypi.core.event import Event
 from elasticpypi.policy import Upstream as Settings
-from elasticpypi.repository import fetch, loops, upstream
-from elasticpypi.repository.fetch import Client
-from elasticpypi.repository.places import Places
-from elasticpypi.repository.upstream import Upstream
 from elasticpypi.storage.local.state import SQLiteState
 from elasticpypi.storage.local.upstream import FolderUpstream
+from elasticpypi.upstream import fetch, loops, pages
+from elasticpypi.upstream.fetch import Client
+from elasticpypi.upstream.pages import Upstream
+from elasticpypi.upstream.places import Places
 from tests.support.fake_upstream import JSON, Answer, FakeUpstream, fake_upstream, html, redirect
 from tests.support.waiting import until
 
 DEMO, PAGE = NormalizedName("demo"), "/simple/demo/"
-DAY, MISSING = 86400, upstream.MISSING
+DAY, MISSING = 86400, pages.MISSING
 
 
 class Clock:
@@ -338,7 +338,7 @@ def test_a_failure_is_that_of_all_who_wait(fake: FakeUpstream, make: Make) -> No
 def test_who_has_an_old_page_gets_it_after_a_moment_and_the_answer_counts_later(
     fake: FakeUpstream, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream, "PATIENCE", 0.1)
+    monkeypatch.setattr(pages, "PATIENCE", 0.1)
     go = threading.Event()
     index, other = make(), make()
     names(index)
@@ -346,7 +346,7 @@ def test_who_has_an_old_page_gets_it_after_a_moment_and_the_answer_counts_later(
     fake.tell(PAGE, lambda _: dataclasses.replace(fake.page("demo"), before=go.wait))
     clock.now += 601
     assert names(index) == names(other) == FIRST
-    monkeypatch.setattr(upstream, "PATIENCE", 60.0)
+    monkeypatch.setattr(pages, "PATIENCE", 60.0)
     index._asking[DEMO].begun -= 60
     begin = time.monotonic()
     assert names(index) == FIRST  # who comes later does not wait at all
@@ -358,7 +358,7 @@ def test_who_has_an_old_page_gets_it_after_a_moment_and_the_answer_counts_later(
 
 
 def test_nobody_waits_longer_than_that(fake: FakeUpstream, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "LONGEST", 0.1)
+    monkeypatch.setattr(pages, "LONGEST", 0.1)
     fake.tell(PAGE, Answer(before=fake.hang))
     with pytest.raises(Unavailable, match="has not answered in time"):
         make().about(DEMO)

@@ -15,7 +15,7 @@ from elasticpypi.core.model import Held
 from elasticpypi.core.moments import seconds_of, text_of
 from elasticpypi.core.upstream import UpstreamFile, UpstreamPage
 from elasticpypi.policy import Cooldown, Policy, parse
-from elasticpypi.repository.verdict import Verdict, merged, origin, verdict
+from elasticpypi.upstream.verdict import Verdict, merged, origin, verdict
 from tests.support.upstream_vectors import VECTORS, cases, exemptions_of, ids, policy_of
 
 DEMO = NormalizedName("demo")

@@ -9,9 +9,9 @@ from packaging.utils import NormalizedName
 
 from elasticpypi import policy
 from elasticpypi.core.errors import ConfigurationError, Unavailable
-from elasticpypi.repository.upstreams import Upstreams
 from elasticpypi.storage.local.state import SQLiteState
 from elasticpypi.storage.local.upstream import FolderUpstream
+from elasticpypi.upstream.upstreams import Upstreams
 from tests.support.fake_upstream import fake_upstream
 
 

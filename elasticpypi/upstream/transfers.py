@@ -19,9 +19,9 @@ from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from elasticpypi.core.errors import Unavailable
-from elasticpypi.repository.fetch import Client, Failed, unavailable
-from elasticpypi.repository.places import Places
 from elasticpypi.storage.contracts import Incoming, UpstreamStore
+from elasticpypi.upstream.fetch import Client, Failed, unavailable
+from elasticpypi.upstream.places import Places
 
 MOST, MOST_SMALL = 10, 32  # files that a process fetches at once
 SMALL = 1024 * 1024  # bytes

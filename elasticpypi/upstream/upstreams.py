@@ -9,12 +9,12 @@ from elasticpypi.core.errors import ConfigurationError
 from elasticpypi.core.event import Event
 from elasticpypi.policy import PIP, Policy
 from elasticpypi.policy import Upstream as Settings
-from elasticpypi.repository.fetch import Client
-from elasticpypi.repository.places import Places
-from elasticpypi.repository.transfers import Transfers
-from elasticpypi.repository.upstream import Upstream
-from elasticpypi.repository.verdict import no_time_warning
 from elasticpypi.storage.contracts import State, UpstreamStore
+from elasticpypi.upstream.fetch import Client
+from elasticpypi.upstream.pages import Upstream
+from elasticpypi.upstream.places import Places
+from elasticpypi.upstream.transfers import Transfers
+from elasticpypi.upstream.verdict import no_time_warning
 
 MAIN = "main"  # the name of the index of the setting
 SETTING = "upstream.setting"  # in the state: of the index that was started last on this folder

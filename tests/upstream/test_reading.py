@@ -10,8 +10,8 @@ import pytest
 from packaging.utils import NormalizedName
 
 from elasticpypi.core.upstream import BadAnswer, load
-from elasticpypi.repository import reading
-from elasticpypi.repository.reading import Sent, made, news
+from elasticpypi.upstream import reading
+from elasticpypi.upstream.reading import Sent, made, news
 from tests.support.fake_upstream import JSON, OLD
 
 DEMO, NOW, LATER = NormalizedName("demo"), "2026-11-30T12:00:00.000000Z", "2026-11-30T13:00:00.000000Z"

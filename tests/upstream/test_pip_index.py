@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from elasticpypi.core.errors import ConfigurationError
-from elasticpypi.repository import pip_index
+from elasticpypi.upstream import pip_index
 from tests.support import ROOT
 
 
@@ -78,7 +78,7 @@ def test_without_any_pip_the_address_is_asked_for(monkeypatch: pytest.MonkeyPatc
 def test_a_start_without_pip_ends_with_that_sentence(tmp_path: Path) -> None:
     """A Python whose packages are not those of pip: ``-I`` leaves out PYTHONPATH, so ours has to be on it by hand."""
     code = (
-        "import sys, shutil; from elasticpypi.repository import pip_index; shutil.which = lambda name: None; "
+        "import sys, shutil; from elasticpypi.upstream import pip_index; shutil.which = lambda name: None; "
         "pip_index.ASK = 'raise SystemExit(1)'; from elasticpypi.cli import main; main()"
     )
     told = ["serve", "--port", "0", "--upstream", "pip", "--data", str(tmp_path)]

@@ -16,13 +16,13 @@ import pytest
 
 from elasticpypi.core.errors import Unavailable
 from elasticpypi.policy import Upstream
-from elasticpypi.repository import fetch, loops, transfers
-from elasticpypi.repository.fetch import Client
-from elasticpypi.repository.places import Places
-from elasticpypi.repository.transfers import BACK, CHUNK, Transfers
 from elasticpypi.storage.contracts import UpstreamStore
 from elasticpypi.storage.local.upstream import FolderUpstream
 from elasticpypi.storage.local.upstream import Incoming as FolderIncoming
+from elasticpypi.upstream import fetch, loops, transfers
+from elasticpypi.upstream.fetch import Client
+from elasticpypi.upstream.places import Places
+from elasticpypi.upstream.transfers import BACK, CHUNK, Transfers
 from tests.support import ROOT
 from tests.support.fake_upstream import Answer, FakeUpstream, fake_upstream
 from tests.support.waiting import until
@@ -254,9 +254,9 @@ FETCH = """
 import sys
 from pathlib import Path
 from elasticpypi.policy import Upstream
-from elasticpypi.repository.fetch import Client
-from elasticpypi.repository.places import Places
-from elasticpypi.repository.transfers import Transfers
+from elasticpypi.upstream.fetch import Client
+from elasticpypi.upstream.places import Places
+from elasticpypi.upstream.transfers import Transfers
 from elasticpypi.storage.local.upstream import FolderUpstream
 folder, base, url, sha256, size = sys.argv[1:]
 client = Client(Upstream("main", base), base)

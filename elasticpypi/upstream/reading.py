@@ -23,7 +23,7 @@ PATIENCE = 30.0  # seconds for its turn, and then for itself
 CHANGES = 100  # that are told of at once
 # What an interpreter may need to start. Nothing else of our environment, where passwords are.
 NEEDED = "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT"
-BEGIN = "import sys; sys.path[:] = sys.argv[1:]; from elasticpypi.repository.reading import main; main()"
+BEGIN = "import sys; sys.path[:] = sys.argv[1:]; from elasticpypi.upstream.reading import main; main()"
 
 _turn = threading.Lock()  # one process of a worker reads one page at a time
 
