@@ -256,6 +256,7 @@ TESTED_BY = {
     "storage/aws/staging.py": "actions/test_upload_sessions.py",
     "storage/contracts.py": "contracts/test_stores.py",
     "storage/local/catalog.py": "contracts/test_catalog.py",
+    "storage/local/database.py": "storage/test_sqlite.py",
     "storage/local/upstream.py": "storage/test_upstream_store.py",
     "web/refusals.py": "web/test_pages.py",
     "web/request.py": "web/test_odd_uploads.py",

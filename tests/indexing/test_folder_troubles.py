@@ -25,8 +25,9 @@ from elasticpypi.indexing import audit, folder_follower, heartbeat
 from elasticpypi.indexing.folder_follower import Follower
 from elasticpypi.indexing.heartbeat import FILE as STATE
 from elasticpypi.services import Services
+from elasticpypi.storage.local.database import Damaged
 from elasticpypi.storage.local.directory import DirectoryFiles
-from elasticpypi.storage.local.sqlite import Damaged, SQLiteIndex
+from elasticpypi.storage.local.sqlite import SQLiteIndex
 from elasticpypi.wiring import with_subscribers
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import make_sdist, make_wheel, zip_bytes

@@ -8,7 +8,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.core.about import Some
 from elasticpypi.core.search_entry import Counts, Entry, Found, asked, rank
-from elasticpypi.storage.local.sqlite import SQLiteIndex
+from elasticpypi.storage.local.database import Database
 
 ROOM = 64 * 1024 * 1024  # bytes of rendered READMEs, some 10,000
 ROW = 150  # bytes of each beside its body, about
@@ -17,16 +17,16 @@ ROW = 150  # bytes of each beside its body, about
 class SQLiteCatalog:
     """:class:`~elasticpypi.storage.contracts.Catalog` in the file of an index."""
 
-    def __init__(self, index: SQLiteIndex) -> None:
-        self._index = index
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def serial(self, name: NormalizedName) -> int | None:
-        with self._index.reading() as database:
+        with self._database.reading() as database:
             row = database.execute("SELECT serial FROM entries WHERE name = ?", (name,)).fetchone()
             return row and int(row[0])
 
     def replace(self, name: NormalizedName, serial: int, entry: Entry | None) -> None:
-        with self._index.writing() as database:
+        with self._database.writing() as database:
             before = database.execute("SELECT id, serial FROM entries WHERE name = ?", (name,)).fetchone()
             if before and before[1] > serial:
                 return
@@ -51,20 +51,20 @@ class SQLiteCatalog:
             "SELECT name FROM projects LEFT JOIN entries USING (name) "
             "WHERE name != '' AND entries.serial IS NOT projects.serial"
         )
-        with self._index.reading() as database:
+        with self._database.reading() as database:
             names = database.execute(query).fetchall()
         yield from (NormalizedName(name) for (name,) in names)
 
     def entries(self, names: list[NormalizedName]) -> list[Entry]:
         marks = ",".join("?" * len(names))
-        with self._index.reading() as database:
+        with self._database.reading() as database:
             query = f"SELECT name, body FROM entries WHERE body IS NOT NULL AND name IN ({marks})"
             found = dict(database.execute(query, names).fetchall())
         return [_entry(found[name]) for name in names if name in found]
 
     def search(self, text: str, start: int, count: int) -> Found:
         query = " AND ".join(f'"{word}"*' for word in asked(text))
-        with self._index.reading() as database:
+        with self._database.reading() as database:
             if query:
                 joined = "SELECT name FROM words JOIN entries ON id = words.rowid WHERE words MATCH ?"
                 rows = database.execute(joined, (query,)).fetchall()
@@ -75,11 +75,11 @@ class SQLiteCatalog:
 
     def newest(self, count: int) -> list[Entry]:
         query = "SELECT body FROM entries WHERE body IS NOT NULL ORDER BY time DESC, name LIMIT ?"
-        with self._index.reading() as database:
+        with self._database.reading() as database:
             return [_entry(body) for (body,) in database.execute(query, (count,))]
 
     def dependents(self, name: NormalizedName, most: int) -> Some[NormalizedName]:
-        with self._index.reading() as database:
+        with self._database.reading() as database:
             (count,) = database.execute("SELECT count(*) FROM requires WHERE name = ?", (name,)).fetchone()
             query = "SELECT project FROM requires WHERE name = ? ORDER BY project LIMIT ?"
             shown = [project for (project,) in database.execute(query, (name, most))]
@@ -87,17 +87,17 @@ class SQLiteCatalog:
 
     def counts(self) -> Counts:
         sums = "count(*), coalesce(sum(releases), 0), coalesce(sum(files), 0)"
-        with self._index.reading() as database:
+        with self._database.reading() as database:
             return Counts(*database.execute(f"SELECT {sums} FROM entries WHERE body IS NOT NULL").fetchone())
 
     def readme(self, digest: str) -> bytes | None:
-        with self._index.reading() as database:
+        with self._database.reading() as database:
             row = database.execute("SELECT body FROM readmes WHERE digest = ?", (digest,)).fetchone()
             return bytes(row[0]) if row else None
 
     def keep_readme(self, digest: str, body: bytes) -> None:
         sizes = f"SELECT id, sum(length(body) + {ROW}) OVER (ORDER BY id DESC) AS size FROM readmes"
-        with self._index.writing() as database:
+        with self._database.writing() as database:
             database.execute("REPLACE INTO readmes (digest, body) VALUES (?, ?)", (digest, body))
             database.execute(f"DELETE FROM readmes WHERE id IN (SELECT id FROM ({sizes}) WHERE size > ?)", (ROOM,))
 
