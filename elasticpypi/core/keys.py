@@ -52,7 +52,7 @@ class Sidecar:
     of: Literal["file", "project"]
     clean: Callable[[str], str]
     decide: Callable[[Decided, str, str], None]
-    largest: int = 4096
+    largest: int = 8192  # a reason of a thousand characters, and who gave it, in any letters
 
 
 @dataclass(frozen=True, slots=True)
