@@ -147,6 +147,12 @@ def unsign(text: str) -> Signed:
     return Signed(text)
 
 
+def is_signed(text: str) -> bool:
+    """Whether the text of a record ends with a signature, which version 1.0 left in it."""
+    begin = text.rfind("# by ")
+    return begin >= 0 and SIGNATURE.fullmatch(text, begin) is not None
+
+
 def parse_status(text: str) -> tuple[Status, str]:
     """The text of a status → status and reason; quarantined if it cannot be read, to be safe."""
     word, _, reason = text.strip().partition("\n")

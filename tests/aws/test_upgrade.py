@@ -57,7 +57,7 @@ def test_an_update_has_no_pause(local_aws: LocalAws, version_1_0: Path, tmp_path
     for wheel in (before, after, *uploaded):
         assert new.request("GET", f"/packages/{wheel.name}").content == wheel.read_bytes()
     [file] = new.request("GET", "/simple/before/", headers=JSON).json()["files"]
-    assert file["yanked"] == "worse"
+    assert file["yanked"].startswith("worse")  # 1.0 may have added who did it, until the next audit
     told_of(new, after)
     run_osls("remove", local_aws, "upgraded")
 

@@ -4,11 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import NormalizedName
 
+from elasticpypi.actions.audit import audit
+from elasticpypi.core.model import Decision
+from elasticpypi.indexing.audit import Report
 from elasticpypi.services import Services
 from tests.support.application import PASSWORD, USER, Client, basic
 from tests.support.builders import make_wheel
@@ -79,3 +84,18 @@ def test_it_reads_what_this_version_decided(
     assert not yanked["1.0"] if again else yanked["1.0"].startswith("broken")
     assert (shut["project-status"]["status"], shut["project-status"]["reason"][:7]) == ("archived", "no more")
     assert len(blocked["files"]) == (1 if again or not on_aws else 0)
+
+
+def test_an_audit_mends_what_it_read(client: Client, tmp_path: Path) -> None:
+    """It took the last line of a decision, which says who made it, for a part of the decision."""
+    services, wheel = client.services, make_wheel(tmp_path, "demo", "1.0")
+    assert client.upload(wheel).status_code == 200
+    assert client.request("DELETE", f"/packages/{wheel.name}").status_code == 200
+    name, key = NormalizedName("demo"), f"{wheel.name}.deleted"
+    right = services.index.record(name, key)
+    assert isinstance(right, Decision)
+    services.index.put(replace(right, text=f"{right.text} # by {USER} at 2026-12-01T12:00:00Z"))
+    assert client.upload(wheel).status_code == 409
+    assert len(list(audit(services, Report(repair=True)))) == 1
+    assert list(audit(services, Report(repair=True))) == []
+    assert client.upload(wheel).status_code == 200
