@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import boto3
@@ -13,7 +14,7 @@ import pytest
 from botocore import loaders
 from botocore.client import BaseClient
 from flask import Flask
-from jinja2 import FileSystemBytecodeCache
+from jinja2.bccache import Bucket, FileSystemBytecodeCache
 from moto.server import ThreadedMotoServer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -41,6 +42,23 @@ ON_LAMBDA = {
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_SESSION_TOKEN": "token",
 }
+
+
+class _Templates(FileSystemBytecodeCache):
+    """For hundreds of applications: in the memory of a process, too."""
+
+    def __init__(self) -> None:
+        super().__init__(str(TEMPLATES))
+        self._kept: dict[str, tuple[str, CodeType | None]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        source, code = self._kept.get(bucket.key, ("", None))
+        if source == bucket.checksum:
+            bucket.code = code
+        else:
+            super().load_bytecode(bucket)
+            if bucket.code:
+                self._kept[bucket.key] = bucket.checksum, bucket.code
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -98,7 +116,7 @@ def pytest_configure(config: pytest.Config) -> None:
     load = cache(loaders.JSONFileLoader().load_file)
     loaders.JSONFileLoader.load_file = lambda _, path: load(path)  # 100 ms for each session of boto3
     TEMPLATES.mkdir(parents=True, exist_ok=True)
-    Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(str(TEMPLATES))}  # for hundreds of applications
+    Flask.jinja_options = {"bytecode_cache": _Templates()}
     if config.getoption("--conformance"):
         config.pluginmanager.register(Recorder())
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from elasticpypi.accounts.principal import Actor, Principal
 
 ACTOR = Actor(Principal("alice"))
+BOUNDARY = "b0undary"  # of all forms: for each one Werkzeug compiles five patterns
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 def metadata(name: str, version: str, **fields: str | list[str]) -> bytes:

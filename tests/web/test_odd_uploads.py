@@ -50,10 +50,10 @@ from tests.support.archives import (
     zip_with,
 )
 from tests.support.archives import refused as unreadable
-from tests.support.builders import make_sdist, make_wheel, tar_bytes, upload_form, zip_bytes
+from tests.support.builders import BOUNDARY, MULTIPART, make_sdist, make_wheel, tar_bytes, upload_form, zip_bytes
 from tests.support.serving import Server
 from tests.support.store import forget, state, stored
-from tests.support.uploads import BOUNDARY, CORES, MULTIPART, REFUSED, md5, one_line, part
+from tests.support.uploads import CORES, REFUSED, md5, one_line, part
 
 MEGABYTE = 1024 * 1024
 
