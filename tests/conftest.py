@@ -113,8 +113,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    load = cache(loaders.JSONFileLoader().load_file)
+    load, services = cache(loaders.JSONFileLoader().load_file), cache(loaders.Loader().list_available_services)
     loaders.JSONFileLoader.load_file = lambda _, path: load(path)  # 100 ms for each session of boto3
+    loaders.Loader.list_available_services = lambda _, kind: services(kind)  # a thousand stat() for each of them
     TEMPLATES.mkdir(parents=True, exist_ok=True)
     Flask.jinja_options = {"bytecode_cache": _Templates()}
     if config.getoption("--conformance"):
@@ -195,6 +196,14 @@ def aws_endpoint() -> Iterator[str]:
     server.stop()
 
 
+@cache
+def _session_on_lambda() -> boto3.Session:
+    """A session takes 8 ms. It keeps these credentials, whatever a test takes away later."""
+    session = boto3.Session()
+    session.get_credentials()
+    return session
+
+
 @pytest.fixture
 def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The environment of a Lambda; what it leads to is closed in the end."""
@@ -210,11 +219,7 @@ def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         monkeypatch.delenv(name, raising=False)
     for name, value in ON_LAMBDA.items():
         monkeypatch.setenv(name, value)
-    direct._tls.cache_clear()
-    session = boto3.Session()
-    session.get_credentials()  # these, whatever a test takes away later
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", _session_on_lambda())
     yield monkeypatch
-    direct._tls.cache_clear()
     for manager in managers:
         manager.clear()
