@@ -829,6 +829,7 @@ WIRES: dict[str, Wire] = {
 }  # fmt: skip
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("case", WIRES)
 def test_what_no_client_should_send(live: Live, case: str) -> None:
     pieces, hang_up, status = WIRES[case]
@@ -842,6 +843,7 @@ def test_what_no_client_should_send(live: Live, case: str) -> None:
     live.check(case, before)
 
 
+@pytest.mark.network
 def test_what_is_odd_but_fine(live: Live, tmp_path: Path) -> None:
     """The first case brings a wheel, the others bring it again."""
     wheel, before = make_wheel(tmp_path, "odd", "1.0"), live.stored()
@@ -867,6 +869,7 @@ def test_what_is_odd_but_fine(live: Live, tmp_path: Path) -> None:
     live.check("afterwards", {**before, wheel.name: wheel.read_bytes()})
 
 
+@pytest.mark.network
 def test_a_reason_that_comes_slowly(live: Live) -> None:
     key = "bystander-1.0-py3-none-any.whl.yanked"
     for head, pieces in (
@@ -881,6 +884,7 @@ def test_a_reason_that_comes_slowly(live: Live) -> None:
         assert live.send(live.head(b"", method="DELETE", path=f"/packages/{key}")).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.network
 def test_connections_that_end_in_the_middle(live: Live) -> None:
     before = live.stored()
     request = live.head(live.body) + live.body
@@ -895,6 +899,7 @@ def test_connections_that_end_in_the_middle(live: Live) -> None:
         live.check(ascii(sent[-20:]), before)
 
 
+@pytest.mark.network
 def test_a_file_over_the_limit_that_fits_with_its_form(live: Live, tmp_path: Path) -> None:
     before = live.stored()
     noise = hashlib.shake_256(b"noise").digest(MEGABYTE)
@@ -906,6 +911,7 @@ def test_a_file_over_the_limit_that_fits_with_its_form(live: Live, tmp_path: Pat
     live.check("over the limit", before)
 
 
+@pytest.mark.network
 def test_refusals_over_the_wire_in_json(live: Live) -> None:
     answer = live.send(live.head(big(), "Accept: application/json"))
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -913,6 +919,7 @@ def test_refusals_over_the_wire_in_json(live: Live) -> None:
     assert json.loads(body)["code"].startswith("413 ")
 
 
+@pytest.mark.network
 def test_credentials_come_before_the_body(live: Live) -> None:
     before = live.stored()
     wrong = base64.b64encode(b"alice:wrong").decode()
