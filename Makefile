@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
 
-# Whether the code is in order, in about a minute: all but what needs an AWS, a browser, real clients, a server or seconds.
+# Whether the code is in order, in less than a minute: all but what needs an AWS, a browser, real clients, a server or seconds.
 check: lint
 	$(IN_MEMORY) $(BIN)/python -m pytest -n 3 -q -o tmp_path_retention_policy=failed --ignore tests/aws --ignore tests/clients -m "not (aws or moto or browser or clients or network or slow or soak)" $(ARGS)
 

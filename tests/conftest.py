@@ -108,8 +108,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Groups:
     return _Groups(config, log)
 
 
-def pytest_collection_finish() -> None:
-    gc.freeze()  # what is there now stays, and need not be looked at again
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is there afterwards stays: it need not be looked at, neither now nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:
