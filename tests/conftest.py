@@ -122,7 +122,7 @@ def pytest_collection() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     load, services = cache(loaders.JSONFileLoader().load_file), cache(loaders.Loader().list_available_services)
     loaders.JSONFileLoader.load_file = lambda _, path: load(path)  # 100 ms for each session of boto3
-    loaders.Loader.list_available_services = lambda _, type_name: services(type_name)  # a thousand stat() for each of them
+    loaders.Loader.list_available_services = lambda _, type_name: services(type_name)  # a thousand stat()
     TEMPLATES.mkdir(parents=True, exist_ok=True)
     Flask.jinja_options = {"bytecode_cache": _Templates()}
     if config.getoption("--conformance"):
