@@ -70,6 +70,8 @@ def why(services: Services, reader: Principal, what: str) -> Why:
     try:
         if found := services.repository.project(reader, name):
             project, trouble = found[1], found[1].trouble
+        elif services.first_match:
+            project = services.first_match.gone(name)
     except (Unavailable, LoopDetected) as error:
         trouble = str(error)
     files = tuple(_files(services, project, version)) if project else ()
@@ -151,7 +153,7 @@ def _held(held: Held, rulings: Sequence[Block]) -> Answer:
     file = held.file
     if held.rule == "block" and (block := blocks.about(rulings, file)):
         change = _unblock(file.project, block)
-    elif held.rule == "offline":  # an exemption brings no bytes
+    elif held.rule in ("offline", "gone"):  # an exemption brings no bytes, and lists nothing
         change = ""
     else:
         change = f"elasticpypi exempt {file.project}=={file.version} --until DATE --reason TEXT"

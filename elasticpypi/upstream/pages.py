@@ -27,9 +27,10 @@ from elasticpypi.policy import Upstream as Settings
 from elasticpypi.storage.contracts import State, UpstreamStore
 from elasticpypi.upstream.fetch import LONGEST_PAUSE, Answer, Client, Failed
 from elasticpypi.upstream.places import Places
-from elasticpypi.upstream.reading import Change, Sent, news
+from elasticpypi.upstream.reading import Change, Sent, all_gone, news
 
 KIND = "upstream.page"  # in the state
+GONE = ".gone"  # behind the name of an index: what is kept of projects that it has no more
 TIMELESS = "upstream.timeless"  # in the state
 REMEMBERED = 86400.0  # seconds after the last page without any time
 KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks for
@@ -152,12 +153,16 @@ class Upstream:
         return found[1]
 
     def file(self, name: NormalizedName, about: About, path: str) -> UpstreamFile | None:
-        """The file of a page at a path, as an address has it when it is decoded."""
+        """The file of a page at a path, as an address has it when it is decoded, also one that has left it."""
         page = self.page(name, about)
         found = self._paths.get(name)
         if found is None or found[0] is not page:
-            found = self._paths[name] = page, {unquote(file.path): file for file in page.files}
+            found = self._paths[name] = page, by_path(page)
         return found[1].get(path)
+
+    def gone(self, name: NormalizedName) -> UpstreamPage | None:
+        """What is kept of a project that this index does not have any more: its files have left it."""
+        return self._old(self._store.page(self.name + GONE, name))
 
     def has(self, digest: str) -> bool:
         """Whether the bytes with this sha256 are kept."""
@@ -289,7 +294,7 @@ class Upstream:
 
     def _answered(self, name: NormalizedName, known: About | None) -> About:
         now = self._clock()
-        body = self._store.page(self.name, name) if known and known.revision else None
+        body = self._store.page(self.name, name)
         try:
             answer = self.client.page(name, known.etag if known and body is not None else "")
             if answer.status == 304 and known and body is not None:
@@ -297,12 +302,14 @@ class Upstream:
             if answer.status == 404:
                 if body is not None:
                     self._told([self._event("upstream.vanished", name, reason="The project is gone.")])
+                    self._keep(self.name + GONE, name, all_gone(body, name, self.name, text_of(now)))
                 self._store.drop_page(self.name, name)
                 return About("", now, now + MISSING)
             if answer.status != 200:
                 raise Failed(f"The index {self.name!r} has answered {answer.status}.")
             sent = Sent(answer.body, answer.media_type, answer.url, name, self.name)
-            kept, serial, changes = news(sent, body, text_of(now))
+            old = body if body is not None else self._store.page(self.name + GONE, name)
+            kept, serial, changes = news(sent, old, text_of(now))
         except (Failed, BadAnswer) as error:
             if getattr(error, "loop", False):
                 raise LoopDetected(str(error)) from None
@@ -320,13 +327,19 @@ class Upstream:
         revision = sha256(kept)
         self._told([self._event(change.kind, name, change) for change in changes if self._is_news(change)])
         if body is None or kept != body:
-            try:
-                self._store.keep_page(self.name, name, kept)
-            except Unavailable as error:  # this process has it as long as it is fresh
-                log.warning("%s: %s", name, error)
+            self._keep(self.name, name, kept)
+        if body is None:
+            self._store.drop_page(self.name + GONE, name)
         page = load(kept, self.name)  # here, where no request waits for so many files
         self._remember(name, revision, page)
         return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless)
+
+    def _keep(self, index: str, name: NormalizedName, body: bytes) -> None:
+        """As far as it can be kept: this process has it as long as it is fresh."""
+        try:
+            self._store.keep_page(index, name, body)
+        except Unavailable as error:
+            log.warning("%s: %s", name, error)
 
     def _age(self, answer: Answer) -> float:
         return float(max(self.settings.fresh if answer.age is None else min(answer.age, LONGEST_AGE), SHORTEST_AGE))
@@ -383,3 +396,8 @@ class Upstream:
                 self.name,
             )
         self._state.put(TIMELESS, self.name, b"1", REMEMBERED)
+
+
+def by_path(page: UpstreamPage) -> dict[str, UpstreamFile]:
+    """The files of a page by their paths, also those that have left it."""
+    return {unquote(file.path): file for file in (*(each.file for each in page.gone), *page.files)}

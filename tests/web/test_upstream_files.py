@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -518,3 +518,101 @@ def test_the_real_server_breaks_the_connection_and_clears_up_at_its_start(tmp_pa
         assert server.stop() == 0
     finally:
         server.close()
+
+
+# ---- What has left the other index (REQ-U60)
+
+
+def days_ago(days: float) -> str:
+    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def page_of(client: Client) -> dict[str, Any]:
+    return client.json("/simple/demo/")
+
+
+@pytest.fixture
+def left(fake: FakeUpstream, services: Services, request: pytest.FixtureRequest) -> tuple[Client, str]:
+    """An index that kept a file of so many days, which has left its page since; beside it, there is another one."""
+    fake.projects["demo"]["files"][0]["upload-time"] = days_ago(request.param)
+    fake.add("demo-0.9.tar.gz", b"the one before")
+    client, path = anew(services, policy(fake, 'fresh = "0"')), address(fake)
+    assert client.get(path).data == CONTENT
+    del fake.projects["demo"]["files"][0]
+    until(lambda: len(page_of(client)["files"]) == 1, "the page to be asked for again")
+    return client, path
+
+
+@pytest.mark.parametrize("left", [10], indirect=True)
+def test_what_left_soon_is_refused_also_when_it_is_kept(left: tuple[Client, str], services: Services) -> None:
+    client, path = left
+    (services.config.data / "state.db").unlink()
+    for each in client, anew(services):  # another process, after a restart
+        for address in path, f"{path}.metadata":
+            answer = each.get(address)
+            assert answer.status_code == 403
+            assert f"{NAME} has left the index 'main'" in answer.text
+            assert "elasticpypi exempt demo==1.0" in answer.text
+    assert [held["filename"] for held in page_of(client)["_held"]] == [NAME]
+    said = client.get("/policy/projects/demo==1.0").get_json()
+    assert [(file["visible"], "has left" in file["reason"]) for file in said["files"]] == [(False, True)]
+    html = client.get("/project/demo/", headers={"Accept": "text/html,application/xhtml+xml"}).text
+    assert "has left the index" in html
+    assert "1 version refused" in html
+
+
+@pytest.mark.parametrize("left", [10], indirect=True)
+def test_where_only_pages_are_held_it_is_refused_too(left: tuple[Client, str], services: Services) -> None:
+    document = (services.config.data / "policy.toml").read_text() + '\nwhere = "index"\n'
+    assert anew(services, document).get(left[1]).status_code == 403
+
+
+@pytest.mark.parametrize("left", [10], indirect=True)
+def test_an_administrator_lets_it_through_by_an_exemption(left: tuple[Client, str], services: Services) -> None:
+    client, path = left
+    command = "exempt", "demo==1.0", "--until", f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}", "--reason", "ours"
+    assert run(*command, "--data", str(services.config.data)).returncode == 0
+    until(lambda: client.get(path).status_code == 200, "the exemption to hold")
+    assert client.get(path).data == CONTENT
+    assert [file["filename"] for file in page_of(client)["files"]] == ["demo-0.9.tar.gz"]
+
+
+@pytest.mark.parametrize("left", [100], indirect=True)
+def test_what_left_later_is_not_listed_and_its_exact_address_goes_on(
+    left: tuple[Client, str], services: Services, fake: FakeUpstream
+) -> None:
+    client, path = left
+    for each in client, anew(services):
+        assert each.get(path).data == CONTENT
+    assert "its exact address gives what is kept" in page_of(client)["_held"][0]["reason"]
+    store = services.upstreams.store  # type: ignore[union-attr]
+    store.tidy(0)
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "Nothing is" in answer.text
+    assert len(fake.asked(path.removeprefix("/upstream/main"))) == 1
+
+
+@pytest.mark.parametrize("days", [10, 100])
+def test_a_project_that_is_gone_is_a_404_and_its_files_are_as_if_they_had_left(
+    fake: FakeUpstream, services: Services, days: float
+) -> None:
+    fake.projects["demo"]["files"][0]["upload-time"] = days_ago(days)
+    client, path, page = anew(services, policy(fake, 'fresh = "0"')), address(fake), fake.projects["demo"]
+    assert client.get(path).data == CONTENT
+    del fake.projects["demo"]
+    until(lambda: client.get("/simple/demo/").status_code == 404, "the page to be gone")
+    (services.config.data / "state.db").unlink()
+    status = 403 if days == 10 else 200
+    for each in client, anew(services):
+        assert each.get(path).status_code == status
+    html = client.get("/project/demo/", headers={"Accept": "text/html,application/xhtml+xml"})
+    assert html.status_code == 404
+    assert "has left the index" in html.text
+    [file] = client.get("/policy/projects/demo").get_json()["files"]
+    assert (file["filename"], file["visible"]) == (NAME, False)
+    fake.projects["demo"] = page
+    (services.config.data / "state.db").unlink()
+    again = anew(services)
+    assert [file["filename"] for file in page_of(again)["files"]] == [NAME]
+    assert again.get(path).data == CONTENT

@@ -254,8 +254,13 @@ def _content(
 def _unknown(services: Services, name: NormalizedName) -> NotFound:
     from elasticpypi.indexing.catalog import near
 
-    meant = near(services.catalog, name) if prefers_html() else []
-    return NotFound(f"There is no project {name!r} in this index.", meant)
+    text = f"There is no project {name!r} in this index."
+    if not prefers_html():
+        return NotFound(text)
+    may_read = services.permissions.allowed(g.actor.principal, Permission.READ, name)
+    if services.first_match and may_read and (gone := services.first_match.gone(name)):
+        text += f" It has left the index {gone.upstream!r}: elasticpypi why {name} says what is left of it."
+    return NotFound(text, near(services.catalog, name))
 
 
 def root() -> str:
