@@ -97,7 +97,8 @@ class Gone(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class UpstreamPage:
     """All that we keep of a project's page. ``serial`` is 0 if the index has none; ``left_out`` counts its files that
-    no installer takes, or that have no sha256 (REQ-U27). ``gone`` are those that it had once (REQ-U60)."""
+    no installer takes, or that have no sha256 (REQ-U27). ``gone`` are those that it had once (REQ-U60), ``taken``
+    the names of wheels whose core metadata we have taken out, since the index announces none (REQ-U28)."""
 
     name: NormalizedName
     files: tuple[UpstreamFile, ...] = ()
@@ -106,6 +107,7 @@ class UpstreamPage:
     serial: int = 0
     left_out: int = 0
     gone: tuple[Gone, ...] = ()
+    taken: tuple[str, ...] = ()
 
     @property
     def timeless(self) -> bool:
@@ -517,7 +519,7 @@ def dump(page: UpstreamPage) -> bytes:
     """A page → what is kept of it."""
     files = page.files
     gone = [[each.at, *map(partial(getattr, each.file), COLUMNS)] for each in page.gone]
-    about = [FORMAT, page.name, page.status, page.reason, page.serial, page.left_out, gone, len(files)]
+    about = [FORMAT, page.name, page.status, page.reason, page.serial, page.left_out, gone, page.taken, len(files)]
     parts = [json.dumps(about).encode()]
     for name in COLUMNS:
         column = map(attrgetter(name), files)
@@ -530,7 +532,7 @@ def load(body: bytes, index: str) -> UpstreamPage:
     """What is kept of a page → the page; :class:`BadAnswer` if this is none, or of another version of the program."""
     try:
         lines = body.decode().split("\n")
-        form, name, status, reason, serial, left_out, rows, count = json.loads(lines[0])
+        form, name, status, reason, serial, left_out, rows, taken, count = json.loads(lines[0])
         if form != FORMAT:
             raise ValueError("it is of another version")
         if len(lines) != 1 + max(count, 1) * len(COLUMNS):
@@ -547,6 +549,6 @@ def load(body: bytes, index: str) -> UpstreamPage:
         moments, *columns = zip(*rows, strict=True) if rows else ((),)
         left = _files(NormalizedName(name), index, dict(zip(COLUMNS, columns, strict=True)) if rows else {})
         gone = tuple(map(Gone, left, moments))
-        return UpstreamPage(NormalizedName(name), files, status, reason, serial, left_out, gone)
+        return UpstreamPage(NormalizedName(name), files, status, reason, serial, left_out, gone, tuple(taken))
     except (ValueError, TypeError, RecursionError) as error:
         raise BadAnswer(f"What is kept of a page cannot be read: {error}.") from None

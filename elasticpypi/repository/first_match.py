@@ -280,11 +280,12 @@ class FirstMatch:
         with self._lock:
             found = self._verdicts.get(name)
         if found is None or found.basis != basis or not found.holds(now):
-            made = self._judged(upstream, upstream.page(name, about))
+            revision, page = upstream.revised(name, about)  # it may be newer than what is known of it
+            made = self._judged(upstream, page)
             held = [f"{held.file.filename} {held.reason}" for held in made.held]
             if upstream.settings.offline:
                 held += [file.metadata_sha256 or "" for file in made.visible]
-            version = _version(upstream.name, about.revision, self._policy().cooldown.where, made.closed, *held)
+            version = _version(upstream.name, revision, self._policy().cooldown.where, made.closed, *held)
             found = _Remembered(basis, now, made, version)
             self._remember(name, found)
         return Seen(upstream, about, found.verdict, found.version)

@@ -22,9 +22,10 @@ from elasticpypi.core.distribution import sha256
 from elasticpypi.core.errors import LoopDetected, Refusal, Unavailable
 from elasticpypi.core.event import STORE, Event, new
 from elasticpypi.core.moments import text_of
-from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, load
+from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load
 from elasticpypi.policy import Upstream as Settings
 from elasticpypi.storage.contracts import State, UpstreamStore
+from elasticpypi.upstream import metadata
 from elasticpypi.upstream.fetch import LONGEST_PAUSE, Answer, Client, Failed
 from elasticpypi.upstream.places import Places
 from elasticpypi.upstream.reading import Change, Sent, all_gone, news
@@ -106,6 +107,7 @@ class Upstream:
         self._asking: dict[NormalizedName, _Asking] = {}
         self._fresh: OrderedDict[NormalizedName, About] = OrderedDict()
         self._pages: OrderedDict[NormalizedName, tuple[str, UpstreamPage]] = OrderedDict()
+        self._looked_into: set[str] = set()  # wheels, for their core metadata
         self._paths: dict[NormalizedName, tuple[UpstreamPage, dict[str, UpstreamFile]]] = {}
 
     @property
@@ -140,6 +142,10 @@ class Upstream:
 
     def page(self, name: NormalizedName, about: About) -> UpstreamPage:
         """The page that :meth:`about` told of, or one that is newer."""
+        return self.revised(name, about)[1]
+
+    def revised(self, name: NormalizedName, about: About) -> tuple[str, UpstreamPage]:
+        """The same, and its revision."""
         found = self._pages.get(name)
         if found is None or found[0] != about.revision:
             found = self._kept(name)
@@ -150,7 +156,7 @@ class Upstream:
             if found is None:
                 raise Unavailable(f"What was kept of {name!r} was removed: try again.")
             self._remember(name, *found)
-        return found[1]
+        return found
 
     def file(self, name: NormalizedName, about: About, path: str) -> UpstreamFile | None:
         """The file of a page at a path, as an address has it when it is decoded, also one that has left it."""
@@ -163,6 +169,67 @@ class Upstream:
     def gone(self, name: NormalizedName) -> UpstreamPage | None:
         """What is kept of a project that this index does not have any more: its files have left it."""
         return self._old(self._store.page(self.name + GONE, name))
+
+    def look_again(self, name: NormalizedName) -> None:
+        """Forget what this process knows of a page: another one may have added to it."""
+        with self._lock:
+            self._fresh.pop(name, None)
+
+    def has_taken(self, file: UpstreamFile) -> bool:
+        """Whether the core metadata of a file are ours: the index has none that could be fetched."""
+        name = file.project
+        return file.filename in self.page(name, self.about(name)).taken
+
+    def wants_metadata(self, file: UpstreamFile) -> bool:
+        """Whether the core metadata of a file are to be taken from it once it is kept (REQ-U28)."""
+        return not file.metadata_sha256 and file.sha256 not in self._looked_into and file.filename.endswith(".whl")
+
+    def take_metadata(self, file: UpstreamFile) -> None:
+        """Take the core metadata of a wheel that is kept and has none on its page, once, and have the page say it.
+
+        Nobody waits for that: what goes wrong is a line in the log.
+        """
+        with self._lock:
+            if file.sha256 in self._looked_into:
+                return
+            if len(self._looked_into) >= PAGES:
+                self._looked_into.clear()
+            self._looked_into.add(file.sha256)
+        try:
+            if digest := metadata.take(self._store, file):
+                self._announce(file, digest)
+        except (Unavailable, OSError) as error:
+            log.warning("The core metadata of %s are not announced: %s", file.filename, error)
+
+    def _announce(self, file: UpstreamFile, digest: str) -> None:
+        """Have the page of a file say where its core metadata are, whoever asks for the page meanwhile."""
+        name, end = file.project, time.monotonic() + LONGEST
+        while (turn := self._store.turn(self.name, name)) is None:
+            if time.monotonic() >= end:
+                raise Unavailable("Others are at its page.")
+            time.sleep(LOOK)
+        try:
+            page = self._old(self._store.page(self.name, name))
+            if page is None or file.filename in page.taken:
+                return
+            files = tuple(
+                replace(each, metadata_sha256=digest)
+                if each.sha256 == file.sha256 and each.filename == file.filename and not each.metadata_sha256
+                else each
+                for each in page.files
+            )
+            if files == page.files:  # it has left, or is announced now
+                return
+            page = replace(page, files=files, taken=(*page.taken, file.filename))
+            kept = dump(page)
+            self._store.keep_page(self.name, name, kept)
+            self._remember(name, sha256(kept), page)
+            if about := self._known(name):
+                about = replace(about, revision=sha256(kept))
+                self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
+                self._note(name, about)
+        finally:
+            turn.drop()
 
     def has(self, digest: str) -> bool:
         """Whether the bytes with this sha256 are kept."""

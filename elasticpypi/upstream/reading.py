@@ -88,7 +88,8 @@ def _compared(page: UpstreamPage, old: UpstreamPage | None, now: str) -> tuple[U
     """What is new beside what was there: bytes that changed are not taken, and times of ours stay (REQ-U42)."""
     was = {file.path: file for file in old.files} if old else {}
     left = {each.file.path: each for each in old.gone} if old else {}
-    changes, files = [], []
+    taken = {*old.taken} if old else {*""}
+    changes, files, still_taken = [], [], []
     for file in page.files:
         before = was.pop(file.path, None)
         if before is None and (again := left.pop(file.path, None) if left else None):
@@ -99,6 +100,11 @@ def _compared(page: UpstreamPage, old: UpstreamPage | None, now: str) -> tuple[U
             file = before
         if not file.upload_time:
             file = replace(file, first_seen=before.first_seen if before and before.first_seen else now)
+        if taken and before is not None and file.filename in taken:
+            if not file.metadata_sha256:
+                file = replace(file, metadata_sha256=before.metadata_sha256)
+            if file.metadata_sha256 == before.metadata_sha256:
+                still_taken.append(file.filename)
         files.append(file)
     if was or left:  # what has moved to another path is still there
         here = {(file.filename, file.sha256) for file in files}
@@ -106,7 +112,7 @@ def _compared(page: UpstreamPage, old: UpstreamPage | None, now: str) -> tuple[U
         left = {path: each for path, each in left.items() if (each.file.filename, each.file.sha256) not in here}
     changes += [_change("upstream.vanished", file, "It is no longer on the page.") for file in was.values()]
     gone = (*(Gone(file, now) for file in was.values()), *left.values())
-    return replace(page, files=tuple(files), gone=gone[:MOST_GONE]), changes
+    return replace(page, files=tuple(files), gone=gone[:MOST_GONE], taken=tuple(still_taken)), changes
 
 
 def _change(kind: str, file: UpstreamFile, reason: str, new_sha256: str = "") -> Change:

@@ -553,7 +553,7 @@ def test_what_is_kept_is_the_page() -> None:
     )
     seen = replace(page, files=(*page.files[:2], replace(page.files[2], first_seen=TIME)))
     gone = tuple(Gone(file, TIME) for file in page.files)
-    for each in (page, seen, page_of(), replace(page_of(entry()), left_out=5), replace(page_of(), gone=gone)):
+    for each in (page, seen, page_of(), replace(page_of(entry()), left_out=5), replace(page, gone=gone, taken=("a",))):
         assert load(dump(each), "main") == each
     assert {file.index for file in load(dump(page), "other").files} == {"other"}
 

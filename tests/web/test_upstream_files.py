@@ -21,6 +21,7 @@ from elasticpypi.services import Services
 from elasticpypi.storage.local.directory import DirectoryFiles
 from elasticpypi.storage.local.sqlite import SQLiteIndex
 from elasticpypi.upstream import transfers
+from elasticpypi.upstream.pages import Upstream
 from elasticpypi.wiring import on_folder
 from tests.support.application import PASSWORD, USER, Client, Worker
 from tests.support.builders import make_wheel
@@ -616,3 +617,91 @@ def test_a_project_that_is_gone_is_a_404_and_its_files_are_as_if_they_had_left(
     again = anew(services)
     assert [file["filename"] for file in page_of(again)["files"]] == [NAME]
     assert again.get(path).data == CONTENT
+
+
+# ---- Core metadata that the other index does not announce (REQ-U28)
+
+
+CORE = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Dist: six\n\nText.\n"
+SIMPLE = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+
+@pytest.fixture
+def wheel(fake: FakeUpstream, tmp_path: Path) -> bytes:
+    """The other index has a real one, and says nothing of what is in it."""
+    made = make_wheel(tmp_path, "demo", "1.0", core=CORE).read_bytes()
+    fake.projects.clear()
+    fake.add(NAME, made)
+    return made
+
+
+def core_of(client: Client) -> Any:
+    return page_of(client)["files"][0].get("core-metadata")
+
+
+def test_core_metadata_of_a_kept_wheel_are_announced_and_served(
+    services: Services, fake: FakeUpstream, wheel: bytes
+) -> None:
+    client, other, path = Client(services), anew(services), address(fake)
+    etags = [each.get("/simple/demo/", headers=SIMPLE).headers["ETag"] for each in (client, other)]
+    assert (core_of(client), client.get(f"{path}.metadata").status_code) == (None, 404)
+    assert client.get(path).data == wheel
+    until(lambda: core_of(client) is not None, "the page to announce them")
+    assert core_of(client) == {"sha256": hashlib.sha256(CORE).hexdigest()}
+    etag = client.get("/simple/demo/", headers=SIMPLE).headers["ETag"]
+    assert etag not in etags
+    for each in client, other, anew(services):  # also one whose page is an old one
+        answer = each.get(f"{path}.metadata")
+        assert (answer.status_code, answer.data) == (200, CORE)
+    assert other.get("/simple/demo/", headers=SIMPLE).headers["ETag"] == etag
+    assert not fake.asked(f"{path_of(fake)}.metadata")
+    assert len(fake.asked("/simple/demo/")) == 1
+
+
+def test_they_stay_announced_when_the_page_is_another_one(services: Services, fake: FakeUpstream, wheel: bytes) -> None:
+    client = anew(services, policy(fake, 'fresh = "0"'))
+    client.get(address(fake))
+    until(lambda: core_of(client) is not None, "the page to announce them")
+    core = core_of(client)
+    fake.add("demo-2.0.tar.gz", b"two")
+    until(lambda: len(page_of(client)["files"]) == 2, "the page to be asked for again")
+    assert core_of(client) == core
+    announced = {"sha256": hashlib.sha256(METADATA).hexdigest()}
+    fake.projects["demo"]["files"][0]["core-metadata"] = announced  # theirs hold, once there are some
+    fake.tell(f"{path_of(fake)}.metadata", Answer(METADATA))
+    until(lambda: core_of(client) == announced, "the page to be asked for again")
+    assert client.get(f"{address(fake)}.metadata").data == METADATA
+
+
+def test_they_are_taken_again_when_they_were_removed(services: Services, fake: FakeUpstream, wheel: bytes) -> None:
+    client = Client(services)
+    client.get(address(fake))
+    until(lambda: core_of(client) is not None, "the page to announce them")
+    services.upstreams.store.tidy(0)  # type: ignore[union-attr]
+    answer = client.get(f"{address(fake)}.metadata")
+    assert (answer.status_code, answer.data) == (200, CORE)
+    assert len(fake.asked(path_of(fake))) == 2
+
+
+def test_a_wheel_that_was_kept_before_is_looked_into_when_it_is_served(
+    services: Services, fake: FakeUpstream, wheel: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Upstream, "take_metadata", lambda *_: None)  # the process ended before that
+        assert Client(services).get(address(fake)).data == wheel
+    client = anew(services)
+    assert client.get(address(fake)).data == wheel
+    until(lambda: core_of(client) is not None, "the page to announce them")
+    assert len(fake.asked(path_of(fake))) == 1
+
+
+def test_what_is_no_wheel_inside_has_none(services: Services, fake: FakeUpstream) -> None:
+    fake.projects["demo"]["files"][0]["core-metadata"] = False
+    client = Client(services)
+    for _ in range(2):
+        assert client.get(address(fake)).data == CONTENT
+    upstream = services.upstreams()[0]  # type: ignore[misc]
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    until(lambda: digest in upstream._looked_into, "it to be looked into")
+    assert core_of(client) is None
+    assert client.get(f"{address(fake)}.metadata").status_code == 404
