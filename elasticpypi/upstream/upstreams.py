@@ -89,7 +89,7 @@ class Upstreams:
         credentials = self._environ.get(settings.credentials, "") if settings.credentials else ""
         if settings.credentials and not credentials:
             log.warning("%s has no value: it should have the credentials of %s.", settings.credentials, settings.name)
-        client = Client(settings, address, self.loop, credentials)
+        client = Client(settings, address, self.loop, credentials, self._environ)
         return Upstream(settings, client, self.store, self._state, self._tell, places=self.places)
 
 
