@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from werkzeug.serving import make_server
@@ -446,6 +447,25 @@ def test_who_asks_in_turn_is_passed_on_and_forgotten_with_the_request(services: 
     refused = worker.open("/simple/others/", **{"CDN-Loop": f"first, {me}"})
     assert refused.status_code == 508
     assert len(fake.requests) == 3
+
+
+def test_a_copy_of_the_folder_is_another_index(tmp_path: Path) -> None:
+    """One machine fetches, the other one has its folder by rsync, and asks it."""
+    first = opened(tmp_path / "first", "")
+    first.form_tokens.make(USER)
+    shutil.copytree(first.config.data, tmp_path / "second")
+    assert Client(first).upload(make_wheel(tmp_path, "demo", "1.0")).status_code == 200
+    server = make_server("127.0.0.1", 0, Worker(first).cache, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://{quote(USER)}:{quote(PASSWORD)}@127.0.0.1:{server.server_port}/simple/"
+    second = opened(tmp_path / "second", address)
+    try:
+        found = Client(opened(tmp_path / "second", address)).get("/simple/demo/")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert found.status_code == 200
+    assert second.form_tokens.name_of_index() == opened(tmp_path / "second", "").form_tokens.name_of_index()
 
 
 # ---- The real server
