@@ -73,9 +73,13 @@ class _Asking:
         self.about: About | None = None
         self.error: Refusal | None = None
 
-    def answer(self, patience: float) -> About | None:
-        """What came of it, None if nothing has within so many seconds of its beginning; the refusal that came."""
-        if not self.done.wait(max(0.0, self.begun + patience - time.monotonic())):
+    def answer(self, patience: float, seconds: float | None) -> About | None:
+        """What came of it, None if nothing has in time; the refusal that came.
+
+        In time is within ``seconds`` from now, and without these within ``patience`` of its beginning.
+        """
+        left = self.begun + patience - time.monotonic() if seconds is None else seconds
+        if not self.done.wait(max(0.0, left)):
             return None
         if self.error is not None:
             raise type(self.error)(str(self.error))
@@ -114,10 +118,10 @@ class Upstream:
     def name(self) -> str:
         return self.settings.name
 
-    def about(self, name: NormalizedName, seconds: float = LONGEST) -> About:
+    def about(self, name: NormalizedName, seconds: float | None = None) -> About:
         """What is known of a project now, after asking if that is due; :class:`Unavailable` if nothing is.
 
-        ``revision`` is "" for a project that does not exist there. Nobody waits longer than ``seconds``.
+        ``revision`` is "" for a project that does not exist there. Nobody waits longer than ``seconds``, who gives some.
         """
         known = self._fresh.get(name)
         if known is not None and self._clock() < known.until:
@@ -131,7 +135,7 @@ class Upstream:
         old = known if known is not None and known.revision and self._is_good(known) else None
         try:
             with self._places:
-                about = asking.answer(min(seconds, PATIENCE if old else LONGEST))
+                about = asking.answer(PATIENCE if old else LONGEST, seconds)
         except Unavailable:
             if old is None:
                 raise

@@ -263,6 +263,24 @@ def test_offline_only_what_is_kept_is_listed(client: Client, outside: Outside, m
     assert outside.asked == []
 
 
+def test_offline_core_metadata_that_come_later_make_another_page(
+    client: Client, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elasticpypi.repository.first_match.OFFLINE_LOOK", 0.0)
+    digest = hashlib.sha256(b"metadata").hexdigest()
+    wheel = entry("demo-1.0-py3-none-any.whl", hashes={"sha256": keep(client, b"one")})
+    outside.has("demo", {**wheel, "core-metadata": {"sha256": digest}})
+    client.json("/simple/demo/")
+    policy(client, f'[upstream.main]\nurl = "{ADDRESS}"\noffline = true\n')
+    headers = {"Accept": JSON}
+    before = client.get("/simple/demo/", headers=headers)
+    assert "core-metadata" not in before.text
+    keep(client, b"metadata")
+    after = client.get("/simple/demo/", headers={**headers, "If-None-Match": before.headers["ETag"]})
+    assert (after.status_code, digest in after.text) == (200, True)
+    assert after.headers["ETag"] != before.headers["ETag"]
+
+
 def test_offline_the_folder_is_enough(client: Client, outside: Outside) -> None:
     assert client.get("/simple/six/").status_code == 200
     policy(client, f'[upstream.main]\nurl = "{ADDRESS}"\noffline = true\n')
