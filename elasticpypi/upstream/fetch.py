@@ -60,14 +60,21 @@ class Failed(Exception):
     """The other index has not answered, or not as it should; the text is a sentence without any secret.
 
     ``pause`` is when it may be asked again, in seconds; ``loop``: it has asked us; ``counts``: its host is in trouble;
-    ``is_new``: it has been asked.
+    ``is_new``: it has been asked; ``ours``: this process cannot ask it, and others may.
     """
 
     def __init__(
-        self, text: str, pause: float = 0.0, *, loop: bool = False, counts: bool = False, is_new: bool = True
+        self,
+        text: str,
+        pause: float = 0.0,
+        *,
+        loop: bool = False,
+        counts: bool = False,
+        is_new: bool = True,
+        ours: bool = False,
     ) -> None:
         super().__init__(text)
-        self.pause, self.loop, self.counts, self.is_new = pause, loop, counts, is_new
+        self.pause, self.loop, self.counts, self.is_new, self.ours = pause, loop, counts, is_new, ours
 
 
 class NotPublic(HTTPError):
@@ -114,7 +121,7 @@ class _Place:
 class Client:
     """What asks one index. ``address`` is that of its simple index, or gives it when it is first asked; it may be
     private, the hosts that its answers name may not. ``credentials`` are user:password, if they are not in it.
-    ``environ`` names the proxy.
+    ``environ`` names the proxy. ``lacks`` is why it is not to be asked by this process, "" if it may be.
     """
 
     def __init__(
@@ -124,8 +131,9 @@ class Client:
         loop: Callable[[], str] = str,
         credentials: str = "",
         environ: Mapping[str, str] = os.environ,
+        lacks: str = "",
     ) -> None:
-        self._settings, self._loop, self._environ = settings, loop, environ
+        self._settings, self._loop, self._environ, self._lacks = settings, loop, environ, lacks
         self._address, self._said = address, credentials
         self._lock = threading.Lock()
         self._found: _Place | ConfigurationError | None = None
@@ -205,10 +213,12 @@ class Client:
         return f"The index {self._settings.name!r}"
 
     def _known_place(self) -> _Place:
+        if self._lacks:
+            raise Failed(f"{self._name} cannot be asked: {self._lacks}", is_new=False, ours=True)
         try:
             return self._place()
         except ConfigurationError as error:
-            raise Failed(f"{self._name} cannot be asked: {error}") from None
+            raise Failed(f"{self._name} cannot be asked: {error}", ours=True) from None
 
     @contextmanager
     def _asked(self, url: str, headers: dict[str, str], end: float, *, own: bool) -> Iterator[tuple[Any, str]]:
@@ -243,7 +253,7 @@ class Client:
         except NotPublic as error:
             raise Failed(f"{self._name} is not to be followed: {error}.") from None
         except ConfigurationError as error:
-            raise Failed(f"{self._name} cannot be asked: {error}") from None
+            raise Failed(f"{self._name} cannot be asked: {error}", ours=True) from None
         except (HTTPError, OSError, ValueError) as error:  # the last one: of a name that is none
             host.failed(0.0)
             raise Failed(f"{self._name} has not answered: {_why(error)}.") from None

@@ -89,7 +89,7 @@ class _Asking:
 class Upstream:
     """One other index: its pages. ``tell`` takes the events of what has changed there.
 
-    ``places`` are for those who wait.
+    ``places`` are for those who wait. ``shares``: that it could not be asked is news for other processes.
     """
 
     def __init__(
@@ -101,8 +101,9 @@ class Upstream:
         tell: Callable[[list[Event]], None] = lambda events: None,
         clock: Callable[[], float] = time.time,
         places: Places | None = None,
+        shares: bool = True,
     ) -> None:
-        self.settings = settings
+        self.settings, self._shares = settings, shares
         self.client = client
         self._store, self._state, self._tell, self._clock = store, state, tell, clock
         self._places = places or Places()
@@ -121,7 +122,7 @@ class Upstream:
     def about(self, name: NormalizedName, seconds: float | None = None) -> About:
         """What is known of a project now, after asking if that is due; :class:`Unavailable` if nothing is.
 
-        ``revision`` is "" for a project that does not exist there. Nobody waits longer than ``seconds``, who gives some.
+        ``revision`` is "" for a project that does not exist there. Nobody waits longer than ``seconds``.
         """
         known = self._fresh.get(name)
         if known is not None and self._clock() < known.until:
@@ -345,13 +346,15 @@ class Upstream:
             now = self._known(name)
             if now is not None and self._has_news(now, known):
                 return now  # it was asked for between two looks
-            about = self._note(name, self._answered(name, now or known))
+            about, is_news = self._answered(name, now or known)
+            about = self._note(name, about)
             try:
                 if about.timeless:
                     self._note_timeless()
                 asking.about = about
                 asking.done.set()  # what is left is for other processes
-                self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
+                if is_news:
+                    self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
             except Unavailable as error:
                 log.warning("%s: %s", name, error)
         finally:
@@ -363,19 +366,20 @@ class Upstream:
         """Whether another process has found something out meanwhile."""
         return now != known and (self._clock() < now.until or bool(now.trouble))
 
-    def _answered(self, name: NormalizedName, known: About | None) -> About:
+    def _answered(self, name: NormalizedName, known: About | None) -> tuple[About, bool]:
+        """What is known of a page after asking, and whether other processes should know it."""
         now = self._clock()
         body = self._store.page(self.name, name)
         try:
             answer = self.client.page(name, known.etag if known and body is not None else "")
             if answer.status == 304 and known and body is not None:
-                return replace(known, asked=now, until=now + self._age(answer), trouble="")
+                return replace(known, asked=now, until=now + self._age(answer), trouble=""), True
             if answer.status == 404:
                 if body is not None:
                     self._told([self._event("upstream.vanished", name, reason="The project is gone.")])
                     self._keep(self.name + GONE, name, all_gone(body, name, self.name, text_of(now)))
                 self._store.drop_page(self.name, name)
-                return About("", now, now + MISSING)
+                return About("", now, now + MISSING), True
             if answer.status != 200:
                 raise Failed(f"The index {self.name!r} has answered {answer.status}.")
             sent = Sent(answer.body, answer.media_type, answer.url, name, self.name)
@@ -389,12 +393,12 @@ class Upstream:
             pause = min(max(AGAIN, getattr(error, "pause", 0.0)), LONGEST_PAUSE)
             until = now + pause if known and known.revision else now
             was = known or About("", now, now)
-            return replace(was, until=until, trouble=str(error))
+            return replace(was, until=until, trouble=str(error)), self._shares and not getattr(error, "ours", False)
         serial = serial or answer.serial
         if known and serial and serial < known.serial and self._is_good(known):
             # A server of theirs that is behind (REQ-U20); if it stays so for a day, it is the index that changed.
             log.warning("%s: the index %r has sent an older page than before.", name, self.name)
-            return replace(known, until=now + MISSING, trouble="")
+            return replace(known, until=now + MISSING, trouble=""), True
         revision = sha256(kept)
         self._told([self._event(change.kind, name, change) for change in changes if self._is_news(change)])
         if body is None or kept != body:
@@ -403,7 +407,7 @@ class Upstream:
             self._store.drop_page(self.name + GONE, name)
         page = load(kept, self.name)  # here, where no request waits for so many files
         self._remember(name, revision, page)
-        return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless)
+        return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless), True
 
     def _keep(self, index: str, name: NormalizedName, body: bytes) -> None:
         """As far as it can be kept: this process has it as long as it is fresh."""

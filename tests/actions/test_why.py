@@ -62,6 +62,16 @@ def ask(client: Client, *arguments: str, status: int = 0) -> str:
     return done.output
 
 
+def test_what_a_command_cannot_ask_is_no_trouble_for_the_server(client: Client, theirs: Releases) -> None:
+    assert len(why(client, "demo")["files"]) == 2
+    theirs.status = 503  # for the command, such as by another proxy
+    assert "What is shown may be old" in ask(client, "demo")
+    theirs.status = 0
+    theirs.release("demo", ("0.9", 100), ("1.0", 100), ("2.0", 1))
+    found = why(client, "demo")
+    assert (len(found["files"]), found["warnings"]) == (3, [])
+
+
 def upload(client: Client, folder: Path, name: str = "demo", version: str = "1.0") -> None:
     assert client.upload(make_wheel(folder, name, version)).status_code == 200
 
