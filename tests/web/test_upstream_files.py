@@ -535,6 +535,9 @@ def test_the_real_server_breaks_the_connection_and_clears_up_at_its_start(tmp_pa
                 with pytest.raises(http.client.IncompleteRead) as raised:
                     answer.read()
             assert len(raised.value.partial) <= len(CONTENT) - transfers.BACK
+        told = "An answer was broken off: The index 'main' has sent other bytes than it says: they are not taken."
+        until(lambda: "".join(server.logged + server.said).count(told) == 2, "a line for each in the log")
+        assert "Traceback" not in "".join(server.logged + server.said)
         assert "secret" not in "".join(server.said + server.logged)
         assert server.stop() == 0
     finally:
@@ -606,8 +609,7 @@ def test_what_left_later_is_not_listed_and_its_exact_address_goes_on(
     for each in client, anew(services):
         assert each.get(path).data == CONTENT
     assert "its exact address gives what is kept" in page_of(client)["_held"][0]["reason"]
-    store = services.upstreams.store  # type: ignore[union-attr]
-    store.tidy(0)
+    shutil.rmtree(services.config.data / "upstream/files")
     answer = client.get(path)
     assert answer.status_code == 404
     assert "Nothing is" in answer.text
@@ -697,7 +699,7 @@ def test_they_are_taken_again_when_they_were_removed(services: Services, fake: F
     client = Client(services)
     client.get(address(fake))
     until(lambda: core_of(client) is not None, "the page to announce them")
-    services.upstreams.store.tidy(0)  # type: ignore[union-attr]
+    shutil.rmtree(services.config.data / "upstream/files")
     answer = client.get(f"{address(fake)}.metadata")
     assert (answer.status_code, answer.data) == (200, CORE)
     assert len(fake.asked(path_of(fake))) == 2
