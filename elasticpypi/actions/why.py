@@ -42,7 +42,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Of a name: its ``origin`` and the ``rule`` that says so, the ``upstream`` that it comes from, "" if that is ours.
+    """Of a name: its ``origin`` and the ``rule`` that says so, the ``upstream`` that it comes from and its ``host``, ""
+    if that is ours.
 
     ``reason`` is why there is no file, ``change`` the command that changes that, both "" if there are some.
     """
@@ -51,6 +52,7 @@ class Why:
     origin: str
     rule: str
     upstream: str = ""
+    host: str = ""
     reason: str = ""
     change: str = ""
     warnings: tuple[str, ...] = ()
@@ -80,7 +82,9 @@ def why(services: Services, reader: Principal, what: str) -> Why:
     if files and trouble:
         warnings += (f"What is shown may be old: {trouble}",)
     upstream = project.upstream if project else ""
-    return Why(name, where.where, where.rule, upstream, reason, change, warnings, files)
+    others = services.upstreams() if upstream and services.upstreams else ()
+    host = next((each.client.host for each in others if each.name == upstream), "")
+    return Why(name, where.where, where.rule, upstream, host, reason, change, warnings, files)
 
 
 def _parsed(what: str) -> tuple[NormalizedName, str]:

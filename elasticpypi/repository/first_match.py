@@ -165,7 +165,7 @@ class FirstMatch:
         end = time.monotonic() + seconds
         for upstream in self._upstreams():
             if upstream.about(name, end - time.monotonic()).revision:
-                return f"The index {upstream.name!r} has a project of this name."
+                return f"There is a project of this name in {upstream.label}."
         return ""
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:

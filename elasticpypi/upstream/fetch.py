@@ -148,6 +148,14 @@ class Client:
         """That of the index, without credentials; :class:`ConfigurationError` if nobody knows."""
         return self._place().address
 
+    @property
+    def host(self) -> str:
+        """The host of that, with its port if it has one; "" if nobody knows."""
+        try:
+            return urlsplit(self.address).netloc
+        except ConfigurationError:
+            return ""
+
     def _place(self) -> _Place:
         with self._lock:
             if self._found is None:
@@ -210,7 +218,10 @@ class Client:
 
     @property
     def _name(self) -> str:
-        return f"The index {self._settings.name!r}"
+        """As texts of troubles have it: which one, and where it is."""
+        found = self._found
+        host = f" ({urlsplit(found.own).netloc})" if isinstance(found, _Place) else ""
+        return f"The index {self._settings.name!r}{host}"
 
     def _known_place(self) -> _Place:
         if self._lacks:

@@ -119,6 +119,12 @@ class Upstream:
     def name(self) -> str:
         return self.settings.name
 
+    @property
+    def label(self) -> str:
+        """What people read: the name that the policy gives it, and its host."""
+        host = self.client.host
+        return f"the index {self.name} ({host})" if host else f"the index {self.name}"
+
     def about(self, name: NormalizedName, seconds: float | None = None) -> About:
         """What is known of a project now, after asking if that is due; :class:`Unavailable` if nothing is.
 

@@ -92,7 +92,7 @@ def add(client: Client, *paths: Path) -> None:
 def test_a_project_of_another_index_says_so(client: Client) -> None:
     html = look(client, "/project/six/")
     said = text(html)
-    assert "six 1.2 From the index main." in said  # 2.0 is held
+    assert "six 1.2 From the index main (outside.example)." in said  # 2.0 is held
     assert "pip install --index-url http://localhost/simple/ six" in said
     assert 'href="../../upstream/main/packages/ab/six-1.2.tar.gz"' in html
     assert re.search(r"1\.1 yanked: broken on Windows", said)
@@ -353,7 +353,7 @@ def test_a_name_of_two_places_is_a_warning(client: Client, outside: Outside, tmp
     said = text(html)
     assert "This name comes from two places." in said
     assert "elasticpypi origin six private." in said
-    assert "six 1.5 Our own From the index main, beside files of our own." in said
+    assert "six 1.5 Our own From the index main (outside.example), beside files of our own." in said
     assert "Delete" in said
     theirs = look(client, "/project/six/1.2/")  # which nobody can delete here
     assert "delete-what" not in theirs
@@ -409,7 +409,7 @@ def test_reasons_of_another_index_are_texts(client: Client, outside: Outside) ->
 def test_home_says_that_everything_installs_from_here(client: Client, outside: Outside) -> None:
     html = look(client, "/")
     said = text(html)
-    assert "What is not here comes from main." in said
+    assert "What is not here comes from the index main (outside.example)." in said
     assert "pip from now on: everything installs from here pip config set global.index-url" in said
     assert "uv everything installs from here uv auth login" in said
     assert ADDRESS not in html
@@ -433,6 +433,28 @@ def test_without_another_index_the_lines_stay_as_they_are(client: Client, tmp_pa
     assert "uv uv auth login" in said
     assert "everything installs" not in said
     assert "What is not here" not in said
+
+
+def test_no_password_of_the_address_is_shown(outside: Outside, tmp_path: Path) -> None:
+    config = Config(users={USER: PASSWORD}, data=tmp_path / "data", upstream=ADDRESS.replace("://", "://anna:secret@"))
+    client = Client(on_folder(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db")))
+    for path in ("/", "/project/six/", "/policy/projects/six"):
+        html = look(client, path)
+        assert "outside.example" in html
+        assert "secret" not in html
+        assert "anna" not in html
+
+
+def test_names_that_are_kept_may_have_been_meant(client: Client, outside: Outside, tmp_path: Path) -> None:
+    add(client, make_wheel(tmp_path, "requester", "1.0"))
+    for name in ("requests", "numpy"):
+        outside.has(name, entry(f"{name}-1.0.tar.gz"))
+        assert client.get(f"/simple/{name}/").status_code == 200
+    html = look(client, "/project/reqeusts/", 404)
+    assert [name for name in ("requests", "requester", "numpy") if f"project/{name}/" in html] == [
+        "requests",
+        "requester",
+    ]
 
 
 def test_a_search_finds_what_is_kept_after_our_own(client: Client, outside: Outside, tmp_path: Path) -> None:
