@@ -1,7 +1,8 @@
 """Real packages through this index with real clients, in both families: ``python -m demo.demo``.
 
 Downloads some projects from PyPI once, uploads them with twine, installs them from this index alone
-with pip and uv, compares every byte on the way back, and looks at ``/simple/`` with a browser.
+with pip and uv, compares every byte on the way back, and looks at ``/simple/`` with a browser. Then it installs them
+once more from an index that has but one package of its own, with PyPI behind it.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +35,7 @@ PROJECTS = [
 ]
 LOCAL = "elasticpypi-demo==1.0+local.1"
 MEGABYTE = 1_000_000
+MINUTES = 900.0  # in seconds: a slow line may need them for 80 MB
 
 
 def main() -> None:
@@ -64,7 +67,11 @@ def download() -> Path:
         dist.mkdir(parents=True, exist_ok=True)
         for old in dist.iterdir():
             old.unlink()
-        subprocess.run([sys.executable, "-m", "pip", "download", "-qq", "--dest", dist, *PROJECTS], check=True)
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--dest", dist, *PROJECTS]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or ["pip says nothing."])[-1]
+            sys.exit(f"PyPI cannot be reached, and there is nothing of it in the cache: {why}")
         make_wheel(dist, *LOCAL.split("=="), requires_dist=["numpy", "requests[socks]"])
         stamp.write_text(wanted)
     return dist
@@ -113,16 +120,18 @@ def pull_through(server: Server, folder: Path, dist: Path) -> None:
     """Everything from one address: our own package from here, the rest from PyPI, and then from what is kept."""
     folder.mkdir()
     try:
-        server.page("six")
-    except OSError as error:
-        _say(f"  PyPI cannot be reached, so this part is left out: {error}")
+        why = "" if server.page("six") else "It says that there is no project six."
+    except urllib.error.HTTPError as error:
+        why = error.read().decode().strip()
+    if why:
+        _say(f"  PyPI cannot be reached, so this part is left out. {why}")
         return
     [own] = (path for path in dist.iterdir() if path.name.startswith("elasticpypi_demo"))
     server.put(own.name, own.read_bytes())
     until(lambda: own.name in server.files("elasticpypi-demo"), "our own package")
     for client, wanted in (("pip", "from PyPI"), ("uv", "from what is kept")):
         with _step(f"installed with {_release(client)}, {wanted}"):
-            install(client, server, folder / client, *PROJECTS, LOCAL)
+            install(client, server, folder / client, *PROJECTS, LOCAL, seconds=MINUTES)
         found = {canonicalize_name(name) for name in installed(folder / client)}
         assert found >= {"numpy", "pandas", "docopt", "elasticpypi-demo"}, f"{client} installed {found}"
     kept = [path for path in (server.data / "upstream" / "files").rglob("*") if path.is_file()]

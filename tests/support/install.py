@@ -35,8 +35,9 @@ def install(
     options: tuple[str, ...] = (),
     index: str = "",
     fails: bool = False,
+    seconds: float = 120,
 ) -> str:
-    """Install into a fresh environment; returns all that the client printed.
+    """Install into a fresh environment, within so many seconds; returns all that the client printed.
 
     ``index`` is the URL for pip and uv if not the one with credentials.
     """
@@ -47,7 +48,7 @@ def install(
         case _ if client.split()[0] == "pip" or client == "oldest pip":
             new_venv(folder / ".venv")
             command = ["install", "--index-url", index or server.index, *options, *requirements]
-            return pip(client, *command, home=home, folder=folder, fails=fails, **server.trust)
+            return pip(client, *command, home=home, folder=folder, fails=fails, seconds=seconds, **server.trust)
         case "uv":
             new_venv(folder / ".venv")
             command = [
@@ -60,7 +61,7 @@ def install(
                 *options,
                 *requirements,
             ]
-            return run("uv", *command, home=home, folder=folder, fails=fails, **server.trust)
+            return run("uv", *command, home=home, folder=folder, fails=fails, seconds=seconds, **server.trust)
         case "poetry":
             variables = project(client, server.simple, folder)
             command = ["add", "--no-interaction", *options, *requirements]
@@ -74,7 +75,7 @@ def install(
             command = ["install", *options, *requirements]
         case _:
             raise ValueError(client)
-    return run(client, *command, home=home, folder=folder, fails=fails, **variables)
+    return run(client, *command, home=home, folder=folder, fails=fails, seconds=seconds, **variables)
 
 
 def lock(client: str, server: Server, folder: Path, *dependencies: str) -> dict[str, str]:
@@ -138,11 +139,19 @@ def project(client: str, simple: str, folder: Path, *dependencies: str) -> dict[
     return login | ({"POETRY_VIRTUALENVS_IN_PROJECT": "true"} if client == "poetry" else {})
 
 
-def pip(client: str, *arguments: str | Path, home: Path, folder: Path, fails: bool = False, **variables: str) -> str:
+def pip(
+    client: str,
+    *arguments: str | Path,
+    home: Path,
+    folder: Path,
+    fails: bool = False,
+    seconds: float = 120,
+    **variables: str,
+) -> str:
     """One of the pips, run by the Python of ``folder/.venv``, whose environment has nothing else."""
     python = folder / ".venv" / "bin" / "python"
     variables["PYTHONPATH"] = str(_libraries(client))
-    return run(python, "-m", "pip", *arguments, home=home, folder=folder, fails=fails, **variables)
+    return run(python, "-m", "pip", *arguments, home=home, folder=folder, fails=fails, seconds=seconds, **variables)
 
 
 def _libraries(client: str) -> Path:
