@@ -32,7 +32,11 @@ def test_one_warning_names_the_setting_with_which_everything_installs(other: str
         make_wheel(made, "pub-core", "1.1"),
         make_sdist(made, "pub-data", "1.0"),
     ]
-    with OTHER_INDEXES[other](theirs, packages) as address, running("folder", ours, UPSTREAM=address) as server:
+    with (
+        OTHER_INDEXES[other](theirs, packages) as address,
+        # One process, so that whoever has seen a new policy is the one who answers next.
+        running("folder", ours, UPSTREAM=address, WORKERS="1") as server,
+    ):
         told = install("uv", server, tmp_path / "held", "pub-web", fails=True)
         assert "pub-web" in told
         warning = "The index 'main' does not say when its files were uploaded"

@@ -19,6 +19,7 @@ from tests.support.fake_upstream import FakeUpstream, fake_upstream
 from tests.support.install import LOCKERS, SDISTS, installed, lock, project
 from tests.support.live import PASSWORD, USER, Server
 from tests.support.serving import run as command
+from tests.support.waiting import until
 
 RARE = "pub-rare"  # of no dependency: what is done about it is seen by no other test
 
@@ -109,5 +110,13 @@ def test_a_lock_with_a_held_release_is_a_403_that_why_explains_and_an_exemption_
     tomorrow = text_of(time.time() + 86400)[:10]
     done = command("exempt", f"{RARE}==1.2", "--until", tomorrow, "--reason", "INC-42", "--data", str(ours.data))
     assert done.returncode == 0, done.stderr
-    run("uv", "sync", "--frozen", **where, **login)
+
+    def let_in() -> bool:
+        """Each process of the index looks at exemptions again after a moment."""
+        try:
+            return bool(run("uv", "sync", "--frozen", **where, **login))
+        except AssertionError:
+            return False
+
+    until(let_in, "the exemption")
     assert installed(tmp_path) == {RARE: "1.2"}
