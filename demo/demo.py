@@ -53,7 +53,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, running("folder", Path(folder), UPSTREAM="pip") as server:
             _say("\nThe same with PyPI behind it: nothing but our own package is uploaded")
             pull_through(server, Path(folder) / "demo", dist)
-    except AssertionError as error:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         sys.exit(f"The demo failed: {error}")
     _say("\nEverything came back as it was.")
 

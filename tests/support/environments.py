@@ -16,6 +16,8 @@ from tests.support.servers import locked
 
 CACHE = ROOT / ".cache" / "clients"
 
+PATIENCE = 300.0  # seconds that a command of a client may take: machines are busy
+
 # Those before it do not start on Python 3.11, and on 3.12.
 OLDEST_PIP = "19.2" if sys.version_info < (3, 12) else "23.1.2"
 
@@ -92,7 +94,7 @@ def run(
     folder: Path,
     fails: bool = False,
     of: str = "",
-    seconds: float = 120,
+    seconds: float = PATIENCE,
     **variables: str,
 ) -> str:
     """Run a client by its name, or a program by its path, in ``folder``; returns all that it printed.

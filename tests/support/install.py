@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.support.environments import OLDEST_PIP, environment, new_venv, run
+from tests.support.environments import OLDEST_PIP, PATIENCE, environment, new_venv, run
 from tests.support.live import PASSWORD, USER, Server
 
 INSTALLERS = ("pip", "oldest pip", "uv", "poetry", "pdm", "pipenv")
@@ -35,7 +35,7 @@ def install(
     options: tuple[str, ...] = (),
     index: str = "",
     fails: bool = False,
-    seconds: float = 120,
+    seconds: float = PATIENCE,
 ) -> str:
     """Install into a fresh environment, within so many seconds; returns all that the client printed.
 
@@ -145,7 +145,7 @@ def pip(
     home: Path,
     folder: Path,
     fails: bool = False,
-    seconds: float = 120,
+    seconds: float = PATIENCE,
     **variables: str,
 ) -> str:
     """One of the pips, run by the Python of ``folder/.venv``, whose environment has nothing else."""
