@@ -324,7 +324,7 @@ class Upstream:
                 self._store.keep_page(self.name, name, kept)
             except Unavailable as error:  # this process has it as long as it is fresh
                 log.warning("%s: %s", name, error)
-        page = load(kept, self.name)  # here, where no request waits for so many files
+        page = load(kept).page(self.name)  # here, where no request waits for so many files
         self._remember(name, revision, page)
         return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless)
 
@@ -341,7 +341,7 @@ class Upstream:
 
     def _old(self, body: bytes | None) -> UpstreamPage | None:
         try:
-            return load(body, self.name) if body else None
+            return load(body).page(self.name) if body else None
         except BadAnswer:
             return None
 

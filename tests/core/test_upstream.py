@@ -19,7 +19,7 @@ from elasticpypi.core import upstream
 from elasticpypi.core.filename import parse_stored
 from elasticpypi.core.model import Project
 from elasticpypi.core.simple_api import as_json, project_json, project_page
-from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load, project_of, read
+from elasticpypi.core.upstream import COLUMNS, BadAnswer, Listing, UpstreamFile, UpstreamPage, project_of
 from tests.support.examples import examples
 from tests.support.upstream_vectors import cases, ids
 
@@ -35,6 +35,22 @@ many = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def read(text: bytes, media_type: str, url: str, name: NormalizedName, index: str) -> UpstreamPage:
+    """What an index sent → its page."""
+    return upstream.read(text, media_type, url, name).page(index)
+
+
+def load(kept: bytes, index: str) -> UpstreamPage:
+    """What is kept → the page."""
+    return upstream.load(kept).page(index)
+
+
+def dump(page: UpstreamPage) -> bytes:
+    """A page → what is kept of it."""
+    columns = {name: [getattr(file, name) for file in page.files] for name in COLUMNS if page.files}
+    return upstream.dump(Listing(replace(page, files=()), columns))
 
 
 def entry(filename: str = "demo-1.0-py3-none-any.whl", **changes: Any) -> dict[str, Any]:
@@ -566,8 +582,8 @@ def test_what_is_kept_is_the_page() -> None:
         lambda kept: kept[:-1],
         lambda kept: kept.partition(b"\n")[0],
         lambda kept: kept + b"\n",
-        lambda kept: kept.replace(b"[2,", b"[1,", 1),
-        lambda kept: kept.replace(b"[2,", b"[3,", 1),
+        lambda kept: kept.replace(b"[3,", b"[2,", 1),
+        lambda kept: kept.replace(b"[3,", b"[4,", 1),
         lambda kept: b"\xff" + kept,
         lambda kept: b'[[1,"demo","active","",0,0],[]]',
         lambda kept: kept.replace(b"\n7\n", b"\nx\n", 1),

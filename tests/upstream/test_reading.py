@@ -40,7 +40,7 @@ def test_what_is_new_what_changed_and_what_is_gone(monkeypatch: pytest.MonkeyPat
         ("upstream.changed", "demo-2.0.tar.gz", "b", "d"),
         ("upstream.vanished", "demo-1.0.tar.gz", "a", ""),
     ]
-    page = load(found.kept, "main")
+    page = load(found.kept).page("main")
     assert [(file.version, file.sha256[0], file.first_seen) for file in page.files] == [
         ("2.0", "b", ""),  # the bytes that were there first
         ("3.0", "c", NOW),
@@ -48,6 +48,17 @@ def test_what_is_new_what_changed_and_what_is_gone(monkeypatch: pytest.MonkeyPat
     ]
     assert found == made(NEW_PAGE, OLD_PAGE, LATER)
     assert news(NEW_PAGE, b"of another version", LATER).changes == []
+
+
+def test_a_page_of_many_megabytes_is_read_apart() -> None:
+    """More than a pipe takes at once, in both directions, beside an old page of that size."""
+    many = [entry(f"1.{number}", "0123456789abcdef"[number % 16], **{"upload-time": None}) for number in range(9000)]
+    first = news(sent(*many), None, NOW)
+    assert len(first.kept) > 512 * 1024
+    found = news(sent(*many[1:], entry("2.0"), serial=9), first.kept, LATER)
+    assert [(change.kind, change.filename) for change in found.changes] == [("upstream.vanished", "demo-1.0.tar.gz")]
+    page = load(found.kept).page("main")
+    assert (len(page.files), {file.first_seen for file in page.files}) == (9000, {NOW, ""})
 
 
 @pytest.mark.parametrize("large", [reading.LARGE, 0], ids=["here", "apart"])
@@ -74,18 +85,19 @@ def test_a_process_gets_no_more_than_it_may_have(monkeypatch: pytest.MonkeyPatch
 
 def test_a_process_knows_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """There are passwords in it."""
-    seen: dict[str, Any] = {}
-    real = subprocess.run
+    seen: list[dict[str, str]] = []
+    real = subprocess.Popen
 
-    def run(*arguments: Any, **told: Any) -> Any:
-        seen.update(told["env"])
-        return real(*arguments, **told)
+    def popen(*arguments: Any, env: dict[str, str], **told: Any) -> Any:
+        seen.append(env)
+        return real(*arguments, env=env, **told)
 
     monkeypatch.setattr(reading, "LARGE", 0)
     monkeypatch.setenv("PASSWORD", "secret")
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "Popen", popen)
     assert news(NEW_PAGE, None, NOW).serial == 8
-    assert {*seen} <= {*reading.NEEDED}
+    [environ] = seen
+    assert {*environ} <= {*reading.NEEDED}
     assert os.environ["PASSWORD"] == "secret"
 
 
