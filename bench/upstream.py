@@ -50,7 +50,7 @@ class Named(Corpus):
         return self.called
 
 
-PUBLIC = Named(0, called="public-v2")  # what the other index has
+PUBLIC = Named(0, called="public-v3")  # what the other index has
 OWN = Named(0, called="own-v1")  # what elasticpypi has itself: of the same sizes
 
 
@@ -123,7 +123,7 @@ def largest_page(project: str) -> bytes:
                     "requires-python": ">=3.9",
                     "size": dice.randrange(MEGABYTE, 10 * MEGABYTE),
                     "upload-time": f"2025-{1 + number % 12:02}-15T12:34:56.{dice.randrange(MEGABYTE):06}Z",
-                    "url": f"../../packages/{path[:2]}/{path[2:4]}/{path[4:]}/{name}",
+                    "url": f"https://files.example/packages/{path[:2]}/{path[2:4]}/{path[4:]}/{name}",
                     "yanked": False,
                 }
             )

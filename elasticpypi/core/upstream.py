@@ -235,8 +235,14 @@ class _Page:
             return ()
         names, links, times, sizes, pythons, yanks, hashes, metadata = zip(*map(AS_PYPI, entries), strict=True)
         digests, cores = [each["sha256"] for each in hashes], [each and each["sha256"] for each in metadata]
-        site = (self._place(links[0], names[0], digests[0]) or ("",))[0]
-        paths = [link[len(site) :] for link in links if link.startswith(site)]
+        site, first = (self._place(links[0], names[0], digests[0]) or ("", ""))[:2]
+        # All begin with what leads to the site, or from the page up to a folder of it.
+        begin = links[0][: links[0].rfind("../") + 3] if links[0].startswith("../") else links[0].removesuffix(first)
+        rest = links[0][len(begin) :]
+        if not rest or not first.endswith(rest):
+            return ()
+        folder = first.removesuffix(rest)
+        paths = [folder + link[len(begin) :] for link in links if link.startswith(begin)]
         every_path, every_digest = "\n".join(paths), "".join([*digests, *filter(None, cores)])
         wheels = [name for name in names if name[-4:] == ".whl"]
         plain, versions = every_path.encode("ascii"), self._all_versions(names)

@@ -105,6 +105,7 @@ class Upstream:
         self._asking: dict[NormalizedName, _Asking] = {}
         self._fresh: OrderedDict[NormalizedName, About] = OrderedDict()
         self._pages: OrderedDict[NormalizedName, tuple[str, UpstreamPage]] = OrderedDict()
+        self._files = 0  # of all pages: to add them up takes longer than to read one
         self._paths: dict[NormalizedName, tuple[UpstreamPage, dict[str, UpstreamFile]]] = {}
 
     @property
@@ -198,7 +199,7 @@ class Upstream:
     def _forget(self, name: NormalizedName) -> None:
         with self._lock:
             self._fresh.pop(name, None)
-            self._pages.pop(name, None)
+            self._drop(name)
         self._state.remove(KIND, self._key(name))
 
     def _is_good(self, about: About) -> bool:
@@ -364,10 +365,16 @@ class Upstream:
 
     def _remember(self, name: NormalizedName, revision: str, page: UpstreamPage) -> None:
         with self._lock:
+            self._drop(name)
             self._pages[name] = revision, page
-            self._pages.move_to_end(name)
-            while len(self._pages) > 1 and sum(len(each.files) for _, each in self._pages.values()) > FILES:
-                self._paths.pop(self._pages.popitem(last=False)[0], None)
+            self._files += len(page.files) + 1
+            while len(self._pages) > 1 and self._files > FILES:
+                self._paths.pop(next(iter(self._pages)), None)
+                self._drop(next(iter(self._pages)))
+
+    def _drop(self, name: NormalizedName) -> None:
+        if was := self._pages.pop(name, None):
+            self._files -= len(was[1].files) + 1
 
     @property
     def timeless(self) -> bool:

@@ -452,7 +452,6 @@ def link(href: str = "demo-1.0.tar.gz", attributes: str = "", text: str = "demo"
 
 LINKS: dict[str, tuple[str, dict[str, Any]]] = {
     "relative": (link("../../f/demo-1.0.tar.gz"), {"url": "https://index.example/f/demo-1.0.tar.gz"}),
-    "beside the page": (link(), {"url": "https://index.example/simple/demo/demo-1.0.tar.gz"}),
     "a base": (f'<base href="https://b.example/x/y">{link()}', {"url": "https://b.example/x/demo-1.0.tar.gz"}),
     "a relative base": (
         f'<base href="../../x/">{link("../../demo-1.0.tar.gz")}',
@@ -723,9 +722,39 @@ def test_one_look_at_all_files_gives_what_a_look_at_each_gives(files: list[dict[
     check(found)
 
 
-def test_a_page_as_on_pypi_needs_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a page of 46,724 files takes twice as long."""
+ONE_LOOK = {  # a page that has such links → what all paths on it begin with
+    "as on PyPI": (FILES, FOLDER),
+    "from the page up": ("../../packages/aa", "packages/aa"),
+    "from the page up to a folder": ("../files/aa", "simple/files/aa"),
+    "from the site": ("/files", "files"),
+    "without a scheme": ("//files.example/aa", "aa"),
+}
+
+
+@pytest.mark.parametrize(("links", "paths"), ONE_LOOK.values(), ids=ONE_LOOK)
+def test_a_page_of_many_files_needs_one_look(monkeypatch: pytest.MonkeyPatch, links: str, paths: str) -> None:
+    """Or a page of 46,724 files takes three times as long."""
+    names = "demo-1.0-py3-none-any.whl", "demo-1.0.tar.gz", "demo-2.0-1-py3-none-any.whl"
+    entries = [entry(name, url=f"{links}/{name}") for name in names]
+    entries[1].update({"core-metadata": False, "data-dist-info-metadata": False, "requires-python": None})
+    entries[2]["yanked"] = "broken"
+    with monkeypatch.context() as patch:
+        patch.setattr(upstream._Page, "_all_as_on_pypi", lambda *_: ())
+        one_by_one = page_of(*entries)
     monkeypatch.setattr(upstream._Page, "add", lambda *_: pytest.fail("a file is looked at for itself"))
-    sdist = entry("demo-1.0.tar.gz", core_metadata=False, data_dist_info_metadata=False, requires_python=None)
-    page = page_of(entry(), sdist, entry("demo-2.0-1-py3-none-any.whl", yanked="broken"))
+    page = page_of(*entries)
+    assert page == one_by_one
+    assert [file.path for file in page.files] == [f"{paths}/{name}" for name in names]
     assert [file.yanked for file in page.files] == [None, None, "broken"]
+
+
+@pytest.mark.parametrize("odd", ["../x/../", "../x/./", "../x y/", "../%78/", "../x/?", "../../../"])
+def test_odd_links_are_looked_at_one_by_one(odd: str) -> None:
+    names = "demo-1.0.tar.gz", "demo-2.0.tar.gz"
+    entries = [entry(name, url=f"{odd}{name}") for name in names]
+    found = page_of(*entries)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upstream._Page, "_all_as_on_pypi", lambda *_: ())
+        assert page_of(*entries) == found
+    check(found)
+    assert page_of(entries[0]).files == found.files[:1]
