@@ -152,7 +152,8 @@ class _Page:
         self._columns: tuple[Sequence[Any], ...] = ()
         self._rows: dict[str, tuple[Any, ...]] = {}
         self._versions: dict[tuple[str, str], str | None] = {}
-        self._site = ""  # of the last link: nearly always that of the next one
+        # What the last link began with, and the site and folder that this leads to: nearly always as of the next one.
+        self._begin = "", "", ""
         self._status: Status = "active"
         self._reason, self._serial, self._left_out = "", 0, 0
 
@@ -235,14 +236,9 @@ class _Page:
             return ()
         names, links, times, sizes, pythons, yanks, hashes, metadata = zip(*map(AS_PYPI, entries), strict=True)
         digests, cores = [each["sha256"] for each in hashes], [each and each["sha256"] for each in metadata]
-        site, first = (self._place(links[0], names[0], digests[0]) or ("", ""))[:2]
-        # All begin with what leads to the site, or from the page up to a folder of it.
-        begin = links[0][: links[0].rfind("../") + 3] if links[0].startswith("../") else links[0].removesuffix(first)
-        rest = links[0][len(begin) :]
-        if not rest or not first.endswith(rest):
-            return ()
-        folder = first.removesuffix(rest)
-        paths = [folder + link[len(begin) :] for link in links if link.startswith(begin)]
+        self._place(links[0], names[0], digests[0])
+        begin, site, folder = self._begin
+        paths = [folder + link[len(begin) :] for link in links if begin and link.startswith(begin)]
         every_path, every_digest = "\n".join(paths), "".join([*digests, *filter(None, cores)])
         wheels = [name for name in names if name[-4:] == ".whl"]
         plain, versions = every_path.encode("ascii"), self._all_versions(names)
@@ -306,10 +302,10 @@ class _Page:
         """A link → site, path and link, as a file has them; None if it leads nowhere."""
         if type(link) is not str or not 0 < len(link) <= LONGEST_LINK:
             return None
-        site = self._site
-        begins = site and link.startswith(site) and link.endswith(f"/{filename}")
-        if begins and FOLDERS.fullmatch(link[len(site) : -len(filename)]):
-            return site, link[len(site) :], ""
+        begin, site, folder = self._begin
+        begins = begin and link.startswith(begin) and link.endswith(f"/{filename}")
+        if begins and FOLDERS.fullmatch(link[len(begin) : -len(filename)]):
+            return site, folder + link[len(begin) :], ""
         try:
             url = urldefrag(urljoin(self.base, link))[0]
             parts = urlsplit(url)
@@ -317,12 +313,17 @@ class _Page:
             return None
         if parts.scheme not in ("https", "http") or not addresses.authority(parts.netloc) or not LINK.fullmatch(url):
             return None
-        self._site = site = f"{parts.scheme}://{parts.netloc}/"
+        site = f"{parts.scheme}://{parts.netloc}/"
         path = url.removeprefix(site).partition("?")[0]
         folder, slash, name = unquote(path).rpartition("/")
         if name != filename or not FOLDERS.fullmatch(folder + slash):
             path = f"{sha256}/{filename}"  # whatever its own is would not come back as it was
-        return site, path, "" if url == site + path else url
+        if url != site + path:
+            return site, path, url
+        begin = link[: link.rfind("../") + 3] if link.startswith("../") else link.removesuffix(path)
+        if (rest := link[len(begin) :]) and path.endswith(rest):
+            self._begin = begin, site, path.removesuffix(rest)
+        return site, path, ""
 
 
 # The fields of a row, in this order, and the keys of JSON that all files of PyPI have.
