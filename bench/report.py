@@ -165,9 +165,11 @@ def upstream_goals(run: Run) -> str:
         if found is None or not than:
             continue
         value = found / than
-        told = number(value) + ("x" if goal.than else "")
-        wanted = f"{number(goal.least)}x or more" if goal.least else f"at most {number(goal.most)}"
-        lines.append([goal.title, wanted, told, _met(value >= goal.least if goal.least else value <= goal.most)])
+        unit = "x" if goal.than else ""
+        wanted = f"{number(goal.least)}{unit} or more" if goal.least else f"at most {number(goal.most)}{unit}"
+        lines.append(
+            [goal.title, wanted, number(value) + unit, _met(value >= goal.least if goal.least else value <= goal.most)]
+        )
     return markdown(["goal", "", "measured", ""], lines)
 
 
