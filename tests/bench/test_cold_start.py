@@ -52,7 +52,7 @@ NOT_HERE = {
     "authorizer": NEVER | {"flask", "werkzeug", "botocore", "packaging", "ssl", "elasticpypi.wiring"},
 }
 # How many modules that are not Python's own.
-MOST = {"api": 240, "sync": 141, "authorizer": 14}
+MOST = {"api": 240, "sync": 142, "authorizer": 14}
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title)
