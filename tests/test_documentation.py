@@ -223,6 +223,7 @@ TESTED_BY = {
         f"cli/{name}.py": "test_cli.py" for name in ("common", "decide", "record", "repair", "rule", "serving", "setup")
     },
     "cli/ask.py": "actions/test_why.py",
+    "cli/fill.py": "actions/test_prefetch.py",
     "cli/uploading.py": "client/test_publish.py",
     "client/parts.py": "client/test_publish.py",
     "core/addresses.py": "web/test_proxies.py",

@@ -30,6 +30,7 @@ COMMANDS = {
     "disown": "rule.disown",
     "why": "ask.why",
     "who": "ask.who",
+    "prefetch": "fill.prefetch",
     "events": "record.events",
     "password": "setup.password",
     "settings": "setup.settings",

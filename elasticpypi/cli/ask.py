@@ -1,13 +1,12 @@
 """Questions: why something can be had, or not, and who had it."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from elasticpypi.cli.common import actor, data_option, opened_at
+from elasticpypi.cli.common import actor, data_option, opened_at, opened_behind, upstream_option
 from elasticpypi.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,17 +16,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("what", metavar="NAME[==VERSION]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with every file.")
-@click.option("--upstream", help="The other index, if not the one of the index that runs on this folder.")
+@upstream_option
 @data_option
 def why(what: str, as_json: bool, upstream: str | None, data: Path | None) -> None:
     """Say where a project comes from, which of its files can be had, and how to change that."""
     from elasticpypi.actions.why import why
-    from elasticpypi.upstream.upstreams import remembered
 
-    opened = opened_at(data, changes=False, upstream=upstream)
-    if opened.upstreams and not opened.config.upstream and not opened.policy().upstreams:
-        opened = replace(opened, config=replace(opened.config, upstream=remembered(opened.state)))
-    found = why(opened, actor().principal, what)
+    found = why(opened_behind(data, upstream), actor().principal, what)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
     else:
