@@ -31,6 +31,7 @@ COMMANDS = {
     "why": "ask.why",
     "who": "ask.who",
     "prefetch": "fill.prefetch",
+    "carry": "fill.carry",
     "events": "record.events",
     "password": "setup.password",
     "settings": "setup.settings",

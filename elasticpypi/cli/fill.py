@@ -1,10 +1,11 @@
-"""What is kept of other indexes, fetched before anybody asks for it."""
+"""What is kept of other indexes: fetched before anybody asks for it, and carried to where nobody can be asked."""
 
 import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import click
 from elasticpypi.cli.common import actor, data_option, opened_behind, upstream_option
 
 if TYPE_CHECKING:
+    from elasticpypi.actions.carry import Carried
     from elasticpypi.actions.prefetch import Outcome, Wanted
     from elasticpypi.core.lock_files import Locked
     from elasticpypi.services import Services
@@ -87,13 +89,14 @@ def _locked(files: tuple[Path, ...], platforms: tuple[str, ...], pythons: tuple[
 
 
 @contextmanager
-def _bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """Takes how much more is done, from any thread; where nobody looks on, it is only its label."""
+def _bar(length: int, label: str) -> Iterator[Callable[..., None]]:
+    """Takes how much more is done, of how much, from any thread; where nobody looks on, it is only its label."""
     lock = Lock()
     with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
 
-        def update(more: int) -> None:
+        def update(more: int, total: int = length) -> None:
             with lock:
+                bar.length = total
                 bar.update(more)
 
         yield update
@@ -126,3 +129,50 @@ def _report(outcomes: "list[Outcome]", kept: int) -> None:
     click.echo(f"{', '.join(told)}.")
     if bad:
         raise click.ClickException("Not everything is there: the lines above say why.")
+
+
+@click.group()
+def carry() -> None:
+    """Carry what is kept of other indexes to an index that cannot ask them."""
+
+
+@carry.command("out")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="Only files that came, or were used, since this day or moment (UTC), beside those that the folder has.",
+)
+@upstream_option
+@data_option
+def carry_out(folder: Path, since: datetime | None, upstream: str | None, data: Path | None) -> None:
+    """Put all pages and files that are kept into FOLDER, with a manifest. What it has already is not copied again."""
+    from elasticpypi.actions import carry as action
+
+    opened = opened_behind(data, upstream)
+    begin = since.replace(tzinfo=UTC).timestamp() if since else 0.0
+    with _bar(0, "Carrying out") as done:
+        found = action.out(opened, folder, begin, done)
+    click.echo(f"{_carried(found)} in {str(folder)!r}: {found.new} of them are new ({found.size / MB:.1f} MB).")
+    click.echo(f"sha256 of its manifest: {found.sha256}")
+
+
+@carry.command("in")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@upstream_option
+@data_option
+def carry_in(folder: Path, upstream: str | None, data: Path | None) -> None:
+    """Take what FOLDER has, after all of it was held against its manifest; nothing if any of it is wrong."""
+    from elasticpypi.actions import carry as action
+
+    opened = opened_behind(data, upstream)
+    with _bar(0, "Carrying in") as done:
+        found = action.into(opened, actor(), folder, done)
+    click.echo(f"{_carried(found)}: {found.new} of them are new here ({found.size / MB:.1f} MB).")
+    if found.older:
+        click.echo(f"{found.older} pages are newer here, and stay.")
+    click.echo(f"sha256 of its manifest: {found.sha256}")
+
+
+def _carried(found: "Carried") -> str:
+    return f"{found.pages} pages and {found.files} files"

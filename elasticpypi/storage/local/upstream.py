@@ -16,6 +16,7 @@ from typing import BinaryIO
 from packaging.utils import NormalizedName
 
 from elasticpypi.core.errors import Unavailable
+from elasticpypi.storage.contracts import KeptFile
 
 USED = 3600  # seconds: how exactly it is known when a file was used last
 NONE = FileNotFoundError, NotADirectoryError
@@ -67,7 +68,7 @@ class FolderUpstream:
         except OSError as error:
             raise _unavailable(error) from None
 
-    def open(self, sha256: str) -> BinaryIO | None:
+    def open(self, sha256: str, *, is_use: bool = True) -> BinaryIO | None:
         try:
             content = self._file(sha256).open("rb")
         except NONE:
@@ -75,10 +76,18 @@ class FolderUpstream:
         except OSError as error:
             raise _unavailable(error) from None
         found = os.fstat(content.fileno())
-        if time.time() - found.st_mtime > USED:  # what is used stays
+        if is_use and time.time() - found.st_mtime > USED:  # what is used stays
             with suppress(OSError):
                 os.utime(content.fileno())
         return content
+
+    def every_file(self) -> Iterator[KeptFile]:
+        for folder in _folders(self._root / "files"):
+            with suppress(*NONE):
+                for entry in os.scandir(folder):
+                    with suppress(*NONE):
+                        found = entry.stat()
+                        yield KeptFile(entry.name, found.st_size, found.st_mtime)
 
     def begin(self, sha256: str) -> "Incoming | None":
         path = self._incoming(sha256)
@@ -118,19 +127,14 @@ class FolderUpstream:
     def tidy(self, room: int) -> int:
         """Remove what nobody finishes, and what was used least recently beyond ``room`` bytes; how many were."""
         self._remove_leftovers()
-        files = []
-        for folder in _folders(self._root / "files"):
-            for entry in os.scandir(folder):
-                with suppress(*NONE):
-                    found = entry.stat()
-                    files.append((found.st_mtime, found.st_size, entry.path))
-        total, removed = sum(size for _, size, _ in files), 0
-        for _, size, path in sorted(files):
+        files = sorted(self.every_file(), key=lambda file: file.used)
+        total, removed = sum(file.size for file in files), 0
+        for file in files:
             if total <= room:
                 break
             with suppress(*NONE):
-                Path(path).unlink()
-            total -= size
+                self._file(file.sha256).unlink()
+            total -= file.size
             removed += 1
         return removed
 
