@@ -75,6 +75,10 @@ class Upstreams:
         """The bytes of files that are kept of all of them."""
         return max((each.room for each in self._settings(self._policy())), default=Settings(MAIN, "").room)
 
+    def names(self, policy: Policy) -> list[str]:
+        """Those that would be asked by a policy, in this order."""
+        return [each.name for each in self._settings(policy)]
+
     def _settings(self, policy: Policy) -> tuple[Settings, ...]:
         if policy.upstreams or not self._setting:
             return policy.upstreams
