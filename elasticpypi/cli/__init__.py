@@ -32,6 +32,7 @@ COMMANDS = {
     "who": "ask.who",
     "prefetch": "fill.prefetch",
     "carry": "fill.carry",
+    "names": "ask.names",
     "events": "record.events",
     "password": "setup.password",
     "settings": "setup.settings",
