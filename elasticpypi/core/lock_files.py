@@ -25,7 +25,8 @@ DEEPEST = 20  # files that include each other
 HASH = re.compile(r"\s--hash[= ]sha256:([0-9a-fA-F]{64})(?=\s|$)")
 COMMENT = re.compile(r"(^|\s+)#.*$")
 INCLUDE = re.compile(r"(?:-r|--requirement)[= ]?\s*(\S.*)")
-HEADER = re.compile(r"\s*\[\[\s*packages?\s*\]\]")
+HEADER = re.compile(r"^\s*\[\[\s*packages?\s*\]\]", re.MULTILINE)
+TOML = ".toml", "uv.lock", "poetry.lock", "pdm.lock"
 NO_PACKAGE = re.compile(r"-e\b|--editable\b|\.{0,2}/|[A-Za-z]:\\|(?:[a-z]+\+)?[a-z]+:", re.ASCII)
 
 OWN = frozenset(("virtual", "editable"))  # sources of a project itself, in uv.lock
@@ -70,7 +71,7 @@ def read(name: str, body: bytes, load: Callable[[str], bytes], where: Environmen
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
         raise BadFile(f"{name}, line {line}: this is not UTF-8.") from None
-    is_toml = name.endswith((".toml", ".lock"))
+    is_toml = name.endswith(TOML) or HEADER.search(text)  # requirements.lock is none
     found = _toml(name, text, where) if is_toml else _requirements(name, text, load, where, 0)
     return joined(found)
 

@@ -1,5 +1,6 @@
 """`elasticpypi names`: the names that are ours, and by an explicit word which of them others have elsewhere."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from elasticpypi.cli import main
+from elasticpypi.config import Config
+from elasticpypi.wiring import services as opened
 from tests.support.builders import make_wheel
 from tests.support.fake_upstream import JSON, Answer
+from tests.support.moto_aws import BUCKET, TABLE
 from tests.support.releases import Releases, releases
 
 
@@ -48,6 +52,19 @@ def test_the_names_that_are_ours(data: Path, theirs: Releases) -> None:
     run(data, "origin", "tool", "upstream")  # an administrator has given it away
     assert "tool" not in run(data, "names")
     assert theirs.requests == []
+
+
+@pytest.mark.moto
+def test_the_names_that_are_ours_on_aws(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BUCKET", BUCKET)
+    monkeypatch.setenv("TABLE", TABLE)
+    services = opened(Config.from_env({"BUCKET": BUCKET, "TABLE": TABLE}))
+    for name in ("demo", "tool"):
+        wheel = make_wheel(tmp_path, name, "1.0")
+        with wheel.open("rb") as content:
+            services.files.save(wheel.name, content, hashlib.sha256(wheel.read_bytes()).hexdigest())
+    run(tmp_path, "reindex")
+    assert run(tmp_path, "names") == "demo  1.0\ntool  1.0\n"
 
 
 def test_who_else_has_them(data: Path, theirs: Releases) -> None:

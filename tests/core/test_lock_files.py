@@ -194,6 +194,11 @@ def test_what_is_no_lock_file(text: str, expected: str) -> None:
     assert wrong("uv.lock", text).startswith(expected)
 
 
+def test_the_name_of_a_file_says_little() -> None:
+    assert short(found("requirements.lock", "one==1.0\n")) == ["one==1"]
+    assert short(found("project-uv.lock.old", UV))[0] == "one==1"
+
+
 # ---- poetry.lock, pdm.lock
 
 POETRY = f"""
