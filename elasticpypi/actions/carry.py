@@ -206,7 +206,7 @@ def _verified_pages(folder: Path, manifest: _Manifest, upstreams: Upstreams) -> 
     known = {each.name for each in upstreams()}
     files: dict[tuple[str, str], list[Line]] = {}
     for line in manifest.files:
-        files.setdefault((line["index"], line.get("project", "")), []).append(line)
+        files.setdefault((line["index"], line["project"]), []).append(line)
     serials: dict[tuple[str, NormalizedName], int] = {}
     for line in manifest.pages:
         index, name = line["index"], NormalizedName(line["page"])
@@ -235,7 +235,7 @@ def _page_in(folder: Path, line: Line) -> bytes:
     where = f"The page of {line['page']}"
     with _opened(folder / "pages" / line["index"] / line["page"], where) as content:
         body = content.read()
-    if sha256(body) != line["sha256"]:
+    if (sha256(body), len(body)) != (line["sha256"], line["size"]):
         raise BadFile(f"{where} in {str(folder)!r} is damaged: {AGAIN}")
     return body
 
@@ -328,11 +328,16 @@ def _read_manifest(folder: Path) -> _Manifest:
 
 def _is_page(line: Any) -> bool:
     """Whether a line is one about a page: its names become paths."""
-    return isinstance(line, dict) and "page" in line and _has_digest(line) and is_normalized_name(str(line["page"]))
+    return isinstance(line, dict) and _has_digest(line) and _is_project(line.get("page"))
 
 
 def _is_file(line: Any) -> bool:
-    return isinstance(line, dict) and isinstance(line.get("filename"), str) and _has_digest(line)
+    named = isinstance(line, dict) and isinstance(line.get("filename"), str)
+    return named and _has_digest(line) and _is_project(line.get("project"))
+
+
+def _is_project(name: Any) -> bool:
+    return isinstance(name, str) and is_normalized_name(name)
 
 
 def _has_digest(line: Line) -> bool:

@@ -187,7 +187,9 @@ def _pylock(found: dict[str, Any], place: Place, where: Environments) -> Iterato
         lock = Pylock.from_dict(found)
     except (PylockValidationError, PylockUnsupportedVersionError) as error:
         at = re.match(r"packages\[(\d+)\]", error.context or "")
-        raise BadFile(f"{place(int(at[1]) if at else -1)}: {error}.") from None
+        said = error.message.partition("\n")[0]
+        where_in = f" in {error.context}" if error.context else ""
+        raise BadFile(f"{place(int(at[1]) if at else -1)}: {said}{where_in}.") from None
     for number, package in enumerate(lock.packages):
         if not holds(package.marker, where):
             continue
@@ -216,7 +218,7 @@ def _poetry(metadata: dict[str, Any], packages: list[Any], place: Place, where: 
             files = package.get("files")
             if files is None and isinstance(older, dict):
                 files = next((each for key, each in older.items() if canonicalize_name(key) == name), None)
-            named = {_digest(each): each.get("file") or _filename(each.get("url")) for each in _list(files or [])}
+            named = {_digest(each): _filename(each.get("file") or each.get("url")) for each in _list(files or [])}
             yield Locked(name, version, place(number), {} if "" in named else named)
 
 

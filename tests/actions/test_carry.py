@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from elasticpypi.actions.carry import into
 from elasticpypi.cli import main
+from elasticpypi.cli.common import actor
 from elasticpypi.config import Config
+from elasticpypi.core.errors import BadFile
 from elasticpypi.wiring import services as opened
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.fake_upstream import Answer
@@ -323,7 +326,7 @@ def a_page_of_another_version(folder: Path) -> str:
     body = (folder / "pages/main/demo").read_bytes().replace(b"[", b"[99", 1)
     (folder / "pages/main/demo").write_bytes(body)
     about, page, *found = lines(folder)
-    rewrite(folder, [about, {**page, "sha256": digest(body)}, *found])
+    rewrite(folder, [about, {**page, "sha256": digest(body), "size": len(body)}, *found])
     return "is that of another version of elasticpypi: have the same one here"
 
 
@@ -355,6 +358,32 @@ def test_nothing_of_a_wrong_folder_is_taken(wrong: Any, outside: Site, inside: S
         outside.run("carry", "out", str(folder))
         inside.run("carry", "in", str(folder))
         assert {**outside.kept, **inside.kept} == outside.kept
+
+
+ODD: tuple[Any, ...] = (None, "", "x", "../x", 1, -1, True, [], [1], {}, 1.5, "a" * 64)
+
+
+def test_a_manifest_with_anything_odd_in_it(outside: Site, inside: Site, folder: Path) -> None:
+    """Each value of each line in turn: nothing is taken, and nothing else goes wrong."""
+    outside.run("carry", "out", str(folder))
+    right, services = lines(folder), opened(Config(users={USER: PASSWORD}, data=inside.data))
+    tried = 0
+    for number, line in enumerate(right):
+        for key, value in line.items():
+            for odd in ODD:
+                if (odd, key) != (value, key) and key != "made":
+                    rewrite(folder, [*right[:number], {**line, key: odd}, *right[number + 1 :]])
+                    with pytest.raises(BadFile, match=r"\A[^\n]+ Nothing was taken\.\Z"):
+                        into(services, actor(), folder)
+                    tried += 1
+        rewrite(folder, [*right[:number], {}, *right[number + 1 :]])
+        with pytest.raises(BadFile):
+            into(services, actor(), folder)
+    assert tried > 300
+    assert inside.kept == {}
+    rewrite(folder, right)
+    into(services, actor(), folder)
+    assert inside.kept == outside.kept
 
 
 def rewrite_without_other(folder: Path) -> None:

@@ -3,6 +3,7 @@
 Those that uv and poetry make are read in ``tests/clients/test_prefetch.py``.
 """
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -292,3 +293,30 @@ def test_a_pylock_that_is_wrong() -> None:
     said = wrong("pylock.toml", PYLOCK.replace('name = "three"', 'name = "Three"'))
     assert said.startswith("pylock.toml, line 13: Name 'Three' is not normalized")
     assert wrong("pylock.toml", PYLOCK.replace('"1.0"\ncreated', '"2.0"\ncreated')).startswith("pylock.toml, line 1: ")
+
+
+# ---- Whatever is in them
+
+ODD = '""', '"x"', "1", "true", "[]", "[1]", '["x"]', "{}", "[{}]", "[{ name = 1 }]", '{ a = "b" }', "2020-01-01", "nan"
+
+
+@pytest.mark.parametrize(("name", "text"), [("uv.lock", UV), ("poetry.lock", POETRY), ("pylock.toml", PYLOCK)])
+def test_any_value_that_is_odd_is_a_sentence_or_nothing(name: str, text: str) -> None:
+    """Each value in turn, of a line or within one."""
+    places = [*re.finditer(r"(?m)(?<= = )(?:\S.*)$", text), *re.finditer(r"(?<== |.=)\"[^\"]*\"", text)]
+    assert len(places) > 20
+    for place in places:
+        for odd in ODD:
+            changed = text[: place.start()] + odd + text[place.end() :]
+            said = attempt(name, changed)
+            if isinstance(said, str):
+                assert re.fullmatch(rf"{name}, line \d+: .*", said), changed
+            else:
+                assert all(isinstance(file, str) for each in said for file in each.files.values()), changed
+
+
+def attempt(name: str, text: str) -> list[Locked] | str:
+    try:
+        return [*found(name, text), *found(name, text, *LINUX[:1])]
+    except BadFile as error:
+        return str(error)
