@@ -64,9 +64,7 @@ def plans(
 
     :class:`ConfigurationError` if no other index is asked here, :class:`Unavailable` if they do not answer at all.
     """
-    if services.upstreams is None or services.first_match is None:
-        raise ConfigurationError("Other indexes are not asked here.")
-    if not services.upstreams():
+    if services.upstreams is None or not services.upstreams():
         raise ConfigurationError("No other index is asked: name one in the policy, or with --upstream.")
 
     def plan(release: Locked) -> Plan:
