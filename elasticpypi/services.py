@@ -50,6 +50,7 @@ class Services:
     without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or goes over to it from
     another one of this name ("" none): :class:`ConfigurationError` if not. ``open_upstream`` opens what is kept of
     other indexes, where these can be asked, ``open_downloads`` who fetched which file, where that is recorded.
+    ``serves`` is False for a command: another index that it cannot ask may be in no trouble for those who serve.
     """
 
     config: Config
@@ -69,6 +70,7 @@ class Services:
     open_downloads: Callable[[], Downloads] | None = field(default=None, repr=False)
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
+    serves: bool = True
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -123,7 +125,8 @@ class Services:
 
         store = self.open_upstream()
         loop = self.form_tokens.name_of_index
-        return Upstreams(self.config.upstream, pip_index, self.policy, store, self.state, self.log.append, loop)
+        told = self.policy, store, self.state, self.log.append, loop
+        return Upstreams(self.config.upstream, pip_index, *told, shares=self.serves)
 
     @cached_property
     def rulings(self) -> "CurrentRulings":

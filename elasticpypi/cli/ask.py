@@ -118,7 +118,8 @@ def _beside(each: "Elsewhere") -> str:
 
 def _show(found: "Why", *, every: bool) -> None:
     """For people; of what can be had only the number if not ``every`` file is asked for."""
-    place = f"{found.origin}, from the index {found.upstream}" if found.upstream else found.origin
+    host = f" ({found.host})" if found.host else ""
+    place = f"{found.origin}, from the index {found.upstream}{host}" if found.upstream else found.origin
     click.echo(f"{found.name}: {place}. {found.rule}")
     for warning in found.warnings:
         click.echo(f"Warning: {warning}")

@@ -47,7 +47,7 @@ def opened_at(
         raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
     if moved_from and not config.on_aws:
         raise ConfigurationError("--move-from is for an index on a bucket: leave it out, a folder may lie anywhere.")
-    opened = with_subscribers(with_staging(services(config)))
+    opened = replace(with_subscribers(with_staging(services(config))), serves=False)
     if changes:
         opened.claim(moved_from)
     return opened

@@ -402,4 +402,4 @@ class UpstreamStore(Protocol):
         """How many bytes there is room for."""
 
     def tidy(self, room: int) -> int:
-        """Remove what was used least recently until the rest has ``room`` bytes; how many files were removed."""
+        """Remove files and pages that were used least recently until the rest has ``room`` bytes; how many were."""

@@ -62,11 +62,21 @@ def ask(client: Client, *arguments: str, status: int = 0) -> str:
     return done.output
 
 
+def test_what_a_command_cannot_ask_is_no_trouble_for_the_server(client: Client, theirs: Releases) -> None:
+    assert len(why(client, "demo")["files"]) == 2
+    theirs.status = 503  # for the command, such as by another proxy
+    assert "What is shown may be old" in ask(client, "demo")
+    theirs.status = 0
+    theirs.release("demo", ("0.9", 100), ("1.0", 100), ("2.0", 1))
+    found = why(client, "demo")
+    assert (len(found["files"]), found["warnings"]) == (3, [])
+
+
 def upload(client: Client, folder: Path, name: str = "demo", version: str = "1.0") -> None:
     assert client.upload(make_wheel(folder, name, version)).status_code == 200
 
 
-def test_what_is_old_enough_and_what_is_held(client: Client) -> None:
+def test_what_is_old_enough_and_what_is_held(client: Client, theirs: Releases) -> None:
     found = why(client, "Demo")
     assert {key: found[key] for key in ("name", "origin", "rule", "upstream", "reason", "change", "warnings")} == {
         "name": "demo",
@@ -94,7 +104,7 @@ def test_what_is_old_enough_and_what_is_held(client: Client) -> None:
     assert [file["reason"] for file in page["_held"]] == [new["reason"]]  # type: ignore[attr-defined]
     assert [file["filename"] for file in why(client, "demo==2")["files"]] == [NEW]
     shown = ask(client, "demo")
-    assert shown.startswith("demo: upstream, from the index main. It is none of ours.\n")
+    assert shown.startswith(f"demo: upstream, from the index main ({theirs.host}). It is none of ours.\n")
     assert new["reason"] in shown
     assert shown.endswith("Visible: 1 of 2 files.\n")
     assert ask(client, "demo==1.0").endswith(f"{OLD} is visible.\n    elasticpypi block demo==1.0 --reason TEXT\n")
@@ -219,7 +229,7 @@ def test_an_index_that_cannot_be_asked(client: Client, theirs: Releases) -> None
     assert found is not None
     assert len(found["files"]) == 2
     [warning] = found["warnings"]
-    assert warning.startswith("What is shown may be old: The index 'main' has answered 500")
+    assert warning.startswith(f"What is shown may be old: The index 'main' ({theirs.host}) has answered 500")
 
 
 def test_an_index_that_is_offline(client: Client, theirs: Releases) -> None:

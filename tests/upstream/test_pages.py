@@ -414,6 +414,36 @@ def test_the_thread_that_asks_knows_by_whom_its_request_came(fake: FakeUpstream,
     assert fake.requests[0].headers["cdn-loop"] == "first, second, me"
 
 
+# ---- Whoever may wait for a while only
+
+
+def test_who_joins_an_asking_has_all_of_his_own_time(fake: FakeUpstream, make: Make) -> None:
+    index, gate = make(), threading.Event()
+    fake.tell(PAGE, lambda _: (gate.wait(60), fake.page("demo"))[1])
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(index.about, DEMO)
+        until(lambda: fake.requests)
+        index._asking[DEMO].begun -= 25
+        second = pool.submit(index.about, DEMO, 20.0)
+        until(second.running)
+        gate.set()
+        assert second.result() == first.result()
+
+
+def test_nobody_waits_longer_than_he_said(fake: FakeUpstream, make: Make) -> None:
+    index, gate = make(), threading.Event()
+    fake.tell(PAGE, lambda _: (gate.wait(60), fake.page("demo"))[1])
+    try:
+        for seconds in (0.1, 0.1, 0.0, -1.0):  # also who joins
+            begin = time.monotonic()
+            with pytest.raises(Unavailable, match="has not answered in time"):
+                index.about(DEMO, seconds)
+            assert time.monotonic() - begin < 3
+    finally:
+        gate.set()
+    assert len(fake.requests) == 1
+
+
 # ---- Offline, and troubles of our own
 
 

@@ -98,7 +98,7 @@ def _tidy(upstreams: "Upstreams") -> None:
     while True:
         try:
             if removed := upstreams.tidy():
-                log.info("%d files of other indexes were removed, to make room.", removed)
+                log.info("%d files and pages of other indexes were removed, to make room.", removed)
         except Exception as error:  # there is a next time
             log.warning("What is kept of other indexes could not be looked at: %s", error)
         time.sleep(TIDY)
