@@ -85,9 +85,9 @@ def fetched(services: Services, wanted: Sequence[Wanted], progress: Callable[[in
     yield from _while_somebody_is_there(_beside(fetch, wanted), lambda outcome: [outcome])
 
 
-def has(services: Services, file: Wanted) -> bool:
-    """Whether a file is kept here."""
-    return services.upstreams is not None and services.upstreams.store.size(file.sha256) is not None
+def kept(services: Services) -> set[str]:
+    """The digests of all that is kept: a bucket lists a thousand in the time in which it tells of one."""
+    return {each.sha256 for each in services.upstreams.store.every_file()} if services.upstreams else set()
 
 
 def _plan(services: Services, reader: Principal, release: Locked, targets: Sequence[Target]) -> Plan:

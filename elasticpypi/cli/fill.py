@@ -67,15 +67,15 @@ def prefetch(
             todo.update((each.sha256, each) for each in plan.wanted)
             outcomes += plan.outcomes
             done(1)
-    there = [each for each in todo.values() if action.has(opened, each)]
-    missing = [each for each in todo.values() if each not in there]
+    kept = action.kept(opened)
+    missing = [each for each in todo.values() if each.sha256 not in kept]
     _say_if_too_much(opened, sum(max(each.size, 0) for each in todo.values()))
     with _bar(sum(max(each.size, 0) for each in missing), "Fetching") as done:
         for outcome in action.fetched(opened, missing, done):
             outcomes.append(outcome)
             if outcome.kind == "fetched" and not sys.stderr.isatty():
                 click.echo(f"{outcome.what}  {outcome.size / MB:.1f} MB", err=True)
-    _report(outcomes, len(there))
+    _report(outcomes, len(todo) - len(missing))
 
 
 def _locked(files: tuple[Path, ...], platforms: tuple[str, ...], pythons: tuple[str, ...]) -> "list[Locked]":
