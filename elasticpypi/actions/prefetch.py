@@ -7,7 +7,7 @@ kept is skipped, so that a run that was broken off goes on where it was.
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -85,9 +85,12 @@ def fetched(services: Services, wanted: Sequence[Wanted], progress: Callable[[in
     yield from _while_somebody_is_there(_beside(fetch, wanted), lambda outcome: [outcome])
 
 
-def kept(services: Services) -> set[str]:
-    """The digests of all that is kept: a bucket lists a thousand in the time in which it tells of one."""
-    return {each.sha256 for each in services.upstreams.store.every_file()} if services.upstreams else set()
+def missing(services: Services, wanted: Iterable[Wanted]) -> list[Wanted]:
+    """Those that are not kept, each once."""
+    assert services.upstreams is not None
+    # A bucket lists a thousand in the time in which it tells of one.
+    kept = {each.sha256 for each in services.upstreams.store.every_file()}
+    return [each for digest, each in {each.sha256: each for each in wanted}.items() if digest not in kept]
 
 
 def _plan(services: Services, reader: Principal, release: Locked, targets: Sequence[Target]) -> Plan:

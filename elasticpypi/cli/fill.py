@@ -60,22 +60,21 @@ def prefetch(
     opened, wanted = opened_behind(data, upstream), targets.targets(platforms, pythons)
     if logging.lastResort:
         logging.lastResort.setLevel(logging.ERROR)  # what is refused is said below
-    todo: dict[str, Wanted] = {}
+    todo: list[Wanted] = []
     outcomes: list[Outcome] = []
     with _bar(len(releases), "Looking") as done:
         for plan in action.plans(opened, actor().principal, releases, wanted):
-            todo.update((each.sha256, each) for each in plan.wanted)
+            todo += plan.wanted
             outcomes += plan.outcomes
             done(1)
-    kept = action.kept(opened)
-    missing = [each for each in todo.values() if each.sha256 not in kept]
-    _say_if_too_much(opened, sum(max(each.size, 0) for each in todo.values()))
+    missing = action.missing(opened, todo)
+    _say_if_too_much(opened, sum(max(each.size, 0) for each in todo))
     with _bar(sum(max(each.size, 0) for each in missing), "Fetching") as done:
         for outcome in action.fetched(opened, missing, done):
             outcomes.append(outcome)
             if outcome.kind == "fetched" and not sys.stderr.isatty():
                 click.echo(f"{outcome.what}  {outcome.size / MB:.1f} MB", err=True)
-    _report(outcomes, len(todo) - len(missing))
+    _report(outcomes, len({each.sha256 for each in todo}) - len(missing))
 
 
 def _locked(files: tuple[Path, ...], platforms: tuple[str, ...], pythons: tuple[str, ...]) -> "list[Locked]":

@@ -133,6 +133,6 @@ def test_troubles(data: Path, theirs: Releases) -> None:
     assert "demo: the index 'main' has the name. The page has no list of files." in told
     assert "tool: ours is 2.0, the index 'main' has no file of it." in told
     theirs.status = 500
-    assert "The index 'main' has answered 500." in run(data, "names", "--ask", "--yes", status=1)
+    assert "has answered 500." in run(data, "names", "--ask", "--yes", status=1)
     (data / "policy.toml").write_bytes(theirs.policy().replace(b'fresh = "0"', b"offline = true"))
     assert "No other index is asked: name one in the policy" in run(data, "names", "--ask", "--yes", status=1)
