@@ -26,6 +26,7 @@ from elasticpypi.core.upstream import DIGEST, METADATA, BadAnswer, UpstreamPage,
 from elasticpypi.policy import NAME
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import UpstreamStore
+from elasticpypi.upstream.pages import GONE
 from elasticpypi.upstream.transfers import SPARE
 from elasticpypi.upstream.upstreams import Upstreams
 
@@ -75,6 +76,12 @@ def out(services: Services, folder: Path, since: float = 0.0, progress: Progress
     pages, lines = list[Line](), list[Line]()
     copied: set[str] = set()
     for upstream in upstreams():
+        for name in sorted(store.pages(upstream.name + GONE)):
+            body, page = _page(store, upstream.name + GONE, name)
+            if page is not None:
+                about = {"gone": True, "sha256": sha256(body), "size": len(body)}
+                pages.append({"page": name, "index": upstream.name, **about})
+                _write(folder / "pages" / (upstream.name + GONE) / name, body)
         for name in sorted(upstream.kept()):
             body, page = _page(store, upstream.name, name)
             if page is None:
@@ -121,7 +128,7 @@ def _page(store: UpstreamStore, index: str, name: NormalizedName) -> tuple[bytes
 
 def _lines_of(page: UpstreamPage) -> Iterator[Line]:
     """What a manifest says of the files of a page, but for sizes of metadata, which no page has."""
-    for file in page.files:
+    for file in (*page.files, *(gone.file for gone in page.gone)):
         about = {"project": page.name, "index": file.index, "upload_time": file.upload_time, "yanked": file.yanked}
         url = file.url.partition("?")[0]  # what is behind it may be a password
         yield {"filename": file.filename, **about, "sha256": file.sha256, "url": url}
@@ -192,10 +199,15 @@ def into(services: Services, actor: Actor, folder: Path, progress: Progress = no
     older = 0
     for line in manifest.pages:
         index, name = line["index"], NormalizedName(line["page"])
-        if _is_older(serials[index, name], upstreams, index, name):
+        if line.get("gone"):
+            if next(each.settings.offline for each in upstreams() if each.name == index):
+                store.keep_page(index + GONE, name, _page_in(folder, line))
+                store.drop_page(index, name)
+        elif _is_older(serials[index, name], upstreams, index, name):
             older += 1
         else:
             store.keep_page(index, name, _page_in(folder, line))
+            store.drop_page(index + GONE, name)
     told = f"{len(manifest.pages)} pages, {len(missing)} files; sha256 of the manifest: {manifest.sha256}"
     services.log.append([new("upstream.carried", actor.who, reason=told)])
     return Carried(len(manifest.pages), len(sizes), len(missing), total, manifest.sha256, older)
@@ -219,6 +231,8 @@ def _verified_pages(folder: Path, manifest: _Manifest, upstreams: Upstreams) -> 
             raise BadFile(f"{where} is that of another version of elasticpypi: have the same one here.") from None
         if page.name != name:
             raise BadFile(f"{where} is that of {page.name}: {AGAIN}")
+        if line.get("gone"):
+            continue
         _check_same_bytes(page, upstreams.store, index, name)
         there = [*_lines_of(page)]
         for each in files.pop((index, name), []):
@@ -233,7 +247,8 @@ def _verified_pages(folder: Path, manifest: _Manifest, upstreams: Upstreams) -> 
 def _page_in(folder: Path, line: Line) -> bytes:
     """The page of a line, which is what the manifest says."""
     where = f"The page of {line['page']}"
-    with _opened(folder / "pages" / line["index"] / line["page"], where) as content:
+    index = line["index"] + GONE * bool(line.get("gone"))
+    with _opened(folder / "pages" / index / line["page"], where) as content:
         body = content.read()
     if (sha256(body), len(body)) != (line["sha256"], line["size"]):
         raise BadFile(f"{where} in {str(folder)!r} is damaged: {AGAIN}")

@@ -7,7 +7,8 @@ kept is skipped, so that a run that was broken off goes on where it was.
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -20,10 +21,12 @@ from elasticpypi.core.model import Project
 from elasticpypi.core.targets import Target, chosen
 from elasticpypi.core.upstream import METADATA, UpstreamFile
 from elasticpypi.services import Services
+from elasticpypi.upstream import metadata
 from elasticpypi.upstream.fetch import Client
 
 THREADS = 8
 PAUSES = (2.0, 15.0, 35.0)  # seconds before another try: an index that fails has a pause of 30 s
+LEFT = "gone", "vanished"  # rules of files that have left their page: only who names their bytes means them
 MOST_FAILURES = 6  # one after the other: then nobody is there
 
 Kind = Literal["fetched", "kept", "refused", "missing", "failed", "ours", "elsewhere"]
@@ -41,13 +44,19 @@ class Outcome(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A file that may be fetched, or its metadata; ``size`` is -1 if nobody knows it."""
+    """A file that may be fetched, or its metadata; ``size`` is -1 if nobody knows it.
+
+    ``core`` is the sha256 of core metadata that are taken out of a wheel and not fetched, "" if nobody knows it yet;
+    ``take`` takes them once the wheel is kept, None if there is nothing to be done.
+    """
 
     client: Client
     filename: str
     sha256: str
     url: str
     size: int
+    core: str = ""
+    take: Callable[[], object] | None = None
 
 
 class Plan(NamedTuple):
@@ -85,11 +94,14 @@ def fetched(services: Services, wanted: Sequence[Wanted], progress: Callable[[in
     yield from _while_somebody_is_there(_beside(fetch, wanted), lambda outcome: [outcome])
 
 
-def missing(services: Services, wanted: Iterable[Wanted]) -> list[Wanted]:
-    """Those that are not kept, each once."""
+def missing(services: Services, wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Those that are not kept, each once; of wheels that are, core metadata are taken out again where these are not."""
     assert services.upstreams is not None
     # A bucket lists a thousand in the time in which it tells of one.
     kept = {each.sha256 for each in services.upstreams.store.every_file()}
+    for each in wanted:
+        if each.take and each.sha256 in kept and each.core not in kept:
+            each.take()
     return [each for digest, each in {each.sha256: each for each in wanted}.items() if digest not in kept]
 
 
@@ -133,7 +145,7 @@ def _plan(services: Services, reader: Principal, release: Locked, targets: Seque
 
 def _of_release(project: Project, release: Locked) -> list[UpstreamFile]:
     """Its files at another index, seen or held. Those of all releases where only digests say which one it is."""
-    every = [*project.files, *(held.file for held in project.held)]
+    every = [*project.files, *(held.file for held in project.held if release.files or held.rule not in LEFT)]
     theirs = [file for file in every if isinstance(file, UpstreamFile)]
     if not release.version:
         return theirs if release.files else []
@@ -166,8 +178,14 @@ def _checked(
     upstream, found = services.first_match.upstream_file(reader, file.index, unquote(file.path))
     if found.sha256 != file.sha256:
         raise NotFound(f"{file.filename} has other bytes now: try again.")
-    wanted = [Wanted(upstream.client, found.filename, found.sha256, found.url, found.size)]
-    if digest := found.metadata_sha256:
+    core = found.metadata_sha256
+    take: Callable[[], object] | None = None
+    if core and upstream.has_taken(found) and services.upstreams:
+        take = partial(metadata.take, services.upstreams.store, found)
+    elif upstream.wants_metadata(found):
+        take = partial(upstream.take_metadata, found)
+    wanted = [Wanted(upstream.client, found.filename, found.sha256, found.url, found.size, core or "", take)]
+    if (digest := core) and not take:
         wanted.append(Wanted(upstream.client, f"{found.filename}{METADATA}", digest, f"{found.url}{METADATA}", -1))
     return wanted
 
@@ -177,6 +195,8 @@ def _fetch(services: Services, file: Wanted, progress: Callable[[int], None]) ->
     assert services.upstreams is not None
     size = services.upstreams.store.size(file.sha256)
     if size is not None:
+        if file.take:
+            file.take()
         return Outcome("kept", file.filename, size=size)
     came = 0
     try:
@@ -186,6 +206,8 @@ def _fetch(services: Services, file: Wanted, progress: Callable[[int], None]) ->
     except Unavailable:
         progress(-came)
         raise
+    if file.take:
+        file.take()
     return Outcome("fetched", file.filename, size=came)
 
 

@@ -233,11 +233,23 @@ def test_an_index_that_asks_keeps_its_own_pages(theirs: Releases, outside: Site,
     assert theirs.asked("/files/*") == []
 
 
-def test_a_project_that_is_gone_leaves_the_folder(theirs: Releases, outside: Site, folder: Path) -> None:
+def test_a_project_that_is_gone_is_gone_inside_too(theirs: Releases, outside: Site, inside: Site, folder: Path) -> None:
     outside.run("carry", "out", str(folder))
-    del theirs.projects["demo"]
+    inside.run("carry", "in", str(folder))
+    was = theirs.projects.pop("demo")
     outside.run("why", "demo")
-    assert "0 pages and 0 files" in outside.run("carry", "out", str(folder))
+    assert "1 pages and 0 files" in outside.run("carry", "out", str(folder))
+    inside.run("carry", "in", str(folder))
+    client = inside.client()
+    assert client.get("/simple/demo/").status_code == 404
+    # As outside, whoever has the exact address goes on.
+    assert client.get("/upstream/main/files/demo-2.0.tar.gz").status_code == 200
+    theirs.projects["demo"] = was
+    outside.prefetch("demo==1.0")
+    assert "1 pages and 3 files" in outside.run("carry", "out", str(folder))
+    inside.run("carry", "in", str(folder))
+    assert len(inside.client().json("/simple/demo/")["files"]) == 2  # type: ignore[arg-type]
+    assert inside.kept == outside.kept
 
 
 # ---- What is wrong

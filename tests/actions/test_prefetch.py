@@ -121,6 +121,30 @@ def test_what_no_file_is_for_is_missing(theirs: Releases, data: Path) -> None:
     assert kept(data) == digests(WHEELS[0]) | {digest(METADATA)}
 
 
+def test_what_has_left_its_page_is_missed_by_nobody_who_does_not_name_it(theirs: Releases, data: Path) -> None:
+    fetch(data, "demo==1.0 --hash=sha256:" + digest(b"bytes of demo-1.0.tar.gz"))
+    theirs.projects["demo"]["files"] = [
+        each for each in theirs.projects["demo"]["files"] if each["filename"] != "demo-1.0.tar.gz"
+    ]
+    fetch(data, "demo==1.0")
+    named = {"demo-1.0.tar.gz": digest(b"bytes of demo-1.0.tar.gz")}
+    fetch_lock(data, lock(data, named))  # kept, so its exact address still gives it
+    for path in (data / "upstream" / "files").rglob(named["demo-1.0.tar.gz"]):
+        path.unlink()
+    assert "missing: demo-1.0.tar.gz has left the index 'main'" in fetch_lock(data, lock(data, named), status=1)
+
+
+def test_core_metadata_that_the_index_has_not_are_taken_out(theirs: Releases, data: Path, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "plain", "1.0")
+    theirs.add(wheel.name, wheel.read_bytes(), path=f"files/{wheel.name}")
+    for _ in range(2):
+        fetch(data, "plain==1.0")
+        [core] = kept(data) - {digest(wheel.read_bytes())}
+        assert (data / "upstream" / "files" / core[:2] / core).read_bytes().startswith(b"Metadata-Version")
+        (data / "upstream" / "files" / core[:2] / core).unlink()  # as if there was no room
+    assert asked(theirs) == [f"/files/{wheel.name}"]
+
+
 def test_files_by_their_digests(theirs: Releases, data: Path) -> None:
     [sdist] = digests("demo-1.0.tar.gz")
     fetch(data, f"demo==1.0 --hash=sha256:{sdist} --hash=sha256:{'0' * 64}")  # one is enough, as for pip
