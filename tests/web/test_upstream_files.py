@@ -608,7 +608,10 @@ def test_what_left_later_is_not_listed_and_its_exact_address_goes_on(
     client, path = left
     for each in client, anew(services):
         assert each.get(path).data == CONTENT
-    assert "its exact address gives what is kept" in page_of(client)["_held"][0]["reason"]
+    assert "_held" not in page_of(client)
+    [said] = client.get("/policy/projects/demo==1.0").get_json()["files"]
+    assert "its exact address gives what is kept" in said["reason"]
+    assert "gone" in client.get("/project/demo/", headers={"Accept": "text/html,application/xhtml+xml"}).text
     shutil.rmtree(services.config.data / "upstream/files")
     answer = client.get(path)
     assert answer.status_code == 404

@@ -262,7 +262,8 @@ def _unknown(services: Services, name: NormalizedName) -> NotFound:
     may_read = services.permissions.allowed(g.actor.principal, Permission.READ, name)
     if services.first_match and may_read and (gone := services.first_match.gone(name)):
         text += f" It has left the index {gone.upstream!r}: elasticpypi why {name} says what is left of it."
-    return NotFound(text, near(services.catalog, name, others=services.kept and services.kept.alike))
+    others = services.kept.alike if services.kept else None
+    return NotFound(text, near(services.catalog, name, others=others))
 
 
 def root() -> str:
