@@ -303,6 +303,7 @@ def test_on_aws_nobody_else_is_asked(services: Any, tmp_path: Path) -> None:
     assert why(client, "other")["origin"] == "none"
 
 
+@pytest.mark.network
 def test_beside_an_index_that_runs(theirs: Releases, tmp_path: Path) -> None:
     """A command finds the index that is asked, and what is kept, where the other process has them."""
     data = tmp_path / "data"
