@@ -140,6 +140,7 @@ def carry() -> None:
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    metavar="DATE",
     help="Only files that came, or were used, since this day or moment (UTC), beside those that the folder has.",
 )
 @upstream_option
