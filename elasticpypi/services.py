@@ -27,6 +27,7 @@ from elasticpypi.storage.contracts import (
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
+    from elasticpypi.indexing.sync import Beside
     from elasticpypi.repository.current_policy import CurrentPolicy
     from elasticpypi.repository.first_match import FirstMatch
     from elasticpypi.repository.kept import Kept
@@ -71,6 +72,13 @@ class Services:
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
     serves: bool = True
+
+    @property
+    def beside(self) -> "Beside":
+        """What a follower asks about news."""
+        from elasticpypi.indexing.sync import Beside  # which no reader needs
+
+        return Beside(self.state, self.objects)
 
     @cached_property
     def catalog(self) -> Catalog:

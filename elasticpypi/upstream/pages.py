@@ -35,6 +35,7 @@ GONE = ".gone"  # behind the name of an index: what is kept of projects that it 
 TIMELESS = "upstream.timeless"  # in the state
 REMEMBERED = 86400.0  # seconds after the last page without any time
 KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks for
+FORGOTTEN = 3600.0  # the same of a project that does not exist: anybody can invent names
 SHORTEST_AGE, LONGEST_AGE = 1, 86400  # seconds that a page is fresh: one answer is looked at several times
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
 AGAIN = 30.0  # seconds until it is asked again for a page that it could not give
@@ -374,7 +375,8 @@ class Upstream:
                 asking.about = about
                 asking.done.set()  # what is left is for other processes
                 if is_news:
-                    self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
+                    lasts = KEPT if about.revision else FORGOTTEN
+                    self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), lasts)
             except Unavailable as error:
                 log.warning("%s: %s", name, error)
         finally:

@@ -107,7 +107,9 @@ def test_what_is_old_enough_and_what_is_held(client: Client, theirs: Releases) -
     assert shown.startswith(f"demo: upstream, from the index main ({theirs.host}). It is none of ours.\n")
     assert new["reason"] in shown
     assert shown.endswith("Visible: 1 of 2 files.\n")
-    assert ask(client, "demo==1.0").endswith(f"{OLD} is visible.\n    elasticpypi block demo==1.0 --reason TEXT\n")
+    assert ask(client, "demo==1.0").endswith(
+        f"{OLD} is visible.\n    To change that: elasticpypi block demo==1.0 --reason TEXT\n"
+    )
     assert json.loads(ask(client, "demo", "--json")) == found
 
 
@@ -131,7 +133,7 @@ def test_a_block_of_a_file_of_theirs(client: Client, what: str) -> None:
     assert found[OLD]["visible"] is False
     assert "steals" in found[OLD]["reason"]
     assert found[OLD]["change"] == lift
-    assert f"    {lift}\n" in ask(client, "demo")
+    assert f"    To change that: {lift}\n" in ask(client, "demo")
 
 
 def test_a_block_of_a_project_of_theirs(client: Client) -> None:

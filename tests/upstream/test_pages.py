@@ -134,6 +134,17 @@ def test_another_process_need_not_ask(fake: FakeUpstream, make: Make) -> None:
     assert len(fake.requests) == 1
 
 
+def test_invented_names_are_forgotten(fake: FakeUpstream, make: Make, tmp_path: Path, clock: Clock) -> None:
+    """Else anybody who asks for names that do not exist makes the state grow."""
+    index, state = make(), SQLiteState(tmp_path)
+    for name in ("demo", "invented"):
+        index.about(NormalizedName(name))
+        until(lambda name=name: state.get("upstream.page", f"{index.name}/{name}"), "the state to be written")
+    clock.now += 7200
+    assert state.get("upstream.page", f"{index.name}/demo")
+    assert state.get("upstream.page", f"{index.name}/invented") is None
+
+
 def test_without_the_state_it_is_asked_for_again(fake: FakeUpstream, make: Make, tmp_path: Path) -> None:
     assert names(make()) == FIRST
     (tmp_path / "state.db").unlink()

@@ -523,7 +523,7 @@ def test_the_real_server_breaks_the_connection_and_clears_up_at_its_start(tmp_pa
     left.write_bytes(b"left by a process that was killed")
     server = Server(tmp_path, USERNAME="anna", PASSWORD="secret", UPSTREAM=fake.url)
     try:
-        assert f"What is not here comes from the index main: {fake.url}" in "".join(server.said)
+        assert f"What is not here comes from {fake.url} (the index 'main')" in "".join(server.said)
         until(lambda: not left.exists())
         assert server.open(address(fake), "anna:secret").read() == CONTENT
         (tmp_path / "upstream/files" / hashlib.sha256(CONTENT).hexdigest()[:2]).rename(tmp_path / "away")
