@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from flask import Flask
@@ -71,7 +72,10 @@ def test_every_command_that_is_named_is_one_with_its_options(name: str) -> None:
         for command, rest in re.findall(r"(?:^|bin/|=\S+ )elasticpypi ([a-z]+)(.*)", line.partition("#")[0]):
             assert command in main.commands, line
             if command != "upload":  # whose options are those of twine
-                known = {option for parameter in main.commands[command].params for option in parameter.opts}
+                found = main.commands[command]
+                if isinstance(found, click.Group):
+                    found = found.commands.get(rest.split()[0], found) if rest.split() else found
+                known = {option for parameter in found.params for option in parameter.opts}
                 assert {*re.findall(r"(?<= )--[a-z-]+", rest)} <= known, line
 
 
@@ -223,6 +227,7 @@ TESTED_BY = {
         f"cli/{name}.py": "test_cli.py" for name in ("common", "decide", "record", "repair", "rule", "serving", "setup")
     },
     "cli/ask.py": "actions/test_why.py",
+    "cli/fill.py": "actions/test_prefetch.py",
     "cli/uploading.py": "client/test_publish.py",
     "client/parts.py": "client/test_publish.py",
     "core/addresses.py": "web/test_proxies.py",

@@ -1,34 +1,31 @@
-"""Questions: why something can be had, or not, and who had it."""
+"""Questions: why something can be had, or not, who had it, and who else has its name."""
 
 import json
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from elasticpypi.cli.common import actor, data_option, opened_at
+from elasticpypi.cli.common import actor, data_option, opened_at, opened_behind, upstream_option
 from elasticpypi.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from elasticpypi.actions.names import Elsewhere, Own
     from elasticpypi.actions.why import Answer, Why
+    from elasticpypi.services import Services
 
 
 @click.command()
 @click.argument("what", metavar="NAME[==VERSION]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with every file.")
-@click.option("--upstream", help="The other index, if not the one of the index that runs on this folder.")
+@upstream_option
 @data_option
 def why(what: str, as_json: bool, upstream: str | None, data: Path | None) -> None:
     """Say where a project comes from, which of its files can be had, and how to change that."""
     from elasticpypi.actions.why import why
-    from elasticpypi.upstream.upstreams import remembered
 
-    opened = opened_at(data, changes=False, upstream=upstream)
-    if opened.upstreams and not opened.config.upstream and not opened.policy().upstreams:
-        opened = replace(opened, config=replace(opened.config, upstream=remembered(opened.state)))
-    found = why(opened, actor().principal, what)
+    found = why(opened_behind(data, upstream), actor().principal, what)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
     else:
@@ -56,6 +53,68 @@ def who(release: str, as_json: bool, data: Path | None) -> None:
         click.echo(f"{each.filename}  {each.user}  {each.address}  {days}")
     if not found:
         click.echo(f"Nobody is recorded who fetched {target}. The setting DOWNLOADS says of which files that is.")
+
+
+@click.command()
+@click.option("--ask", is_flag=True, help="Ask the other indexes whether they have these names too.")
+@click.option("--yes", is_flag=True, help="Do not ask before names are told to another index.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@upstream_option
+@data_option
+def names(ask: bool, yes: bool, as_json: bool, upstream: str | None, data: Path | None) -> None:
+    """List the names that are ours. With --ask, say which of them others have published elsewhere; exit status 1 if one
+    has a newer version there. Names that the policy reserves are never asked for."""
+    from elasticpypi.actions import names as action
+
+    opened = opened_behind(data, upstream)
+    own = action.own(opened, actor())
+    if ask:
+        _ask_for(opened, own, yes=yes, as_json=as_json)
+    elif as_json:
+        click.echo(json.dumps([each._asdict() for each in own], indent=1))
+    else:
+        for each in own:
+            reserved = "  reserved by the policy" if each.reserved else ""
+            click.echo(f"{each.name}  {each.version or 'no file any more'}{reserved}")
+
+
+def _ask_for(opened: "Services", own: "list[Own]", *, yes: bool, as_json: bool) -> None:
+    from elasticpypi.actions import names as action
+
+    asked = [each for each in own if not each.reserved]
+    indexes = ", ".join(f"{each.name!r} ({each.client.address})" for each in action.asked(opened))
+    left = len(own) - len(asked)
+    click.echo(f"This tells {len(asked)} names of yours to {indexes}: {_some(asked)}.", err=True)
+    click.echo(f"{left} more are reserved by the policy, and stay here.", err=True)
+    if asked and not yes:
+        click.confirm("Go on?", abort=True, err=True)
+    found = [each for each in action.elsewhere(opened, asked) if each]
+    newer = [each for each in found if each.newer]
+    if as_json:
+        click.echo(json.dumps([each._asdict() for each in found], indent=1))
+    else:
+        for each in sorted(found, key=lambda each: not each.newer):
+            click.echo(_beside(each))
+        if not found:
+            click.echo("None of them is there.")
+    if newer:
+        raise click.ClickException(
+            f"{len(newer)} of your names have a newer version elsewhere: whoever asks there, too, gets that one."
+        )
+
+
+def _some(names: "list[Own]") -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(each.name for each in names[:20]) + more
+
+
+def _beside(each: "Elsewhere") -> str:
+    if each.trouble:
+        return f"{each.name}: the index {each.upstream!r} has the name. {each.trouble}"
+    since = f", uploaded {each.uploaded[:10]}" if each.uploaded else ""
+    theirs = f"{each.theirs}{since}" if each.theirs else "no file of it"
+    newer = "NEWER: " if each.newer else ""
+    return f"{newer}{each.name}: ours is {each.ours or 'gone'}, the index {each.upstream!r} has {theirs}."
 
 
 def _show(found: "Why", *, every: bool) -> None:

@@ -11,8 +11,12 @@ from elasticpypi.accounts.principal import Actor, Principal
 from elasticpypi.config import Config
 from elasticpypi.core.errors import ConfigurationError
 from elasticpypi.services import Services
+from elasticpypi.upstream.upstreams import remembered
 from elasticpypi.wiring import services, with_staging, with_subscribers
 
+upstream_option = click.option(
+    "--upstream", help="The other index, if not the one of the index that runs on this folder."
+)
 data_option = click.option("--data", type=click.Path(path_type=Path), help="Folder of the packages.  [default: data]")
 
 
@@ -46,4 +50,13 @@ def opened_at(
     opened = replace(with_subscribers(with_staging(services(config))), serves=False)
     if changes:
         opened.claim(moved_from)
+    return opened
+
+
+def opened_behind(data: Path | None, upstream: str | None, *, changes: bool = False) -> Services:
+    """The same for what is about other indexes: those of the policy, else ``upstream``, else the one of the index that
+    runs on this folder."""
+    opened = opened_at(data, changes=changes, upstream=upstream)
+    if opened.upstreams and not opened.config.upstream and not opened.policy().upstreams:
+        return replace(opened, config=replace(opened.config, upstream=remembered(opened.state)))
     return opened

@@ -7,14 +7,14 @@ from typing import IO
 import click
 
 from elasticpypi.actions import policy, policy_document
-from elasticpypi.cli.common import actor, data_option, opened_at
+from elasticpypi.cli.common import actor, data_option, opened_at, opened_behind, upstream_option
 from elasticpypi.core.filename import project_name
 from elasticpypi.policy import parse
 
 
 @click.group("policy")
 def policy_group() -> None:
-    """The policy document: show it, check a file, apply it."""
+    """The policy document: show it, check a file, try it, apply it."""
 
 
 @policy_group.command()
@@ -31,6 +31,34 @@ def check(file: IO[bytes]) -> None:
     """Say whether a file is right; - for standard input."""
     parse(file.read())
     click.echo("The policy is right.")
+
+
+@policy_group.command("try")
+@click.argument("file", type=click.File("rb"))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@upstream_option
+@data_option
+def try_policy(file: IO[bytes], as_json: bool, upstream: str | None, data: Path | None) -> None:
+    """Say what a file would hide that can be seen now, of all that was asked for in the last 30 days, and what it would
+    show. Nothing changes, and no index is asked."""
+    from elasticpypi.actions.policy_trial import tried
+
+    found = tried(opened_behind(data, upstream), actor(), file.read())
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        return
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}")
+    for each in found.projects:
+        if each.hidden:
+            click.echo(f"{each.name}: {each.hidden} files hidden, the newest of {each.newest}. {each.reason}")
+        if each.shown:
+            click.echo(f"{each.name}: {each.shown} files shown that are hidden now.")
+    less, more = (sum(bool(getattr(each, kind)) for each in found.projects) for kind in ("hidden", "shown"))
+    click.echo(
+        f"Of {found.asked} projects that were asked for in the last {found.days} days, {less} would have fewer files, "
+        f"and {more} would have others."
+    )
 
 
 @policy_group.command("apply")

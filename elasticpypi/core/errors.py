@@ -6,6 +6,7 @@
     ├── BadUpload           400  the file, its name or the form do not fit
     │   └── Damaged         400  the file is no archive, or only a part of one
     ├── BadPolicy           400  the policy document is wrong: on which line, and why
+    ├── BadFile             400  a file that a command was given is wrong: on which line, and why
     ├── Unauthorized        401  no credentials, or wrong ones
     ├── Forbidden           403  known user, missing right
     │   └── Blocked         403  an administrator has blocked the project, the release or the file
@@ -45,6 +46,10 @@ class Damaged(BadUpload):
 
 class BadPolicy(Refusal):
     """400: the policy document is wrong; the text names line and key."""
+
+
+class BadFile(Refusal):
+    """400: what a command was given is wrong, such as a lock file; the text names the line."""
 
 
 class Unauthorized(Refusal):

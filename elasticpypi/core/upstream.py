@@ -35,6 +35,7 @@ LONGEST = 1000  # characters of a text in it: of a range of Pythons, of a reason
 LONGEST_LINK = 4000
 LARGEST_FILE = 1 << 50  # bytes
 FORMAT = 3
+METADATA = ".metadata"  # behind the address of a file: that of its metadata (PEP 658)
 SDISTS = (".tar.gz", ".zip", *OLD_SDISTS)
 STATUSES: dict[str, Status] = {each: each for each in get_args(Status)}
 DIGEST = re.compile(r"[0-9a-f]{64}")

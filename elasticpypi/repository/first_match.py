@@ -147,11 +147,11 @@ class FirstMatch:
             self._look = now + LOOK
         return self._mark
 
-    def origin(self, name: NormalizedName) -> Origin:
-        """Where a name comes from, and why."""
+    def origin(self, name: NormalizedName, policy: Policy | None = None) -> Origin:
+        """Where a name comes from, and why, by the policy of now or by another one."""
         override = self._rulings().origins.get(name, "")
         ours = override == "" and (self._ours(name) or self._has_records(name))
-        return origin(name, self._policy(), override, ours=ours, asked=bool(self._upstreams()))
+        return origin(name, policy or self._policy(), override, ours=ours, asked=bool(self._upstreams()))
 
     def taken(self, name: NormalizedName, seconds: float) -> str:
         """Why a first file of our own may not have this name: a sentence, "" if it may (REQ-U08).
@@ -291,11 +291,15 @@ class FirstMatch:
             self._remember(name, found)
         return Seen(upstream, about, found.verdict, found.version)
 
-    def _judged(self, upstream: Upstream, page: UpstreamPage) -> Verdict:
-        now, rulings = self._clock(), self._rulings()
+    def judged(self, page: UpstreamPage, policy: Policy) -> Verdict:
+        """What may be seen of a page by a policy and by what was decided, whatever is kept of its files."""
+        rulings = self._rulings()
         exempt, blocked = rulings.exemptions.get(page.name, ()), rulings.blocks_of(page.name)
-        found = verdict(page, self._policy(), exempt, blocked, now)
-        return _kept_alone(found, upstream, now) if upstream.settings.offline else found
+        return verdict(page, policy, exempt, blocked, self._clock())
+
+    def _judged(self, upstream: Upstream, page: UpstreamPage) -> Verdict:
+        found = self.judged(page, self._policy())
+        return _kept_alone(found, upstream, self._clock()) if upstream.settings.offline else found
 
     def _remember(self, name: NormalizedName, found: "_Remembered") -> None:
         with self._lock:

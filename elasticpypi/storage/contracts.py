@@ -354,6 +354,14 @@ class Incoming(Protocol):
         """Forget it."""
 
 
+class KeptFile(NamedTuple):
+    """A file of another index that is kept; ``used`` is when it came or was used last, in seconds since 1970."""
+
+    sha256: str
+    size: int
+    used: float
+
+
 class UpstreamStore(Protocol):
     """What is kept of other indexes: pages by name, files by digest. All of it may be gone at any time."""
 
@@ -375,8 +383,14 @@ class UpstreamStore(Protocol):
     def size(self, sha256: str) -> int | None:
         """The bytes of a file that is kept, None if it is not."""
 
-    def open(self, sha256: str) -> BinaryIO | None:
-        """A seekable reader of a file that is kept, None if it is not. It reads on if the file is removed meanwhile."""
+    def open(self, sha256: str, *, is_use: bool = True) -> BinaryIO | None:
+        """A seekable reader of a file that is kept, None if it is not. It reads on if the file is removed meanwhile.
+
+        If it ``is_use``, the file goes later than others (:meth:`tidy`).
+        """
+
+    def every_file(self) -> Iterator[KeptFile]:
+        """All files that are kept, in any order."""
 
     def begin(self, sha256: str) -> Incoming | None:
         """Begin to keep a file; None while somebody else is at it. A process that ends has given up."""

@@ -244,6 +244,20 @@ class Upstream:
         """The projects of which a page is kept."""
         return self._store.pages(self.name)
 
+    def asked_since(self, moment: float) -> Iterator[NormalizedName]:
+        """The projects of which a page is kept that somebody asked for since a moment, to a day; and those of which
+        that is not known, such as all of an index that is offline."""
+        for name in self.kept():
+            found = None if self.settings.offline else self._state.get(KIND, self._key(name))
+            with suppress(ValueError, TypeError):
+                if found and About(**json.loads(found)).asked < moment:
+                    continue
+            yield name
+
+    def kept_page(self, name: NormalizedName) -> UpstreamPage | None:
+        """The page that is kept, however old it is; None if there is none."""
+        return self._old(self._store.page(self.name, name))
+
     def trouble(self, name: NormalizedName) -> str:
         """Why a page is an old one, "" if it is not."""
         known = self._known(name) or self._fresh.get(name)

@@ -71,8 +71,15 @@ class Upstreams:
 
     def tidy(self) -> int:
         """Make room, as much as the index that has most of it may have; how many files were removed."""
-        rooms = [each.room for each in self._settings(self._policy())]
-        return self.store.tidy(max(rooms, default=Settings(MAIN, "").room))
+        return self.store.tidy(self.room())
+
+    def room(self) -> int:
+        """The bytes of files that are kept of all of them."""
+        return max((each.room for each in self._settings(self._policy())), default=Settings(MAIN, "").room)
+
+    def names(self, policy: Policy) -> list[str]:
+        """Those that would be asked by a policy, in this order."""
+        return [each.name for each in self._settings(policy)]
 
     def _settings(self, policy: Policy) -> tuple[Settings, ...]:
         if policy.upstreams or not self._setting:

@@ -159,6 +159,22 @@ def test_a_file_is_there_when_it_is_whole(store: UpstreamStore, other: UpstreamS
     assert other.growing(SHA256) is None
 
 
+def test_every_file_that_is_kept_and_when_it_was_used(store: UpstreamStore, tmp_path: Path) -> None:
+    assert list(store.every_file()) == []
+    begun(store, "b" * 64).write(b"what is coming is not kept")
+    old, new = keep(store, CONTENT), keep(store, b"new")
+    path = tmp_path / "upstream/files" / old[:2] / old
+    os.utime(path, (0, 1_000_000))
+    found = {each.sha256: each for each in store.every_file()}
+    assert {digest: each.size for digest, each in found.items()} == {old: len(CONTENT), new: 3}
+    assert found[old].used == 1_000_000 < found[new].used
+    for is_use in (False, True):
+        content = store.open(old, is_use=is_use)
+        assert content is not None
+        content.close()
+        assert ({each.sha256: each.used for each in store.every_file()}[old] == 1_000_000) is not is_use
+
+
 def test_one_at_a_time_keeps_a_file(store: UpstreamStore, other: UpstreamStore) -> None:
     incoming = begun(store)
     assert store.begin(SHA256) is None

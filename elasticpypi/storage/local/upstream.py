@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 from packaging.utils import NormalizedName
 
 from elasticpypi.core.errors import Unavailable
+from elasticpypi.storage.contracts import KeptFile
 
 USED = 3600  # seconds: how exactly it is known when a file or a page was used last
 PAGES = 100_000  # that are kept at most, whatever room there is: a search looks at all of their names
@@ -70,15 +71,20 @@ class FolderUpstream:
         except OSError as error:
             raise _unavailable(error) from None
 
-    def open(self, sha256: str) -> BinaryIO | None:
+    def open(self, sha256: str, *, is_use: bool = True) -> BinaryIO | None:
         try:
             content = self._file(sha256).open("rb")
         except NONE:
             return None
         except OSError as error:
             raise _unavailable(error) from None
-        _note_use(content)
+        if is_use:
+            _note_use(content)
         return content
+
+    def every_file(self) -> Iterator[KeptFile]:
+        for each in _entries(self._root / "files"):
+            yield KeptFile(Path(each.path).name, each.size, each.used)
 
     def begin(self, sha256: str) -> "Incoming | None":
         path = self._incoming(sha256)

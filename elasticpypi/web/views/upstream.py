@@ -10,7 +10,7 @@ from typing import BinaryIO
 from flask import Response, g, request
 
 from elasticpypi.core.errors import NotFound, Unavailable
-from elasticpypi.core.upstream import UpstreamFile
+from elasticpypi.core.upstream import METADATA, UpstreamFile
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import FOR_EVER
 from elasticpypi.upstream import metadata
@@ -20,14 +20,12 @@ from elasticpypi.upstream.upstreams import Upstreams
 from elasticpypi.web.views import Representation
 from elasticpypi.web.views.download import AT_ONCE, answer, outgoing
 
-SUFFIX = ".metadata"
-
 
 def file(services: Services, index: str, path: str) -> Response:
     """A file, or its metadata with ``.metadata`` behind its path."""
     if services.upstreams is None or services.first_match is None:
         raise NotFound("This index has no other one that it asks.")
-    reader, wanted = g.actor.principal, path.removesuffix(SUFFIX)
+    reader, wanted = g.actor.principal, path.removesuffix(METADATA)
     upstream, found = services.first_match.upstream_file(reader, index, wanted)
     sha256, url, size, then = found.sha256, found.url, found.size, None
     if wanted != path:
@@ -36,7 +34,7 @@ def file(services: Services, index: str, path: str) -> Response:
             upstream, found = services.first_match.upstream_file(reader, index, wanted)
         if found.metadata_sha256 is None:
             raise NotFound(f"The index {index!r} has no metadata file of {found.filename!r}.")
-        sha256, url, size = found.metadata_sha256, f"{url}{SUFFIX}", -1
+        sha256, url, size = found.metadata_sha256, f"{url}{METADATA}", -1
     elif upstream.wants_metadata(found):
         then = partial(upstream.take_metadata, found)
     modified, kept = found.upload_time or found.first_seen, services.upstreams.store.size(sha256)
