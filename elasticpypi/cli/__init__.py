@@ -28,6 +28,7 @@ COMMANDS = {
     "exempt": "rule.exempt",
     "unexempt": "rule.unexempt",
     "disown": "rule.disown",
+    "advisories": "advise.advisories",
     "why": "ask.why",
     "who": "ask.who",
     "events": "record.events",

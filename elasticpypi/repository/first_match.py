@@ -18,9 +18,10 @@ from packaging.version import Version
 
 from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
+from elasticpypi.core.advisories import NONE, Advisories
 from elasticpypi.core.errors import Blocked, NotFound
 from elasticpypi.core.event import Event
-from elasticpypi.core.model import File, Held, Project
+from elasticpypi.core.model import BLOCKS, File, Held, Project
 from elasticpypi.core.upstream import UpstreamFile, UpstreamPage, project_of
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
@@ -59,6 +60,7 @@ class FirstMatch:
     """:class:`~elasticpypi.repository.base.Repository` over ``own`` and other indexes, which are asked in their order.
 
     ``upstreams`` gives these, ``ours`` tells whether a name ever had a file here; ``clock`` gives seconds since 1970.
+    ``malware`` is told of each file that a record of ``advisories`` shuts off, whenever that is found.
     """
 
     def __init__(
@@ -71,13 +73,15 @@ class FirstMatch:
         rulings: Callable[[], Rulings],
         ours: Callable[[NormalizedName], bool],
         clock: Callable[[], float] = time.time,
+        advisories: Callable[[], Advisories] = lambda: NONE,
+        malware: Callable[[Held], None] = lambda held: None,
     ) -> None:
         self._own, self._index, self._permissions = own, index, permissions
         self._upstreams, self._policy, self._rulings, self._ours = upstreams, policy, rulings, ours
-        self._clock = clock
+        self._clock, self._advisories, self._malware = clock, advisories, malware
         self._lock = Lock()
         self._look, self._changes, self._mark = 0.0, 0, b""
-        self._decided: tuple[Policy | None, Rulings | None] = None, None
+        self._decided: tuple[object, ...] = None, None, None
         self._verdicts: OrderedDict[NormalizedName, _Remembered] = OrderedDict()
 
     def state(self, reader: Principal, name: NormalizedName | None) -> State | None:
@@ -139,7 +143,7 @@ class FirstMatch:
         """Equal to another mark if nothing that was decided has changed in between, a moment ago at the latest."""
         now = time.monotonic()
         if now >= self._look:
-            decided = self._policy(), self._rulings()
+            decided = self._told()
             if any(new is not old for new, old in zip(decided, self._decided, strict=True)):
                 self._decided, self._changes = decided, self._changes + 1
                 self._mark = b"%d" % self._changes
@@ -201,7 +205,7 @@ class FirstMatch:
         for held in found.held:
             if held.rule == "offline":
                 raise NotFound(held.reason)
-            if held.rule == "block" or self._policy().cooldown.where == "everywhere":
+            if held.rule in BLOCKS or self._policy().cooldown.where == "everywhere":
                 log.warning("refused: %s", held.reason)
                 raise Blocked(held.reason)
             log.warning('let through, since "where" of [cooldown] is "index": %s', held.reason)
@@ -252,7 +256,7 @@ class FirstMatch:
         if (known := self._known(name)) is None:
             return None
         upstream, about = known
-        now, basis = self._clock(), (upstream.name, about.revision, self._policy(), self._rulings())
+        now, basis = self._clock(), (upstream.name, about.revision, *self._told())
         with self._lock:
             found = self._verdicts.get(name)
         if found is None or found.basis != basis or not found.holds(now):
@@ -266,10 +270,17 @@ class FirstMatch:
         return Seen(upstream, about, found.verdict, found.version)
 
     def _judged(self, upstream: Upstream, page: UpstreamPage) -> Verdict:
-        now, rulings = self._clock(), self._rulings()
+        now, (policy, rulings, advisories) = self._clock(), self._told()
         exempt, blocked = rulings.exemptions.get(page.name, ()), rulings.blocks_of(page.name)
-        found = verdict(page, self._policy(), exempt, blocked, now)
+        found = verdict(page, policy, exempt, blocked, now, advisories.of(page.name), rulings.accepted)
+        for held in found.held:
+            if held.advisory:
+                self._malware(held)
         return _kept_alone(found, upstream, now) if upstream.settings.offline else found
+
+    def _told(self) -> tuple[Policy, Rulings, Advisories]:
+        """All that a verdict is made of besides the page and the time."""
+        return self._policy(), self._rulings(), self._advisories()
 
     def _remember(self, name: NormalizedName, found: "_Remembered") -> None:
         with self._lock:

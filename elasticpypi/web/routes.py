@@ -72,6 +72,8 @@ ROUTES = (
     Route("GET", "/policy/projects/<name>", "policy.project"),
     Route("PUT", "/policy/exemptions/<path:what>", "policy.exempt"),
     Route("DELETE", "/policy/exemptions/<path:what>", "policy.unexempt"),
+    Route("PUT", "/policy/acceptances/<record>/<digest>", "policy.accept"),
+    Route("DELETE", "/policy/acceptances/<record>/<digest>", "policy.unaccept"),
     Route("GET", "/events", "events.listed"),
     Route("GET", "/health", "health.health"),
 )

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
-from elasticpypi.core.model import File, Held, Project, latest
+from elasticpypi.core.model import BLOCKS, File, Held, Project, latest
 from elasticpypi.core.moments import text_of
 
 MOST_RELEASES = 200
@@ -86,7 +86,7 @@ def _held(version: str, files: list[Held]) -> HeldRelease:
     return HeldRelease(
         version,
         tuple(
-            Waiting(each.file.filename, text_of(each.until) if each.until is not None else "", each.rule == "block")
+            Waiting(each.file.filename, text_of(each.until) if each.until is not None else "", each.rule in BLOCKS)
             for each in files
         ),
         tuple(reversed(first.values())),

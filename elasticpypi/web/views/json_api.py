@@ -19,6 +19,7 @@ def release(services: Services, name: str, version: str = "") -> Response:
     """A project with all its releases; with a version, that release."""
     reader, repository = g.actor.principal, services.repository
     normalized, base = normalize(name), base_url(request.environ)
+    advisories = services.advisories()
 
     def page() -> tuple[State, Any]:
         found = repository.project(reader, normalized)
@@ -41,11 +42,12 @@ def release(services: Services, name: str, version: str = "") -> Response:
         if file is None:
             raise NotFound(f"There is no release {version[:80]!r} of {normalized!r} in this index.")
         about, description = repository.about(reader, normalized, file.filename, text=True)
-        answer = json_api.release(project, wanted, about, description, base)
+        known = advisories.of(normalized).every
+        answer = json_api.release(project, wanted, about, description, base, known)
         if not version:
             answer["releases"] = json_api.releases(project, base)
         return state, answer
 
-    # Its URLs are absolute, so it is another page at another address.
-    kind = f"pypi-{hashlib.sha256(base.encode()).hexdigest()[:16]}"
+    # Its URLs are absolute, so it is another page at another address; and so it is with other advisories.
+    kind = f"pypi-{hashlib.sha256(f'{base} {advisories.mark}'.encode()).hexdigest()[:16]}"
     return respond("application/json", kind, lambda: repository.state(reader, normalized), page)
