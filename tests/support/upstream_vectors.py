@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from elasticpypi.core import exemptions
+from elasticpypi.core.advisories import Advisories, Collected, load
 from elasticpypi.core.exemptions import Exemption
 from elasticpypi.core.moments import seconds_of, text_of
 from elasticpypi.policy import Policy, parse
@@ -46,3 +47,11 @@ def exemptions_of(case: dict[str, Any]) -> list[tuple[str, Exemption]]:
 
 def _toml(key: str, value: Any) -> str:
     return str(value) if key == "cutoff" else json.dumps(value)
+
+
+def table_of(*records: dict[str, Any]) -> Advisories:
+    """Records as they are once they were loaded."""
+    collected = Collected()
+    for record in records:
+        collected.add(record, seconds_of(VECTORS["now"]))
+    return load(collected.dump(collected.about()))
