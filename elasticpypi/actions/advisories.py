@@ -63,11 +63,11 @@ def load_all(services: Services, actor: Actor, paths: Iterable[Path], *, fewer: 
             f"There are {found.records} advisories in it, and {before.about.records} were loaded before: say --fewer "
             "if that is right. Nothing was loaded."
         )
-    if before.about and before.mark == found.digest:
+    newest = found.newest or text_of(now)
+    if before.about and (before.mark, before.about.newest) == (found.digest, newest):
         if told := _event(before.about):  # whoever got no answer does it again, and its event may be missing
             services.log.append([told])
         return Loaded(before.about, before.about, False, others)
-    newest = found.newest or text_of(now)
     event = new(
         "advisories.loaded",
         actor.who,

@@ -433,8 +433,8 @@ def test_malware_is_blocked_whatever_else_is_said() -> None:
     held = why(found)
     assert (held.file, held.until, held.rule, held.advisory) == (one, None, "malware", "MAL-2026-7")
     assert held.reason == (
-        f"{one.filename} is blocked: MAL-2026-7 says that it is malware: Malicious code in demo. Ask an administrator of "
-        "this index."
+        f"{one.filename} is blocked: MAL-2026-7 says that it is malware: Malicious code in demo. Ask an administrator "
+        "of this index."
     )
     blocked = [Block("1", "no")]
     assert why(judged(one, blocked=blocked, known=known)).rule == "malware"
