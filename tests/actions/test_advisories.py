@@ -19,7 +19,7 @@ from elasticpypi.actions import advisories
 from elasticpypi.cli import main
 from elasticpypi.config import Config
 from elasticpypi.core.advisories import KEY
-from elasticpypi.core.errors import BadUpload, Changed, Forbidden
+from elasticpypi.core.errors import BadUpload, Changed, Forbidden, Unavailable
 from elasticpypi.core.event import Event
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import ANY
@@ -526,6 +526,24 @@ def test_vulnerabilities_in_both_families(client: Client, tmp_path: Path) -> Non
     load(client.services, tmp_path, HOLE)
     [hole] = client.get("/pypi/demo/json").get_json()["vulnerabilities"]
     assert (hole["id"], hole["fixed_in"]) == ("PYSEC-2026-1", ["2.0"])
+
+
+def test_without_them_what_is_ours_is_there(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.upload(make_wheel(tmp_path, "demo", "1.0")).status_code == 200
+    load(client.services, tmp_path, HOLE)
+    read = client.services.objects.read
+
+    def away(key: str) -> Any:
+        if key == KEY:
+            raise Unavailable("The bucket of records is not there.")
+        return read(key)
+
+    monkeypatch.setattr(client.services.objects, "read", away)
+    assert client.get("/pypi/demo/json").get_json()["vulnerabilities"] == []
+    assert client.json("/simple/demo/")["versions"] == ["1.0"]
+    assert "advisories" not in client.get("/health").get_json()
+    monkeypatch.undo()
+    assert len(client.get("/pypi/demo/json").get_json()["vulnerabilities"]) == 1
 
 
 def test_how_old_they_are_is_shown(with_upstream: Client, tmp_path: Path) -> None:

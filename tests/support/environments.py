@@ -37,6 +37,7 @@ CLIENTS = {
     "pypi-simple": ["pypi-simple==1.8.0"],
     "mousebender": ["mousebender==2025.1"],
     "bandersnatch": ["bandersnatch==6.8.0"],
+    "pip-audit": ["pip-audit==2.10.1"],
 }
 
 
