@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click import Command, Group, Parameter
 from click.testing import CliRunner
 from flask import Flask
 
@@ -71,8 +72,14 @@ def test_every_command_that_is_named_is_one_with_its_options(name: str) -> None:
         for command, rest in re.findall(r"(?:^|bin/|=\S+ )elasticpypi ([a-z]+)(.*)", line.partition("#")[0]):
             assert command in main.commands, line
             if command != "upload":  # whose options are those of twine
-                known = {option for parameter in main.commands[command].params for option in parameter.opts}
+                known = {option for parameter in _parameters(main.commands[command], rest) for option in parameter.opts}
                 assert {*re.findall(r"(?<= )--[a-z-]+", rest)} <= known, line
+
+
+def _parameters(command: Command, rest: str) -> list[Parameter]:
+    """Of a command, and of what is called below it."""
+    below = command.commands.get(rest.split()[0]) if isinstance(command, Group) and rest.split() else None
+    return [*command.params, *(below.params if below else ())]
 
 
 def test_every_target_of_make_is_explained_and_is_one() -> None:
@@ -126,6 +133,7 @@ def address(route: Route) -> str:
     values = {"path:name": "demo", "path:what": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
     values["filename"] = "demo-1.0-py3-none-any.whl"
     values |= {"index": "main", "path:path": "packages/demo-1.0-py3-none-any.whl"}
+    values |= {"record": "MAL-2026-1", "digest": f"sha256:{'ab' * 32}"}
     return re.sub(r"<(.*?)>", lambda match: values[match[1]], route.rule)
 
 
@@ -222,6 +230,7 @@ TESTED_BY = {
     **{
         f"cli/{name}.py": "test_cli.py" for name in ("common", "decide", "record", "repair", "rule", "serving", "setup")
     },
+    "cli/advise.py": "actions/test_advisories.py",
     "cli/ask.py": "actions/test_why.py",
     "cli/uploading.py": "client/test_publish.py",
     "client/parts.py": "client/test_publish.py",
