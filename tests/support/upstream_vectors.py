@@ -49,9 +49,14 @@ def _toml(key: str, value: Any) -> str:
     return str(value) if key == "cutoff" else json.dumps(value)
 
 
-def table_of(*records: dict[str, Any]) -> Advisories:
-    """Records as they are once they were loaded."""
+def dumped(*records: dict[str, Any]) -> bytes:
+    """Records as they are stored once they were loaded."""
     collected = Collected()
     for record in records:
         collected.add(record, seconds_of(VECTORS["now"]))
-    return load(collected.dump(collected.about()))
+    return collected.dump(collected.about())
+
+
+def table_of(*records: dict[str, Any]) -> Advisories:
+    """The same as it is read."""
+    return load(dumped(*records))
