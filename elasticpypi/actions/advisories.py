@@ -64,7 +64,7 @@ def load_all(services: Services, actor: Actor, paths: Iterable[Path], *, fewer: 
             "if that is right. Nothing was loaded."
         )
     newest = found.newest or text_of(now)
-    if before.about and (before.mark, before.about.newest) == (found.digest, newest):
+    if before.about and before.mark == found.digest:
         if told := _event(before.about):  # whoever got no answer does it again, and its event may be missing
             services.log.append([told])
         return Loaded(before.about, before.about, False, others)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,7 +25,7 @@ KEY = "advisories/table"  # of the object that has the table
 ACCEPTED = "policy/acceptances/"
 FORMAT = 1
 LARGEST = 64 * 1024 * 1024  # bytes of a table that is not compressed
-ECOSYSTEM = "PyPI"
+ECOSYSTEM, SCHEMA = "PyPI", "1.7.0"
 MALWARE, DRAFTS = "MAL-", "MAL-0000-"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -46,10 +46,12 @@ class BadTable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Advisory:
-    """What a record says of one project. ``versions`` are canonical; ``ranges`` has of each range its events, as
-    (kind, version) in their order; ``digests`` are sha256 of files. ``summary`` is one line."""
+    """What a record says of one project, since the moment ``modified``. ``versions`` are canonical; ``ranges`` has of
+    each range its events, as (kind, version) in their order; ``digests`` are sha256 of files. ``summary`` is one line.
+    """
 
     id: str
+    modified: str = ""
     summary: str = ""
     link: str = ""
     aliases: tuple[str, ...] = ()
@@ -228,7 +230,7 @@ def read(record: object) -> tuple[str, dict[NormalizedName, Advisory | None]]:
             name = canonicalize_name(_text(package, "name"), validate=True)
         except InvalidName:
             continue  # no index has such a project
-        before = found.get(name) or _described(record)
+        before = found.get(name) or _described(record, modified)
         found[name] = None if record.get("withdrawn") else _joined(before, affected)
     if not found or record.get("withdrawn"):
         return modified, found
@@ -236,13 +238,13 @@ def read(record: object) -> tuple[str, dict[NormalizedName, Advisory | None]]:
     return modified, {name: replace(each, digests=each.digests | everywhere) for name, each in found.items() if each}
 
 
-def _described(record: dict[str, Any]) -> Advisory:
+def _described(record: dict[str, Any], modified: str) -> Advisory:
     summary = clean(_text(record, "summary") or _text(record, "details"))
     aliases = tuple(each for each in _list(record, "aliases") if isinstance(each, str) and ID.fullmatch(each))
     links = {_text(each, "type"): _text(each, "url") for each in reversed(_dicts(record, "references"))}
     link = links.get("ADVISORY") or links.get("REPORT") or links.get("WEB") or ""
     fine = link.startswith(("https://", "http://")) and link.isprintable() and len(link) <= LONGEST_LINK
-    return Advisory(record["id"], summary, link if fine else "", aliases)
+    return Advisory(record["id"], modified, summary, link if fine else "", aliases)
 
 
 def _joined(known: Advisory, affected: dict[str, Any]) -> Advisory:
@@ -317,13 +319,13 @@ def _alive(of_it: dict[str, tuple[str, str]]) -> dict[str, str]:
 
 def _dumped(each: Advisory) -> list[Any]:
     lists = sorted(each.versions), each.ranges, sorted(each.digests)
-    return [each.id, each.summary, each.link, each.aliases, *lists]
+    return [each.id, each.modified, each.summary, each.link, each.aliases, *lists]
 
 
 def _loaded(fields: list[Any]) -> Advisory:
-    id_, summary, link, aliases, versions, ranges, digests = fields
+    id_, modified, summary, link, aliases, versions, ranges, digests = fields
     events = tuple(tuple((kind, version) for kind, version in each) for each in ranges)
-    return Advisory(id_, summary, link, tuple(aliases), frozenset(versions), events, frozenset(digests))
+    return Advisory(id_, modified, summary, link, tuple(aliases), frozenset(versions), events, frozenset(digests))
 
 
 def _version(text: object) -> Version | None:
@@ -351,6 +353,31 @@ def _dicts(part: object, key: str) -> list[dict[str, Any]]:
 def _text(part: dict[str, Any], key: str) -> str:
     found = part.get(key)
     return found if isinstance(found, str) else ""
+
+
+def as_record(known: Mapping[NormalizedName, Advisory]) -> dict[str, Any]:
+    """What is known of one record, by project → a record of OSV again, as far as it was kept."""
+    one = next(iter(known.values()))
+    names = {letter: kind for kind, letter in KINDS.items()}
+    return {
+        "schema_version": SCHEMA,
+        "id": one.id,
+        "modified": one.modified,
+        "summary": one.summary,
+        "aliases": list(one.aliases),
+        "references": [{"type": "ADVISORY", "url": one.link}] if one.link else [],
+        "affected": [
+            {
+                "package": {"ecosystem": ECOSYSTEM, "name": name},
+                "versions": sorted(each.versions),
+                "ranges": [
+                    {"type": "ECOSYSTEM", "events": [{names[letter]: version} for letter, version in events]}
+                    for events in each.ranges
+                ],
+            }
+            for name, each in known.items()
+        ],
+    }
 
 
 # ---- Acceptances

@@ -565,6 +565,68 @@ def test_how_old_they_are_is_shown(with_upstream: Client, tmp_path: Path) -> Non
     assert versions(client) == ["1.0"]  # the last good ones hold
 
 
+def query(client: Client, body: object, where: str = "query", status: int = 200) -> Any:
+    answer = client.request("POST", f"/api/osv/v1/{where}", data=body if isinstance(body, bytes) else json.dumps(body))
+    assert answer.status_code == status, answer.text
+    return answer.get_json(silent=True)
+
+
+def asked(name: str, version: str | None = None, ecosystem: str = "PyPI") -> dict[str, Any]:
+    return {"package": {"name": name, "ecosystem": ecosystem}, "version": version}
+
+
+def test_records_as_other_programs_ask_for_them(client: Client, tmp_path: Path) -> None:
+    both = {**HOLE, "affected": [*HOLE["affected"], *record("x", ("7",), "other")["affected"]]}
+    load(client.services, tmp_path, MALWARE, both)
+    found = query(client, asked("De.Mo", "1.1")), query(client, asked("demo", "1.1.0"))
+    assert found[0] == {}
+    assert [each["id"] for each in found[1]["vulns"]] == ["MAL-2026-1", "PYSEC-2026-1"]
+    assert [each["id"] for each in query(client, asked("demo", "1.0"))["vulns"]] == ["PYSEC-2026-1"]
+    assert len(query(client, asked("demo"))["vulns"]) == 2
+    assert query(client, asked("demo", "2.0")) == query(client, asked("demo", "1.1", "npm")) == {}
+    queries = [asked("demo", "1.1"), asked("none", "1"), asked("other", "7")]
+    results = query(client, {"queries": queries}, "querybatch")["results"]
+    ids = [[each["id"] for each in result.get("vulns", [])] for result in results]
+    assert ids == [["MAL-2026-1", "PYSEC-2026-1"], [], ["PYSEC-2026-1"]]
+    whole = client.get("/api/osv/v1/vulns/PYSEC-2026-1").get_json()
+    assert [each["package"]["name"] for each in whole["affected"]] == ["demo", "other"]
+    assert whole["affected"][0]["ranges"][0]["events"] == [{"introduced": "0"}, {"fixed": "2.0"}]
+    (tmp_path / "again").mkdir()
+    before = client.services.advisories().mark
+    load(client.services, tmp_path / "again", client.get("/api/osv/v1/vulns/MAL-2026-1").get_json(), whole)
+    assert client.services.advisories().mark == before  # what is told is what was loaded
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b"{", "query"),
+        ([], "query"),
+        ({}, "query"),
+        ({"package": []}, "query"),
+        (asked("-"), "query"),
+        (asked("demo", "x"), "query"),
+        ({"package": {"ecosystem": "PyPI", "name": 7}}, "query"),
+        ({"package": {"ecosystem": "PyPI", "name": "demo"}, "version": {"a": 1}}, "query"),
+        ({"queries": {}}, "querybatch"),
+        ({"queries": [7]}, "querybatch"),
+        ({"queries": [asked("demo", "1")] * 1001}, "querybatch"),
+    ],
+)
+def test_questions_that_are_none(client: Client, body: object, where: str) -> None:
+    query(client, body, where, 400)
+
+
+def test_a_thousand_at_once(client: Client, tmp_path: Path) -> None:
+    load(client.services, tmp_path, HOLE)
+    results = query(client, {"queries": [asked("demo", f"1.{n}") for n in range(1000)]}, "querybatch")["results"]
+    assert len(results) == sum(len(each["vulns"]) for each in results) == 1000
+    assert client.request("POST", "/api/osv/v1/query", data=b" " * 70_000).status_code == 413
+    too_large = client.request("POST", "/api/osv/v1/querybatch", data=b" " * 1_100_000)
+    assert (too_large.status_code, "fewer packages" in too_large.text) == (413, True)
+    assert client.get("/api/osv/v1/vulns/PYSEC-2026-9").status_code == 404
+
+
 # ---- By command
 
 

@@ -1,6 +1,6 @@
-"""pip-audit, which asks PyPI for holes: where PyPI is this index, it finds those that were loaded here.
+"""pip-audit and uv audit find the holes that were loaded here, by the API of OSV; pip-audit also by that of PyPI.
 
-It knows no other address than that of PyPI. So a proxy of the test answers for every host, by what this index says.
+Of PyPI it knows no other address. So a proxy of the test answers for every host, by what this index says.
 """
 
 import http.client
@@ -123,7 +123,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     loaded = command("advisories", "load", str(folder / "records.json"), "--data", str(data), HOME=str(folder))
     assert loaded.returncode == 0, loaded.stderr
     with releases() as theirs:
-        theirs.release("pub-core", ("1.0", 100), ("1.1", 90))
+        for version in ("1.0", "1.1"):
+            wheel = make_wheel(folder, "pub-core", version)
+            theirs.add(wheel.name, wheel.read_bytes())
         with running("folder", folder, UPSTREAM=theirs.url) as server:
             yield server
 
@@ -137,25 +139,54 @@ def proxied(folder: Path, index: Server) -> Iterator[Proxy]:
         made.close()
 
 
-def test_pip_audit_shows_what_was_loaded(index: Server, tmp_path: Path) -> None:
-    pins = "house-tool==0.1", "house-good==0.1", "pub-core==1.0"
-    (tmp_path / "requirements.txt").write_text("\n".join(pins))
-    with proxied(tmp_path, index) as proxy:
-        ways = {"HTTPS_PROXY": proxy.url, "NO_PROXY": "", "REQUESTS_CA_BUNDLE": str(proxy.trusted)}
-        said = run(
-            *("pip-audit", "-r", "requirements.txt", "--no-deps", "--disable-pip", "--progress-spinner", "off"),
-            *("--format", "json", "--cache-dir", tmp_path / "cache"),
-            home=tmp_path / "home",
-            folder=tmp_path,
-            fails=True,
-            **ways,
-        )
-    assert {*proxy.asked} == {f"/pypi/{pin.replace('==', '/')}/json" for pin in pins}
+PINS = "house-tool==0.1", "house-good==0.1", "pub-core==1.0"
+AUDIT = ("pip-audit", "-r", "requirements.txt", "--no-deps", "--disable-pip", "--progress-spinner", "off", "-f", "json")
+
+
+def audited(folder: Path, *options: str, **environment: str) -> dict[str, list[dict[str, Any]]]:
+    """What pip-audit says of each project."""
+    (folder / "requirements.txt").write_text("\n".join(PINS))
+    more = "--cache-dir", folder / "cache", *options
+    said = run(*AUDIT, *more, home=folder / "home", folder=folder, fails=True, **environment)
     [report] = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    found = {each["name"]: each["vulns"] for each in report["dependencies"]}
+    return {each["name"]: each["vulns"] for each in report["dependencies"]}
+
+
+def check(found: dict[str, list[dict[str, Any]]]) -> None:
     assert found["house-good"] == []
     for name, number, fixed in (("house-tool", 1, "0.2"), ("pub-core", 2, "1.1")):
         [hole] = found[name]
         assert (hole["id"], hole["aliases"]) == (f"PYSEC-2026-{number}", [f"CVE-2026-{number}"])
         assert hole["fix_versions"] == [fixed]
         assert name in hole["description"].replace("_", "-")
+
+
+def test_pip_audit_shows_what_was_loaded(index: Server, tmp_path: Path) -> None:
+    with proxied(tmp_path, index) as proxy:
+        ways = {"HTTPS_PROXY": proxy.url, "NO_PROXY": "", "REQUESTS_CA_BUNDLE": str(proxy.trusted)}
+        check(audited(tmp_path, **ways))
+    assert {*proxy.asked} == {f"/pypi/{pin.replace('==', '/')}/json" for pin in PINS}
+
+
+def osv(index: Server) -> str:
+    """Where the API of OSV is, with credentials in it."""
+    return index.index.removesuffix("simple/") + "api/osv"
+
+
+def test_pip_audit_shows_it_by_an_option(index: Server, tmp_path: Path) -> None:
+    check(audited(tmp_path, "--vulnerability-service", "osv", "--osv-url", f"{osv(index)}/v1/query"))
+
+
+def test_uv_audit_shows_it_by_an_option(index: Server, tmp_path: Path) -> None:
+    listed = ", ".join(f'"{pin}"' for pin in PINS)
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project]\nname = "consumer"\nversion = "1.0"\nrequires-python = ">=3.11"\ndependencies = [{listed}]\n'
+        f'[[tool.uv.index]]\nname = "ours"\nurl = "{index.simple}"\ndefault = true\n'
+    )
+    login = {"UV_INDEX_OURS_USERNAME": USER, "UV_INDEX_OURS_PASSWORD": PASSWORD}
+    options = "--preview", "--service-url", f"{osv(index)}/", "--output-format", "json"
+    said = run("uv", "audit", *options, home=tmp_path / "home", folder=tmp_path, fails=True, **login)
+    for number, fixed in ((1, "0.2"), (2, "1.1")):
+        assert f"PYSEC-2026-{number}" in said
+        assert f'"{fixed}"' in said
+    assert "house-good" not in said.replace("house-good==", "")
