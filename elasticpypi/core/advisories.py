@@ -71,7 +71,7 @@ class Advisory:
 
     def affects(self, version: str, sha256: str = "") -> bool:
         """Whether it is about a version, or a file of it."""
-        if sha256 in self.digests or (self.versions and canonicalize_version(version) in self.versions):
+        if sha256 in self.digests or (self.versions and _canonical(version) in self.versions):
             return True
         return any(_within(_parsed(version), events) for events in self.ranges)
 
@@ -339,6 +339,11 @@ def _version(text: object) -> Version | None:
 @lru_cache(20_000)
 def _parsed(text: str) -> Version:
     return Version(text)
+
+
+@lru_cache(20_000)
+def _canonical(version: str) -> str:
+    return canonicalize_version(version)
 
 
 def _list(part: object, key: str) -> list[Any]:

@@ -128,6 +128,8 @@ class _Rules:
         self._cooldown, self._malware, self._accepted, self._fixed = cooldown, known.malware, accepted, known.fixed
         self._blocked = {block.what: block for block in reversed(blocked)}  # the first one holds
         self._canonical = cache(canonicalize_version)
+        self._named = cache(lambda version: tuple(each for each in known.malware if each.affects(version)))
+        self._digests = frozenset().union(*(each.digests for each in known.malware))
         self._age = cooldown.project.get(name, cooldown.age)
         self._security_age = min(self._age, cooldown.security_age)  # an index hears attackers too
         self._now, self._limit = text_of(now), text_of(now - self._age)
@@ -187,7 +189,9 @@ class _Rules:
 
     def _names(self, file: UpstreamFile) -> Advisory | None:
         """The record that says of a file that it is malware, if nobody has accepted it."""
-        named = (each for each in self._malware if each.affects(file.version, file.sha256))
+        named = self._named(file.version)
+        if file.sha256 in self._digests:
+            named = tuple(each for each in self._malware if each.affects(file.version, file.sha256))
         return next((each for each in named if (each.id, file.sha256) not in self._accepted), None)
 
 
