@@ -40,7 +40,7 @@ def load(above: Path | None, paths: tuple[Path, ...], fewer: bool, data: Path | 
     loaded = actions.load_all(opened, actor(), paths, fewer=fewer)
     click.echo(f"{_numbers(loaded.about)}{'' if loaded.changed else ' They are as they were.'}")
     if loaded.others:
-        click.echo(f"{loaded.others:,} records were left out: drafts, and such as are not about PyPI.")
+        click.echo(f"Left out: {loaded.others:,}, which are drafts, or not about PyPI.")
     before = loaded.before.newest if loaded.before and loaded.changed else ""
     if loaded.about.newest < before:
         click.echo(f"They are older than those before, of which the newest is of {before[:19]}Z.", err=True)
@@ -71,6 +71,7 @@ def unaccept(above: Path | None, record: str, digest: str, data: Path | None) ->
 
 def _numbers(about: "About") -> str:
     return (
-        f"{about.records:,} advisories about {about.projects:,} projects, {about.malware:,} of them of malware; the "
-        f"newest is of {about.newest[:19]}Z."
+        f"{about.records:,} {'advisory' if about.records == 1 else 'advisories'} about {about.projects:,} "
+        f"{'project' if about.projects == 1 else 'projects'}, {about.malware:,} of malware; the newest is of "
+        f"{about.newest[:19]}Z."
     )

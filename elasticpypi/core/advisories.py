@@ -102,18 +102,21 @@ class About:
 
 
 class Advisories:
-    """A table that was loaded; ``about`` is None where there is none. ``mark`` differs whenever its content does."""
+    """A table that was loaded; ``about`` is None where there is none. ``mark`` differs whenever its content does.
 
-    def __init__(self, about: About | None = None, lines: Iterable[bytes] = ()) -> None:
+    Each process has one, so it stays one text, whose lines begin at ``begin`` and are sorted by project.
+    """
+
+    def __init__(self, about: About | None = None, text: bytes = b"", begin: int = 0) -> None:
         self.about = about
         self.mark = about.digest if about else ""
-        self._lines = dict(line.split(b"\t", 1) for line in lines)
+        self._text, self._begin = text, begin
         self.of = lru_cache(256)(self._of)
 
     def _of(self, name: NormalizedName) -> Known:
         """What is known of a project."""
-        line = self._lines.get(name.encode())
-        if line is None:
+        line = self._line(name.encode())
+        if not line:
             return NOTHING
         every = tuple(_loaded(fields) for fields in json.loads(line))
         fixed = frozenset(canonicalize_version(version) for each in every for version in each.fixed)
@@ -121,9 +124,30 @@ class Advisories:
 
     def projects_of(self, record: str) -> list[NormalizedName]:
         """The projects that a record is about."""
-        sought = json.dumps(record).encode()
-        names = (NormalizedName(name.decode()) for name, line in self._lines.items() if sought in line)
-        return [name for name in names if any(each.id == record for each in self.of(name).every)]
+        sought, found = json.dumps(record).encode(), []
+        place = self._text.find(sought, self._begin)
+        while place >= 0:
+            begin, end = self._around(place)
+            name = NormalizedName(self._text[begin:end].partition(b"\t")[0].decode())
+            if any(each.id == record for each in self.of(name).every):  # it may be an alias of another one
+                found.append(name)
+            place = self._text.find(sought, end)
+        return found
+
+    def _line(self, name: bytes) -> bytes:
+        """The line of a project without its name, empty if it has none."""
+        low, high = self._begin, len(self._text)
+        while low < high:
+            begin, end = self._around((low + high) // 2)
+            found, _, line = self._text[begin:end].partition(b"\t")
+            if found == name:
+                return line
+            low, high = (end + 1, high) if found < name else (low, begin)
+        return b""
+
+    def _around(self, place: int) -> tuple[int, int]:
+        """Where the line begins and ends that has this place."""
+        return self._text.rfind(b"\n", 0, place) + 1, self._text.find(b"\n", place)
 
 
 NONE = Advisories()
@@ -185,13 +209,13 @@ def load(body: bytes) -> Advisories:
         text = unpacker.decompress(body, LARGEST * 2)
         if not unpacker.eof:
             raise ValueError("a part of it is missing")
-        head, *lines = text.split(b"\n")
-        about = json.loads(head)
+        begin = text.find(b"\n") + 1
+        about = json.loads(text[:begin])
         if about.pop("format") != FORMAT:
             raise ValueError("it is of another version")
-        if lines.pop() != b"":
+        if not text.endswith(b"\n"):
             raise ValueError("a part of it is missing")
-        return Advisories(About(**about), lines)
+        return Advisories(About(**about), text, begin)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, zlib.error) as error:
         raise BadTable(f"The advisories cannot be read ({error}): load them again.") from None
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from click.testing import CliRunner
@@ -557,7 +558,7 @@ def test_how_old_they_are_is_shown(with_upstream: Client, tmp_path: Path) -> Non
 
     assert said() == (None, False)
     load(client.services, tmp_path, MALWARE)
-    assert said() == (f"1 records, the newest of {NOW - timedelta(days=1):%Y-%m-%d}", False)
+    assert said() == (f"the newest of 1 is of {NOW - timedelta(days=1):%Y-%m-%d}", False)
     load(client.services, tmp_path, record("MAL-2026-1", ("1.1",), days=30))
     assert said() == ("The advisories are 30 days old: load newer ones with elasticpypi advisories load.", True)
     client.services.objects.write(KEY, b"damaged", ANY)
@@ -642,8 +643,8 @@ def test_by_command(with_upstream: Client, tmp_path: Path) -> None:
     assert run() == "No advisories are loaded: elasticpypi advisories load FILE, FOLDER or ZIP.\n"
     path = str(brought(tmp_path, MALWARE, HOLE, record("MAL-0000-draft", ("1.0",))))
     day = f"{NOW - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
-    said = f"2 advisories about 1 projects, 1 of them of malware; the newest is of {day}."
-    assert run("load", path) == f"{said}\n1 records were left out: drafts, and such as are not about PyPI.\n"
+    said = f"2 advisories about 1 project, 1 of malware; the newest is of {day}."
+    assert run("load", path) == f"{said}\nLeft out: 1, which are drafts, or not about PyPI.\n"
     assert versions(client) == ["1.0", "2.0"]
     assert run("load", path).startswith(f"{said} They are as they were.\n")
     assert run().startswith(f"{said} Loaded {datetime.now(UTC):%Y-%m-%d}")
@@ -659,7 +660,7 @@ def test_by_command(with_upstream: Client, tmp_path: Path) -> None:
     old = brought(tmp_path, record("MAL-2026-1", ("1.1",), days=30), record("MAL-2026-2", ("7",), days=31))
     run("load", str(old))
     shown = run(status=1)
-    assert shown.startswith("2 advisories about 1 projects, 2 of them of malware")
+    assert shown.startswith("2 advisories about 1 project, 2 of malware")
     assert "The advisories are 30 days old" in shown
     assert CliRunner().invoke(main, ["advisories", *place, "load", path]).exit_code == 0
 
@@ -674,14 +675,24 @@ def test_beside_an_index_that_runs(theirs: Releases, tmp_path: Path) -> None:
         pages = [server.open("/simple/demo/", f"{USER}:secret", **accept).read() for _ in range(8)]
         return {" ".join(json.loads(page)["versions"]) for page in pages}
 
+    def status(filename: str) -> int:
+        try:
+            with server.open(f"/upstream/main/files/{filename}", f"{USER}:secret") as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            error.close()
+            return error.code
+
     def command(*arguments: str) -> None:
         said = run("advisories", *arguments, "--data", str(data), HOME=str(tmp_path))
         assert said.returncode == 0, said.stderr
 
     try:
         assert seen() == {"1.0 1.1"}
+        assert {status(BAD) for _ in range(8)} == {200}
         command("load", str(brought(tmp_path, MALWARE)))
         server.wait_for(lambda: seen() == {"1.0"})
+        assert {status(BAD) for _ in range(8)} == {403}
         command("accept", "MAL-2026-1", f"sha256:{digest_in(theirs)}", "--reason", "ours")
         server.wait_for(lambda: seen() == {"1.0 1.1"})
         command("load", "--fewer", str(brought(tmp_path, {**MALWARE, "withdrawn": "now"}, HOLE)))

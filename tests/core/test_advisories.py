@@ -260,6 +260,23 @@ def test_a_table_is_what_was_dumped() -> None:
     assert other.about().digest != table.digest
 
 
+def test_each_project_is_found_in_a_table() -> None:
+    """Whatever is before and behind it, and however long that is."""
+    names = [f"p{'x' * (n % 7)}-{n}" for n in range(200)] + ["a", "a-b", "a0", "z", "zz"]
+    table = table_of(*(record(f"MAL-2026-{n + 1}", about(name, versions=["1"])) for n, name in enumerate(names)))
+    for number, name in enumerate(names):
+        assert [each.id for each in table.of(NormalizedName(name)).every] == [f"MAL-2026-{number + 1}"]
+        assert table.projects_of(f"MAL-2026-{number + 1}") == [name]
+        for other in (f"{name}0", name[:-1], f"{name}-"):
+            assert other in names or table.of(NormalizedName(other)).every == ()
+    assert table_of(record()).of(NormalizedName("a")).every == table_of().of(DEMO).every == ()
+
+
+def test_a_record_is_not_found_by_an_alias() -> None:
+    table = table_of(record("PYSEC-1", aliases=["MAL-2026-5"]), record("MAL-2026-5", about("other", versions=["1"])))
+    assert table.projects_of("MAL-2026-5") == ["other"]
+
+
 def test_what_cannot_be_read_says_so() -> None:
     collected = Collected()
     collected.add(record("MAL-2026-1", about(versions=["1.0"])), NOW)

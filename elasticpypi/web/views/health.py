@@ -39,7 +39,7 @@ def health(services: Services) -> tuple[Response, int]:
     else:
         with suppress(Unavailable):
             if about := services.advisories().about:
-                state["advisories"] = f"{about.records} records, the newest of {about.newest[:10]}"
+                state["advisories"] = f"the newest of {about.records} is of {about.newest[:10]}"
     config = services.config
     body = jsonify(service=config.service, stage=config.stage, version=__version__, **state)
     body.headers["Cache-Control"] = "no-store"
