@@ -71,7 +71,7 @@ def load_all(services: Services, actor: Actor, paths: Iterable[Path], *, fewer: 
     event = new(
         "advisories.loaded",
         actor.who,
-        reason=f"{found.records} records, {found.malware} of them of malware",
+        reason=f"{found.records} records, {found.malware} of malware",
         before=before.about.newest if before.about else None,
         after=newest,
     )

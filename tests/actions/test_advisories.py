@@ -131,7 +131,7 @@ def test_a_file_a_folder_and_a_zip_are_the_same(services: Services, tmp_path: Pa
     assert len({*made}) == 1
     assert known(services) == ["MAL-2026-1", "PYSEC-2026-1"]
     [told] = events(services, "advisories.loaded")  # the same again is no other
-    assert (told.who.name, told.reason) == ("boss", "2 records, 1 of them of malware")
+    assert (told.who.name, told.reason) == ("boss", "2 records, 1 of malware")
 
 
 def test_what_is_loaded_replaces_what_was_there(services: Services, tmp_path: Path) -> None:
