@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from elasticpypi.core import advisories
 from elasticpypi.core.advisories import KEY, NONE, Advisories, BadTable
@@ -28,7 +27,7 @@ class CurrentAdvisories:
         self._next = float("-inf")
         self._revision: str | None = None
         self._known: Advisories | None = None
-        self._trouble = ""
+        self._damage = self._away = ""
         self._told = ("", float("-inf"))
 
     def __call__(self) -> Advisories:
@@ -49,30 +48,36 @@ class CurrentAdvisories:
 
     def warning(self) -> str:
         """What administrators should know of them: a sentence, "" if there is nothing."""
-        with suppress(Unavailable):
-            about = self().about
-            return self._trouble or (advisories.too_old(about, time.time()) if about else "")
-        return self._trouble
+        try:
+            self()
+        except Unavailable as error:
+            return f"The advisories cannot be read: {error}"
+        return self._warning()
+
+    def _warning(self) -> str:
+        about = self._known.about if self._known else None
+        return self._away or self._damage or (advisories.too_old(about, time.time()) if about else "")
 
     def _look(self) -> None:
+        self._away = ""
         try:
             if self._known is not None and self._objects.revision(KEY) == self._revision:
                 return
             found = self._objects.read(KEY)
             self._revision = found.revision if found else None
             self._known = advisories.load(found.body) if found else NONE
-            self._trouble = ""
+            self._damage = ""
         except BadTable as error:
             self._known = self._known or NONE
-            self._trouble = str(error)
-        except Unavailable:
+            self._damage = str(error)
+        except Unavailable as error:
             if self._known is None:
                 raise
+            self._away = f"The advisories cannot be read: {error} The last ones hold."
 
     def _say(self) -> None:
         """A line in the log, of each trouble once a day."""
-        about = self._known.about if self._known else None
-        said = self._trouble or (advisories.too_old(about, time.time()) if about else "")
+        said = self._warning()
         if said and (said != self._told[0] or self._clock() >= self._told[1] + DAY):
             log.warning("%s", said)
             self._told = said, self._clock()

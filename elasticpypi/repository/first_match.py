@@ -19,7 +19,7 @@ from packaging.version import Version
 from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
 from elasticpypi.core.advisories import NONE, Advisories
-from elasticpypi.core.errors import Blocked, NotFound
+from elasticpypi.core.errors import Blocked, NotFound, Unavailable
 from elasticpypi.core.event import Event
 from elasticpypi.core.model import BLOCKS, File, Held, Project
 from elasticpypi.core.upstream import UpstreamFile, UpstreamPage, project_of
@@ -143,7 +143,10 @@ class FirstMatch:
         """Equal to another mark if nothing that was decided has changed in between, a moment ago at the latest."""
         now = time.monotonic()
         if now >= self._look:
-            decided = self._told()
+            try:
+                decided = self._told()
+            except Unavailable:  # of the advisories: own pages need none, and who needs them says so
+                decided = self._policy(), self._rulings(), NONE
             if any(new is not old for new, old in zip(decided, self._decided, strict=True)):
                 self._decided, self._changes = decided, self._changes + 1
                 self._mark = b"%d" % self._changes

@@ -542,7 +542,7 @@ def test_without_them_what_is_ours_is_there(client: Client, tmp_path: Path, monk
     monkeypatch.setattr(client.services.objects, "read", away)
     assert client.get("/pypi/demo/json").get_json()["vulnerabilities"] == []
     assert client.json("/simple/demo/")["versions"] == ["1.0"]
-    assert "advisories" not in client.get("/health").get_json()
+    assert client.get("/health").get_json()["advisories"].startswith("The advisories cannot be read: ")
     monkeypatch.undo()
     assert len(client.get("/pypi/demo/json").get_json()["vulnerabilities"]) == 1
 
@@ -697,6 +697,29 @@ def test_beside_an_index_that_runs(theirs: Releases, tmp_path: Path) -> None:
         server.wait_for(lambda: seen() == {"1.0 1.1"})
         command("load", "--fewer", str(brought(tmp_path, {**MALWARE, "withdrawn": "now"}, HOLE)))
         server.wait_for(lambda: seen() == {"1.0 1.1 2.0"})
+    finally:
+        server.close()
+
+
+def test_what_is_ours_needs_none(theirs: Releases, tmp_path: Path) -> None:
+    """Of others nothing is served as long as nobody can say what is malware."""
+    data = tmp_path / "data"
+    (data / "packages").mkdir(parents=True)
+    make_wheel(data / "packages", "ours", "1.0")
+    (data / "advisories").symlink_to("advisories")
+    server = Server(data, UPSTREAM=theirs.url, USERNAME=USER, PASSWORD="secret", WORKERS="1")
+    try:
+        for _ in range(3):
+            for path in ("/simple/ours/", "/simple/", "/packages/ours-1.0-py3-none-any.whl", "/pypi/ours/json", "/"):
+                assert server.open(path, f"{USER}:secret").status == 200, path
+            with pytest.raises(HTTPError) as caught:
+                server.open("/simple/demo/", f"{USER}:secret")
+            assert caught.value.code == 503
+            assert b"'advisories/table' cannot be read" in caught.value.read()
+            caught.value.close()
+        (data / "advisories").unlink()
+        server.wait_for(lambda: server.open("/health", None).status == 200)
+        assert server.open("/simple/demo/", f"{USER}:secret").status == 200
     finally:
         server.close()
 

@@ -96,7 +96,9 @@ def test_the_last_good_ones_hold(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert objects.asked == ["revision"]
     objects.away = True
     assert of_demo(current) == ["MAL-2026-1"]
+    assert current.warning() == "The advisories cannot be read: It is away. The last ones hold."
     objects.away = False
+    assert "load them again" in current.warning()
     objects.write(KEY, table("MAL-2026-2"), ANY)
     assert of_demo(current) == ["MAL-2026-2"]
     assert "load them again" not in current.warning()
@@ -108,8 +110,9 @@ def test_what_could_never_be_had_is_no_empty_answer(tmp_path: Path) -> None:
     current = CurrentAdvisories(objects, 0.0)
     with pytest.raises(Unavailable):
         current()
-    assert current.warning() == ""
+    assert current.warning() == "The advisories cannot be read: It is away."
     objects.away = False
+    assert current.warning() == ""
     assert of_demo(current) == []
 
 

@@ -36,10 +36,8 @@ def health(services: Services) -> tuple[Response, int]:
             state["upstream"] = " ".join(warnings)
     if warning := services.advisories.warning():
         state["advisories"] = warning
-    else:
-        with suppress(Unavailable):
-            if about := services.advisories().about:
-                state["advisories"] = f"the newest of {about.records} is of {about.newest[:10]}"
+    elif about := services.advisories().about:
+        state["advisories"] = f"the newest of {about.records} is of {about.newest[:10]}"
     config = services.config
     body = jsonify(service=config.service, stage=config.stage, version=__version__, **state)
     body.headers["Cache-Control"] = "no-store"
