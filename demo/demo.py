@@ -1,7 +1,8 @@
 """Real packages through this index with real clients, in both families: ``python -m demo.demo``.
 
 Downloads some projects from PyPI once, uploads them with twine, installs them from this index alone
-with pip and uv, compares every byte on the way back, and looks at ``/simple/`` with a browser.
+with pip and uv, compares every byte on the way back, and looks at ``/simple/`` with a browser. Then it installs them
+once more from an index that has but one package of its own, with PyPI behind it.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +35,7 @@ PROJECTS = [
 ]
 LOCAL = "elasticpypi-demo==1.0+local.1"
 MEGABYTE = 1_000_000
+SECONDS = 900.0  # that a client may take: 80 MB, a slow machine, a slow line
 
 
 def main() -> None:
@@ -50,7 +53,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, running("folder", Path(folder), UPSTREAM="pip") as server:
             _say("\nThe same with PyPI behind it: nothing but our own package is uploaded")
             pull_through(server, Path(folder) / "demo", dist)
-    except AssertionError as error:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         sys.exit(f"The demo failed: {error}")
     _say("\nEverything came back as it was.")
 
@@ -64,7 +67,11 @@ def download() -> Path:
         dist.mkdir(parents=True, exist_ok=True)
         for old in dist.iterdir():
             old.unlink()
-        subprocess.run([sys.executable, "-m", "pip", "download", "-qq", "--dest", dist, *PROJECTS], check=True)
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--dest", dist, *PROJECTS]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or ["pip says nothing."])[-1]
+            sys.exit(f"PyPI cannot be reached, and there is nothing of it in the cache: {why}")
         make_wheel(dist, *LOCAL.split("=="), requires_dist=["numpy", "requests[socks]"])
         stamp.write_text(wanted)
     return dist
@@ -79,6 +86,7 @@ def demonstrate(server: Server, folder: Path, dist: Path, sent: dict[str, str]) 
             *["twine", "upload", "--non-interactive", *(str(dist / name) for name in sent)],
             home=folder / "home",
             folder=folder,
+            seconds=SECONDS,
             TWINE_REPOSITORY_URL=server.upload_url,
             TWINE_USERNAME=USER,
             TWINE_PASSWORD=PASSWORD,
@@ -86,8 +94,7 @@ def demonstrate(server: Server, folder: Path, dist: Path, sent: dict[str, str]) 
     versions = {_project(name): _version(name) for name in sent}
     for client in ("pip", "uv"):
         with _step(f"installed with {_release(client)}", count, size):
-            install(client, server, folder / client, *PROJECTS, LOCAL)
-        found = {canonicalize_name(name): version for name, version in installed(folder / client).items()}
+            found = _installed(client, server, folder)
         assert found == versions, f"{client} installed {found} instead of {versions}"
         code = "import numpy, pandas, requests, docopt, elasticpypi_demo; assert numpy.arange(5).sum() == 10"
         run(folder / client / ".venv/bin/python", "-c", code, home=folder / "home", folder=folder)
@@ -95,7 +102,7 @@ def demonstrate(server: Server, folder: Path, dist: Path, sent: dict[str, str]) 
         pins = [f"{name}=={version}" for name, version in versions.items()]
         got = folder / "got"
         command = ["download", "--no-deps", "--no-cache-dir", "--index-url", server.index, "--dest", str(got), *pins]
-        pip("pip", *command, home=folder / "home", folder=folder / "pip")
+        pip("pip", *command, home=folder / "home", folder=folder / "pip", seconds=SECONDS)
     assert digests(got) == sent, f"the files differ: {set(digests(got).items()) ^ set(sent.items())}"
     if CHROMIUM is None:
         assert "CI" not in os.environ, "there is no Chromium"
@@ -113,20 +120,32 @@ def pull_through(server: Server, folder: Path, dist: Path) -> None:
     """Everything from one address: our own package from here, the rest from PyPI, and then from what is kept."""
     folder.mkdir()
     try:
-        server.page("six")
-    except OSError as error:
-        _say(f"  PyPI cannot be reached, so this part is left out: {error}")
+        why = "" if server.page("six") else "It says that there is no project six."
+    except urllib.error.HTTPError as error:
+        why = error.read().decode().strip()
+    if why:
+        _say(f"  PyPI cannot be reached, so this part is left out. {why}")
         return
     [own] = (path for path in dist.iterdir() if path.name.startswith("elasticpypi_demo"))
     server.put(own.name, own.read_bytes())
     until(lambda: own.name in server.files("elasticpypi-demo"), "our own package")
-    for client, wanted in (("pip", "from PyPI"), ("uv", "from what is kept")):
-        with _step(f"installed with {_release(client)}, {wanted}"):
-            install(client, server, folder / client, *PROJECTS, LOCAL)
-        found = {canonicalize_name(name) for name in installed(folder / client)}
-        assert found >= {"numpy", "pandas", "docopt", "elasticpypi-demo"}, f"{client} installed {found}"
+    found: dict[str, dict[str, str]] = {}
+    for client, place in (("pip", "from PyPI"), ("uv", "from what is kept")):
+        with _step(f"installed with {_release(client)}, {place}"):
+            found[client] = _installed(client, server, folder)
+    wanted = {canonicalize_name(project.partition("[")[0]) for project in PROJECTS} | {"elasticpypi-demo"}
+    assert found["pip"].keys() >= wanted, f"pip installed {found['pip']}"
+    assert found["uv"] == found["pip"], f"uv installed {found['uv']} instead of {found['pip']}"
     kept = [path for path in (server.data / "upstream" / "files").rglob("*") if path.is_file()]
-    _say(f"  {len(kept)} files are kept, {sum(path.stat().st_size for path in kept) / MEGABYTE:.1f} MB")
+    size = sum(path.stat().st_size for path in kept) / MEGABYTE
+    _say(f"  {len(found['uv'])} projects; {len(kept)} files are kept, {size:.1f} MB")
+
+
+def _installed(client: str, server: Server, folder: Path) -> dict[str, str]:
+    """Install all with a client; name → version of what that is. Nothing is compiled, which takes pip longest."""
+    options = ("--no-compile",) if client == "pip" else ()
+    install(client, server, folder / client, *PROJECTS, LOCAL, options=options, seconds=SECONDS)
+    return {canonicalize_name(name): version for name, version in installed(folder / client).items()}
 
 
 def digests(folder: Path) -> dict[str, str]:

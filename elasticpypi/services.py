@@ -27,6 +27,7 @@ from elasticpypi.storage.contracts import (
 
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
+    from elasticpypi.indexing.sync import Beside
     from elasticpypi.repository.advisories import CurrentAdvisories
     from elasticpypi.repository.current_policy import CurrentPolicy
     from elasticpypi.repository.first_match import FirstMatch
@@ -52,6 +53,7 @@ class Services:
     without us, None: nowhere. ``claim`` makes sure that the index is that of the store, or goes over to it from
     another one of this name ("" none): :class:`ConfigurationError` if not. ``open_upstream`` opens what is kept of
     other indexes, where these can be asked, ``open_downloads`` who fetched which file, where that is recorded.
+    ``serves`` is False for a command: another index that it cannot ask may be in no trouble for those who serve.
     """
 
     config: Config
@@ -71,6 +73,14 @@ class Services:
     open_downloads: Callable[[], Downloads] | None = field(default=None, repr=False)
     subscribers: tuple[Subscriber, ...] = ()
     events: Events = field(default_factory=Events)
+    serves: bool = True
+
+    @property
+    def beside(self) -> "Beside":
+        """What a follower asks about news."""
+        from elasticpypi.indexing.sync import Beside  # which no reader needs
+
+        return Beside(self.state, self.objects)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -126,7 +136,8 @@ class Services:
 
         store = self.open_upstream()
         loop = self.form_tokens.name_of_index
-        return Upstreams(self.config.upstream, pip_index, self.policy, store, self.state, self.log.append, loop)
+        told = self.policy, store, self.state, self.log.append, loop
+        return Upstreams(self.config.upstream, pip_index, *told, shares=self.serves)
 
     @cached_property
     def rulings(self) -> "CurrentRulings":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import boto3
@@ -13,7 +14,7 @@ import pytest
 from botocore import loaders
 from botocore.client import BaseClient
 from flask import Flask
-from jinja2 import FileSystemBytecodeCache
+from jinja2.bccache import Bucket, FileSystemBytecodeCache
 from moto.server import ThreadedMotoServer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -41,6 +42,23 @@ ON_LAMBDA = {
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_SESSION_TOKEN": "token",
 }
+
+
+class _Templates(FileSystemBytecodeCache):
+    """For hundreds of applications: in the memory of a process, too."""
+
+    def __init__(self) -> None:
+        super().__init__(str(TEMPLATES))
+        self._kept: dict[str, tuple[str, CodeType | None]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        source, code = self._kept.get(bucket.key, ("", None))
+        if source == bucket.checksum:
+            bucket.code = code
+        else:
+            super().load_bytecode(bucket)
+            if bucket.code:
+                self._kept[bucket.key] = bucket.checksum, bucket.code
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,15 +108,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Groups:
     return _Groups(config, log)
 
 
-def pytest_collection_finish() -> None:
-    gc.freeze()  # what is there now stays, and need not be looked at again
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is there afterwards stays: it need not be looked at, neither now nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    load = cache(loaders.JSONFileLoader().load_file)
+    load, services = cache(loaders.JSONFileLoader().load_file), cache(loaders.Loader().list_available_services)
     loaders.JSONFileLoader.load_file = lambda _, path: load(path)  # 100 ms for each session of boto3
+    loaders.Loader.list_available_services = lambda _, type_name: services(type_name)  # a thousand stat()
     TEMPLATES.mkdir(parents=True, exist_ok=True)
-    Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(str(TEMPLATES))}  # for hundreds of applications
+    Flask.jinja_options = {"bytecode_cache": _Templates()}
     if config.getoption("--conformance"):
         config.pluginmanager.register(Recorder())
 
@@ -177,6 +203,14 @@ def aws_endpoint() -> Iterator[str]:
     server.stop()
 
 
+@cache
+def _session_on_lambda() -> boto3.Session:
+    """A session takes 8 ms. It keeps these credentials, whatever a test takes away later."""
+    session = boto3.Session()
+    session.get_credentials()
+    return session
+
+
 @pytest.fixture
 def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The environment of a Lambda; what it leads to is closed in the end."""
@@ -192,11 +226,7 @@ def on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         monkeypatch.delenv(name, raising=False)
     for name, value in ON_LAMBDA.items():
         monkeypatch.setenv(name, value)
-    direct._tls.cache_clear()
-    session = boto3.Session()
-    session.get_credentials()  # these, whatever a test takes away later
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", _session_on_lambda())
     yield monkeypatch
-    direct._tls.cache_clear()
     for manager in managers:
         manager.clear()

@@ -8,6 +8,7 @@ import hashlib
 import io
 import logging
 import secrets
+import socket
 import time
 from contextlib import suppress
 
@@ -30,7 +31,7 @@ class FormTokens:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._secret = b""
+        self._secret, self._name = b"", ""
 
     def make(self, user: str) -> str:
         """A token for this user, good for 11 to 12 hours.
@@ -48,9 +49,16 @@ class FormTokens:
         raise Forbidden("The form is not from a page of this index, or too old: load the page again.")
 
     def name_of_index(self) -> str:
-        """A name that this index has alone, and that tells nothing about the secret."""
-        self._secret = self._secret or _secret(self._files)
-        return f"elasticpypi-{hashlib.blake2b(b'name', key=self._secret, digest_size=8).hexdigest()}"
+        """A name that this index has alone, and that tells nothing about the secret.
+
+        A copy of its folder has the same secret, in a file of its own or on a machine of its own.
+        """
+        if not self._name:
+            self._secret = self._secret or _secret(self._files)
+            stat = self._files.stat(KEY)
+            place = f"{stat.revision if stat else ''} {socket.gethostname()}".encode()
+            self._name = f"elasticpypi-{hashlib.blake2b(place, key=self._secret, digest_size=8).hexdigest()}"
+        return self._name
 
     def _signer(self) -> Signer:
         self._secret = self._secret or _secret(self._files)

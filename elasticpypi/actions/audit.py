@@ -19,7 +19,8 @@ def audit(services: Services, report: Report, in_time: Callable[[], bool] = lamb
     if report.repair:
         policy.restore(services)
     staged: list[str] = []
-    for outcome in audits.audit(services.files, services.index, report, staged, services.threads, in_time):
+    files, index, threads = services.files, services.index, services.threads
+    for outcome in audits.audit(files, index, report, staged, threads, in_time, services.beside):
         if outcome.action != "unchanged":
             yield outcome
     for key in staged:  # whose check never came to an end: AWS tries it three times

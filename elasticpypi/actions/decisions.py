@@ -15,7 +15,7 @@ from elasticpypi.core.event import Who, new
 from elasticpypi.core.keys import Status
 from elasticpypi.core.model import File
 from elasticpypi.events import note
-from elasticpypi.indexing import sync
+from elasticpypi.indexing import authors, sync
 from elasticpypi.services import Services
 
 LONGEST_REASON = 1000
@@ -105,7 +105,7 @@ def _left(services: Services, file_name: str) -> list[str]:
 def _file(services: Services, file_name: str) -> File:
     file = _find(services, file_name)
     if file is None:  # but in the store, maybe: a deletion was broken off, or an event is on its way
-        sync.sync(services.files, services.index, file_name)
+        sync.sync(services.files, services.index, file_name, beside=services.beside)
         file = _find(services, file_name)
     if file is None:
         raise NotFound(f"There is no file {file_name[:200]!r} in this index.")
@@ -135,17 +135,21 @@ def _require_for(services: Services, actor: Actor, project: NormalizedName | Non
 
 
 def _decide(services: Services, actor: Actor, key: str, text: str) -> None:
-    data = keys.sign(text, actor.user).encode()
-    services.files.save(key, io.BytesIO(data), distribution.sha256(data), overwrite=True)
-    _sync(services, actor, key, actor.who)
+    data, who = keys.sign(text, actor.user).encode(), actor.who
+    digest = distribution.sha256(data)
+    with authors.named(services.state, key, digest, who):
+        services.files.save(key, io.BytesIO(data), digest, overwrite=True)
+        _sync(services, actor, key, who)
 
 
 def _withdraw(services: Services, actor: Actor, key: str, *, noted: bool = True) -> None:
     """Remove a key. What is not ``noted`` is a part of what an event tells of already."""
-    try:
-        services.files.delete(key)
-    finally:  # what could not be removed is there, and says so
-        _sync(services, actor, key, actor.who if noted else None)
+    who = actor.who if noted else None
+    with authors.named(services.state, key, authors.GONE, who):
+        try:
+            services.files.delete(key)
+        finally:  # what could not be removed is there, and says so
+            _sync(services, actor, key, who)
 
 
 def _sync(services: Services, actor: Actor, key: str, who: Who | None) -> None:

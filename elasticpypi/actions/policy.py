@@ -1,14 +1,14 @@
 """What administrators decide about names, versions and digests. Each is an object of its own, and an event."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.actions.decisions import reason_of
-from elasticpypi.core import blocks, exemptions
+from elasticpypi.core import blocks, exemptions, moments
 from elasticpypi.core.errors import AlreadyExists, BadUpload, Forbidden, NotFound
 from elasticpypi.core.event import new
 from elasticpypi.core.ruling import NOTHING, Ruling
@@ -21,6 +21,7 @@ from elasticpypi.services import Services
 
 ORIGINS = "private", "upstream", "both", "denied"
 UNSET = "unset"
+PAGE = 100  # decisions of a list
 
 
 def require(services: Services, actor: Actor, project: NormalizedName | None = None) -> None:
@@ -119,7 +120,8 @@ def disown(services: Services, actor: Actor, name: NormalizedName) -> None:
         raise AlreadyExists(f"Files of {name!r} already exist in this index: delete them first.")
     if services.objects.revision(names.key_of(name)) is None:
         raise NotFound(f"The name {name!r} is not kept: it never had a file here.")
-    services.log.append([new("policy.name_disowned", actor.who, project=name, before="ours", after="not ours")])
+    event = new("policy.name_disowned", actor.who, project=name)
+    rule(services.objects, services.log, names.key_of(name), Ruling(names.NOT_OURS), event)
     services.objects.remove(names.key_of(name))
 
 
@@ -136,6 +138,40 @@ def set_origin(services: Services, actor: Actor, name: NormalizedName, origin: s
 def origin(services: Services, name: NormalizedName) -> Ruling:
     """What was said of a name by :func:`set_origin`."""
     return read(services.objects, f"{ORIGIN_FOLDER}{name}")
+
+
+def listed(services: Services, actor: Actor, kind: str, after: str = "") -> tuple[list[dict[str, str]], str | None]:
+    """What administrators decided and holds now: ``blocks``, ``origins`` or ``exemptions``, a hundred at most.
+
+    Each says what it is about, what holds, why, by whom and since when. The second is what to give as ``after`` for
+    the next ones, None at the end.
+    """
+    require(services, actor)
+    folder, name_of, about, value = KINDS[kind]
+    keys = [key for key in services.objects.keys(folder) if key > f"{folder}{after}"]
+    found = []
+    for key in keys[:PAGE]:
+        said, name = read(services.objects, key), name_of(key)
+        if name and said.value and not (kind == "exemptions" and _is_over(said.value)):
+            what = {about: str(name), **({value: said.value} if value else {})}
+            found.append({**what, "reason": said.reason, "by": said.by, "at": said.at})
+    return found, keys[PAGE - 1].removeprefix(folder) if len(keys) > PAGE else None
+
+
+def _is_over(end: str) -> bool:
+    return exemptions.is_end(end) and moments.seconds_of(end) <= time.time()
+
+
+def _origin_of(key: str) -> str:
+    return canonicalize_name(key.removeprefix(ORIGIN_FOLDER))
+
+
+# Where the decisions of a kind lie, what one is about, and how that and what holds are called.
+KINDS: dict[str, tuple[str, Callable[[str], object], str, str]] = {
+    "blocks": (blocks.FOLDER, blocks.of_key, "what", ""),
+    "origins": (ORIGIN_FOLDER, _origin_of, "project", "origin"),
+    "exemptions": (exemptions.FOLDER, exemptions.of_key, "release", "until"),
+}
 
 
 def restore(services: Services, *, thorough: bool = False) -> list[str]:

@@ -26,11 +26,12 @@ from elasticpypi.core.errors import (
     TooLarge,
     Unavailable,
 )
-from elasticpypi.core.event import new
+from elasticpypi.core.event import Who, new
 from elasticpypi.core.model import File, Project
 from elasticpypi.core.outcome import Outcome
 from elasticpypi.events import note
-from elasticpypi.indexing import sync
+from elasticpypi.indexing import authors, sync
+from elasticpypi.indexing.blocks import of_digest
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import Stat
 
@@ -95,15 +96,26 @@ def known(services: Services, actor: Actor, dist: Distribution) -> str | None:
             stat = files.stat(there.key)
             if stat and stat.revision == there.revision:
                 return f"{dist.name.filename} is in the index already."
-            sync.sync(files, index, there.key)  # removed or replaced, and the event of it is on its way
+            sync.sync(files, index, there.key, beside=services.beside)  # its event is on its way
             return known(services, actor, dist)
+    if block := dist.sha256 and of_digest(services.objects, dist.sha256):
+        raise Blocked(blocks.sentence(dist.name.filename, block))
     return None
 
 
 def take(services: Services, actor: Actor, form: Form, dist: Distribution, store: Callable[[], Stat]) -> str:
     """Have ``store`` store a checked file, as :meth:`Files.save` does, and put it into the index."""
+    file_name, who = dist.name.filename, actor.who
+    with authors.named(services.state, file_name, authors.of_file(dist.sha256, actor.user), who):
+        _store(services, dist, store, who)
+    note(services.log, *(who.written or ()))
+    services.events.tell([Outcome(file_name, "written")], actor)
+    return " ".join([f"{file_name} is in the index.", *warnings(form, dist)])
+
+
+def _store(services: Services, dist: Distribution, store: Callable[[], Stat], who: Who) -> None:
     files, index, overwrite = services.files, services.index, services.config.overwrite
-    file_name, ours, who = dist.name.filename, True, actor.who
+    file_name, ours = dist.name.filename, True
     try:
         stat = store()
     except AlreadyExists:
@@ -117,16 +129,15 @@ def take(services: Services, actor: Actor, form: Form, dist: Distribution, store
                 sync.saved(files, index, stat, dist, partial(_check_again, dist, since, last), who)
                 break
             except _Deleted:
-                files.delete(keys.tombstone_of(file_name))  # now that its bytes are back
-                sync.sync(files, index, keys.tombstone_of(file_name), who=who)
+                tombstone = keys.tombstone_of(file_name)
+                with authors.named(services.state, tombstone, authors.GONE, who):
+                    files.delete(tombstone)  # now that its bytes are back
+                    sync.sync(files, index, tombstone, who=who)
     except Refusal as refusal:
         if ours and not overwrite and not isinstance(refusal, Unavailable):
             files.delete(file_name)
             sync.sync(files, index, file_name, who=None)
         raise
-    note(services.log, *(who.written or ()))
-    services.events.tell([Outcome(file_name, "written")], actor)
-    return " ".join([f"{file_name} is in the index.", *warnings(form, dist)])
 
 
 def _check_name(services: Services, name: NormalizedName) -> None:

@@ -25,8 +25,10 @@ from elasticpypi.accounts.principal import Actor, Principal
 from elasticpypi.actions import upload
 from elasticpypi.core.distribution import Form, announced, check_upload, sha256
 from elasticpypi.core.errors import BadUpload, Changed, NotFound, Refusal, TooLarge, Unavailable
+from elasticpypi.core.event import Who
 from elasticpypi.core.keys import is_staged
 from elasticpypi.core.outcome import Outcome
+from elasticpypi.indexing import authors
 from elasticpypi.services import Services
 from elasticpypi.storage.contracts import Files, Staging, Stat
 
@@ -35,6 +37,7 @@ PART = 64 * 1024 * 1024  # bytes
 # A request to a Lambda has 6 MB with base64 in it (AWS: Lambda quotas); a README in the form needs some of it.
 DIRECT = 4_000_000
 LARGEST = 5 * 1024**3  # bytes (AWS: UploadPartCopy)
+JOINED = "joined"  # what a key is whose parts were
 STALE = timedelta(hours=1)  # the check of 5 GB takes minutes
 CLAIM = timedelta(minutes=1)  # for which one who begins an upload keeps others from it
 LOOKS = 20  # of those others, a quarter of a second apart
@@ -140,6 +143,7 @@ def complete(services: Services, actor: Actor, session_id: str) -> State:
     now = _state(services, staging, session, session_id)
     if now["state"] != "open" or now["missing"]:
         return now
+    authors.put(services.state, f"{FOLDER}{session_id}", JOINED, actor.who)  # for whoever checks it
     staging.join(f"{FOLDER}{session_id}", session.upload)
     return {"state": "checking", "id": session_id}
 
@@ -180,14 +184,19 @@ def finish(services: Services, key: str) -> Outcome:
 
 
 def _take(services: Services, staging: Staging, session: Session, staged: Stat) -> str:
-    actor = Actor(Principal(session.uploader))
     options: Any = {"overwrite": services.config.overwrite, "uploader": session.uploader}
-    with upload.noted(services, actor, session.file_name):
-        with services.files.open(staged) as content:
-            dist = check_upload(session.form, session.file_name, content)
-        return upload.known(services, actor, dist) or upload.take(
-            services, actor, session.form, dist, lambda: staging.promote(staged, session.file_name, **options)
-        )
+    with authors.author(services.state, staged.key, JOINED, Who(session.uploader)) as who:
+        actor = _actor(who) if who and who.name == session.uploader else Actor(Principal(session.uploader))
+        with upload.noted(services, actor, session.file_name):
+            with services.files.open(staged) as content:
+                dist = check_upload(session.form, session.file_name, content)
+            return upload.known(services, actor, dist) or upload.take(
+                services, actor, session.form, dist, lambda: staging.promote(staged, session.file_name, **options)
+            )
+
+
+def _actor(who: Who) -> Actor:
+    return Actor(Principal(who.name, who.through), who.address, who.program, who.request_id)
 
 
 def _over(services: Services, staging: Staging, session: Session, key: str) -> bool:

@@ -43,7 +43,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Of a name: its ``origin`` and the ``rule`` that says so, the ``upstream`` that it comes from, "" if that is ours.
+    """Of a name: its ``origin`` and the ``rule`` that says so, the ``upstream`` that it comes from and its ``host``, ""
+    if that is ours.
 
     ``reason`` is why there is no file, ``change`` the command that changes that, both "" if there are some.
     """
@@ -52,6 +53,7 @@ class Why:
     origin: str
     rule: str
     upstream: str = ""
+    host: str = ""
     reason: str = ""
     change: str = ""
     warnings: tuple[str, ...] = ()
@@ -71,6 +73,8 @@ def why(services: Services, reader: Principal, what: str) -> Why:
     try:
         if found := services.repository.project(reader, name):
             project, trouble = found[1], found[1].trouble
+        elif services.first_match:
+            project = services.first_match.gone(name)
     except (Unavailable, LoopDetected) as error:
         trouble = str(error)
     files = tuple(_files(services, project, version)) if project else ()
@@ -79,7 +83,9 @@ def why(services: Services, reader: Principal, what: str) -> Why:
     if files and trouble:
         warnings += (f"What is shown may be old: {trouble}",)
     upstream = project.upstream if project else ""
-    return Why(name, where.where, where.rule, upstream, reason, change, warnings, files)
+    others = services.upstreams() if upstream and services.upstreams else ()
+    host = next((each.client.host for each in others if each.name == upstream), "")
+    return Why(name, where.where, where.rule, upstream, host, reason, change, warnings, files)
 
 
 def _parsed(what: str) -> tuple[NormalizedName, str]:
@@ -163,7 +169,7 @@ def _held(held: Held, rulings: Sequence[Block]) -> Answer:
         change = _unblock(file.project, block)
     elif held.advisory:
         change = f"elasticpypi advisories accept {held.advisory} sha256:{file.sha256} --reason TEXT"
-    elif held.rule == "offline":  # an exemption brings no bytes
+    elif held.rule in ("offline", "gone"):  # an exemption brings no bytes, and lists nothing
         change = ""
     else:
         change = f"elasticpypi exempt {file.project}=={file.version} --until DATE --reason TEXT"

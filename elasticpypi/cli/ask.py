@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,24 +60,25 @@ def who(release: str, as_json: bool, data: Path | None) -> None:
 
 def _show(found: "Why", *, every: bool) -> None:
     """For people; of what can be had only the number if not ``every`` file is asked for."""
-    place = f"{found.origin}, from the index {found.upstream}" if found.upstream else found.origin
+    host = f" ({found.host})" if found.host else ""
+    place = f"{found.origin}, from the index {found.upstream}{host}" if found.upstream else found.origin
     click.echo(f"{found.name}: {place}. {found.rule}")
     for warning in found.warnings:
         click.echo(f"Warning: {warning}")
     if found.reason:
         click.echo(f"{found.reason}{_to(found.change)}")
     shown = [file for file in found.files if every or not file.visible or file.reason]
-    for file in shown:
-        click.echo(_line(file))
+    for change, files in groupby(shown, key=lambda file: file.change):
+        said = "\n".join(map(_line, files))
+        click.echo(f"{said}{'' if change in said else _to(change)}")
     if found.files and not every:
         click.echo(f"Visible: {sum(file.visible for file in found.files)} of {len(found.files)} files.")
 
 
 def _line(file: "Answer") -> str:
     reason = file.reason or f"{file.filename} is visible."
-    said = reason if file.filename in reason else f"{file.filename}: {reason}"
-    return f"{said}{'' if file.change in said else _to(file.change)}"
+    return reason if file.filename in reason else f"{file.filename}: {reason}"
 
 
 def _to(change: str) -> str:
-    return f"\n    {change}" if change else ""
+    return f"\n    To change that: {change}" if change else ""

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -42,7 +43,7 @@ def opened_at(
         raise ConfigurationError(f"There is no folder {str(config.data)!r}: give the right one with --data.")
     if moved_from and not config.on_aws:
         raise ConfigurationError("--move-from is for an index on a bucket: leave it out, a folder may lie anywhere.")
-    opened = with_subscribers(with_staging(services(config)))
+    opened = replace(with_subscribers(with_staging(services(config))), serves=False)
     if changes:
         opened.claim(moved_from)
     return opened

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 from packaging.utils import NormalizedName
@@ -35,7 +36,8 @@ def reindex(move_from: str, data: Path | None) -> None:
     total = sum(1 for _ in files.list())
     with click.progressbar(length=total, label="Reading", file=sys.stderr, show_pos=True) as bar:
         every = every_key(files, index)
-        for outcome in sync.sync_all(files, index, every, force=True, threads=opened.threads, who=who):
+        options: Any = {"force": True, "threads": opened.threads, "who": who, "beside": opened.beside}
+        for outcome in sync.sync_all(files, index, every, **options):
             if keys.is_staged(outcome.key):
                 staged.append(outcome.key)
                 continue

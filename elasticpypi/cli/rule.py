@@ -1,5 +1,6 @@
 """The policy, and what administrators decide about names, versions and digests."""
 
+import json
 from pathlib import Path
 from typing import IO
 
@@ -98,6 +99,49 @@ def exempt(release: str, until: str, reason: str, data: Path | None) -> None:
 def unexempt(release: str, data: Path | None) -> None:
     """Take an exemption back."""
     click.echo(f"{policy.unexempt(opened_at(data), actor(), release)} is not exempt.")
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+@click.command()
+@json_option
+@data_option
+def blocks(as_json: bool, data: Path | None) -> None:
+    """List what is blocked, with the reasons."""
+    _list("blocks", "Nothing is blocked.", as_json, data)
+
+
+@click.command()
+@json_option
+@data_option
+def origins(as_json: bool, data: Path | None) -> None:
+    """List the names of which an administrator said where they come from."""
+    _list("origins", "Of no name it is said where it comes from: the policy decides.", as_json, data)
+
+
+@click.command()
+@json_option
+@data_option
+def exemptions(as_json: bool, data: Path | None) -> None:
+    """List the releases that may be seen before they are old enough."""
+    _list("exemptions", "Nothing is exempt.", as_json, data)
+
+
+def _list(kind: str, nothing: str, as_json: bool, data: Path | None) -> None:
+    opened, found = opened_at(data, changes=False), []
+    after: str | None = ""
+    while after is not None:
+        some, after = policy.listed(opened, actor(), kind, after)
+        found += some
+    if as_json:
+        click.echo(json.dumps({kind: found}, indent=1, ensure_ascii=False))
+        return
+    for each in found:
+        *said, reason, by, at = each.values()
+        click.echo("  ".join([*said, *([f"by {by}, {at[:10]}"] if by else []), *([reason] if reason else [])]))
+    if not found:
+        click.echo(nothing)
 
 
 @click.command("disown")

@@ -22,7 +22,8 @@ class Who:
     """Who caused an event: a name, how it is known (``password``, ``command``, ``store``), where from and by what.
 
     ``program`` is the User-Agent of the request that ``request_id`` names; all three may be empty. An index adds the
-    events that it has written to ``written``, if there is such a list.
+    events that it has written to ``written``, if there is such a list. ``pending`` is what the state has of this for
+    a key (its kind and key there): an index that lies beside the state removes it with the change, here too.
     """
 
     name: str
@@ -31,13 +32,14 @@ class Who:
     program: str = ""
     request_id: str = ""
     written: "list[Event] | None" = field(default=None, compare=False, repr=False)
+    pending: dict[str, tuple[str, str]] = field(default_factory=dict, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, str]:
         """Without what is empty."""
-        fields = ("name", "through", "address", "program", "request_id")
-        return {name: text for name in fields if (text := getattr(self, name))}
+        return {name: text for name in WHO if (text := getattr(self, name))}
 
 
+WHO = "name", "through", "address", "program", "request_id"
 STORE = Who("store", "store")  # whoever can write to the store has no name here
 
 
@@ -85,11 +87,21 @@ def load(line: bytes | str) -> Event:
     if not isinstance(fields, dict) or not isinstance(fields.get("who"), dict):
         raise ValueError("no event")
     known = {name: fields[name] for name in Event.__dataclass_fields__ if name in fields}
-    who = {name: text for name, text in fields["who"].items() if name in Who.__dataclass_fields__}
     try:
-        return Event(**{**known, "who": Who(**who)})
+        return Event(**{**known, "who": who_of(fields["who"])})
     except TypeError as error:
         raise ValueError("no event") from error
+
+
+def who_of(fields: dict[str, str]) -> Who:
+    """What :meth:`Who.as_dict` gave; keys of a later version are left out. TypeError if there is no name."""
+    known: dict[str, Any] = {name: fields[name] for name in WHO if name in fields}
+    return Who(**known)
+
+
+def plain(who: Who) -> Who:
+    """The same with texts that are cut, and without what cannot be printed."""
+    return who_of({name: clean(getattr(who, name)) for name in WHO})
 
 
 def new(kind: str, who: Who, **about: str | None) -> Event:
@@ -97,8 +109,7 @@ def new(kind: str, who: Who, **about: str | None) -> Event:
     now = time.time()
     moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     cut: dict[str, Any] = {name: None if text is None else clean(text) for name, text in about.items()}
-    plain = Who(clean(who.name), clean(who.through), clean(who.address), clean(who.program), clean(who.request_id))
-    return Event(f"{int(now * 1_000_000):014x}{secrets.token_hex(6)}", moment, kind, plain, **cut)
+    return Event(f"{int(now * 1_000_000):014x}{secrets.token_hex(6)}", moment, kind, plain(who), **cut)
 
 
 def of_change(before: "Record | None", after: "Record | None", who: Who) -> Event | None:

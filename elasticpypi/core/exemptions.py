@@ -31,12 +31,13 @@ class Target(NamedTuple):
 
 
 class Exemption(NamedTuple):
-    """What is exempt: a canonical version; ``until`` is UTC (``core/moments.py``)."""
+    """What is exempt: a canonical version; ``until``, and ``at``, when that was said, are UTC (``core/moments.py``)."""
 
     version: str
     until: str
     reason: str = ""
     by: str = ""
+    at: str = ""
 
 
 def parse(text: str) -> Target:

@@ -52,7 +52,7 @@ class Sidecar:
     of: Literal["file", "project"]
     clean: Callable[[str], str]
     decide: Callable[[Decided, str, str], None]
-    largest: int = 4096
+    largest: int = 8192  # a reason of a thousand characters, and who gave it, in any letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,12 @@ def unsign(text: str) -> Signed:
     if found := SIGNATURE.fullmatch(last.strip()):
         return Signed(rest, found["by"], found["at"])
     return Signed(text)
+
+
+def is_signed(text: str) -> bool:
+    """Whether the text of a record ends with a signature, which version 1.0 left in it."""
+    begin = text.rfind("# by ")
+    return begin >= 0 and SIGNATURE.fullmatch(text, begin) is not None
 
 
 def parse_status(text: str) -> tuple[Status, str]:

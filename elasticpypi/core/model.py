@@ -69,7 +69,7 @@ class Decision:
 
     ``kind`` is one of ``keys.SIDECARS``, or ``blocks.KIND`` for all blocks of a project; ``text`` is the content of its
     key as pages may show it, ``by`` who made it at ``at`` (UTC, ``2026-12-01T12:00:00Z``); both are None where the key
-    does not say so.
+    does not say so, and an index need not keep them.
     """
 
     key: str

@@ -72,10 +72,10 @@ def _rest(project: Project) -> dict[str, Any]:
             page["project-status"]["reason"] = project.status_reason
     if project.blocks:  # PEP 691: a key that begins with an underscore is ours
         page["_blocked"] = {file.filename: file.blocked for file in project.files if file.blocked is not None}
-    if project.held:
+    if held := [each for each in project.held if each.rule != "gone"]:  # of which there may be a thousand
         page["_held"] = [
-            {"filename": held.file.filename, "until": held.until and moments.text_of(held.until), "reason": held.reason}
-            for held in project.held
+            {"filename": each.file.filename, "until": each.until and moments.text_of(each.until), "reason": each.reason}
+            for each in held
         ]
     return page
 

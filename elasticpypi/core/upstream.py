@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from html.parser import HTMLParser
 from itertools import repeat
 from operator import attrgetter, itemgetter
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from packaging.utils import InvalidName, NormalizedName, canonicalize_name, canonicalize_version
@@ -34,7 +35,7 @@ MOST = 200_000  # files of it
 LONGEST = 1000  # characters of a text in it: of a range of Pythons, of a reason
 LONGEST_LINK = 4000
 LARGEST_FILE = 1 << 50  # bytes
-FORMAT = 2
+FORMAT = 3
 SDISTS = (".tar.gz", ".zip", *OLD_SDISTS)
 STATUSES: dict[str, Status] = {each: each for each in get_args(Status)}
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -86,10 +87,18 @@ class UpstreamFile(File):
         return False
 
 
+class Gone(NamedTuple):
+    """A file that has left the page of its project, and when that was seen (``core/moments.py``)."""
+
+    file: UpstreamFile
+    at: str
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamPage:
     """All that we keep of a project's page. ``serial`` is 0 if the index has none; ``left_out`` counts its files that
-    no installer takes, or that have no sha256 (REQ-U27)."""
+    no installer takes, or that have no sha256 (REQ-U27). ``gone`` are those that it had once (REQ-U60), ``taken``
+    the names of wheels whose core metadata we have taken out, since the index announces none (REQ-U28)."""
 
     name: NormalizedName
     files: tuple[UpstreamFile, ...] = ()
@@ -97,6 +106,8 @@ class UpstreamPage:
     reason: str = ""
     serial: int = 0
     left_out: int = 0
+    gone: tuple[Gone, ...] = ()
+    taken: tuple[str, ...] = ()
 
     @property
     def timeless(self) -> bool:
@@ -507,7 +518,8 @@ WRITTEN: dict[str, Callable[[Any], str]] = {
 def dump(page: UpstreamPage) -> bytes:
     """A page → what is kept of it."""
     files = page.files
-    about = [FORMAT, page.name, page.status, page.reason, page.serial, page.left_out, len(files)]
+    gone = [[each.at, *map(partial(getattr, each.file), COLUMNS)] for each in page.gone]
+    about = [FORMAT, page.name, page.status, page.reason, page.serial, page.left_out, gone, page.taken, len(files)]
     parts = [json.dumps(about).encode()]
     for name in COLUMNS:
         column = map(attrgetter(name), files)
@@ -520,7 +532,7 @@ def load(body: bytes, index: str) -> UpstreamPage:
     """What is kept of a page → the page; :class:`BadAnswer` if this is none, or of another version of the program."""
     try:
         lines = body.decode().split("\n")
-        form, name, status, reason, serial, left_out, count = json.loads(lines[0])
+        form, name, status, reason, serial, left_out, rows, taken, count = json.loads(lines[0])
         if form != FORMAT:
             raise ValueError("it is of another version")
         if len(lines) != 1 + max(count, 1) * len(COLUMNS):
@@ -534,6 +546,9 @@ def load(body: bytes, index: str) -> UpstreamPage:
             kept["metadata_sha256"] = [text or None for text in kept["metadata_sha256"]]
             kept["yanked"] = [text[7:] if text else None for text in kept["yanked"]]
             files = _files(NormalizedName(name), index, kept if count else {})
-        return UpstreamPage(NormalizedName(name), files, status, reason, serial, left_out)
+        moments, *columns = zip(*rows, strict=True) if rows else ((),)
+        left = _files(NormalizedName(name), index, dict(zip(COLUMNS, columns, strict=True)) if rows else {})
+        gone = tuple(map(Gone, left, moments))
+        return UpstreamPage(NormalizedName(name), files, status, reason, serial, left_out, gone, tuple(taken))
     except (ValueError, TypeError, RecursionError) as error:
         raise BadAnswer(f"What is kept of a page cannot be read: {error}.") from None

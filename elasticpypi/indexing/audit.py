@@ -10,7 +10,7 @@ from elasticpypi.core import keys
 from elasticpypi.core.errors import Unavailable
 from elasticpypi.core.outcome import Outcome
 from elasticpypi.indexing import sync
-from elasticpypi.storage.contracts import Files, IndexWriter
+from elasticpypi.storage.contracts import Files, Index, IndexWriter
 
 PARTS = 256
 
@@ -58,7 +58,13 @@ class Report:
 
 
 def audit(
-    files: Files, index: IndexWriter, report: Report, staged: list[str], threads: int, in_time: Callable[[], bool]
+    files: Files,
+    index: Index,
+    report: Report,
+    staged: list[str],
+    threads: int,
+    in_time: Callable[[], bool],
+    beside: sync.Beside,
 ) -> Iterator[Outcome]:
     """What ``actions.audit`` does, apart from large uploads that wait for their check: they are added to ``staged``."""
     dry, who = not report.repair, sync.put_by(index)
@@ -75,7 +81,7 @@ def audit(
                 report.finished = False
                 return
 
-    for outcome in sync.sync_all(files, index, differing(), dry=dry, threads=threads, who=who):
+    for outcome in sync.sync_all(files, index, differing(), dry=dry, threads=threads, who=who, beside=beside):
         report.add(outcome)
         yield outcome
     if who is None and report.repair and report.finished and not report.failed:

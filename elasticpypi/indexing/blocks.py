@@ -13,7 +13,7 @@ from contextlib import suppress
 from packaging.utils import NormalizedName
 
 from elasticpypi.core import blocks, ruling
-from elasticpypi.core.blocks import FOLDER, KIND, RECORD, Block
+from elasticpypi.core.blocks import FOLDER, KIND, RECORD, Block, Target
 from elasticpypi.core.errors import Changed, Refusal, Unavailable
 from elasticpypi.core.model import Decision, File
 from elasticpypi.storage.contracts import Index, Objects
@@ -23,13 +23,14 @@ ATTEMPTS = 10
 log = logging.getLogger(__name__)
 
 
-def sync(objects: Objects, index: Index, name: NormalizedName) -> bool:
+def sync(objects: Objects, index: Index, name: NormalizedName, coming: Collection[str] = ()) -> bool:
     """Make the record of the blocks of a project agree with the objects; whether something was to be done.
 
-    :class:`Unavailable` if they keep changing, or cannot be had.
+    ``coming`` are digests of files that it has a moment later. :class:`Unavailable` if the objects keep changing, or
+    cannot be had.
     """
     project = index.project(name)
-    digests = {file.sha256 for file in project.files} if project else set()
+    digests = {*coming, *(file.sha256 for file in project.files)} if project else {*coming}
     for _ in range(ATTEMPTS):
         text = _text(objects, name, digests)
 
@@ -43,6 +44,23 @@ def sync(objects: Objects, index: Index, name: NormalizedName) -> bool:
             revision = hashlib.sha256(text.encode()).hexdigest()
             return index.put(Decision(RECORD, name, KIND, text, revision), look=look)
     raise Unavailable(f"The blocks of {name!r} keep changing: try again.")
+
+
+def of_digest(objects: Objects, sha256: str) -> Block | None:
+    """The block of some bytes; None if there is none, or if the objects cannot be had now: it acts a moment later."""
+    target = Target(None, sha256=sha256)
+    with suppress(Refusal):
+        found = objects.read(target.key)
+        said = ruling.load(found.body) if found else ruling.NOTHING
+        return Block(target.what, said.reason, said.by, said.at) if said.value else None
+    return None
+
+
+def expect(objects: Objects, index: Index, file: File) -> None:
+    """Before the record of a file is written: if its bytes are blocked, that holds with it."""
+    with suppress(Refusal):
+        if of_digest(objects, file.sha256):
+            sync(objects, index, file.project, {file.sha256})
 
 
 def follow(objects: Objects, index: Index, names: Iterable[NormalizedName]) -> list[NormalizedName]:

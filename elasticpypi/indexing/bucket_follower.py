@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import NormalizedName
 
@@ -15,7 +16,7 @@ from elasticpypi.indexing import audit, heartbeat, sync
 from elasticpypi.indexing.sync import Tell
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.aws.s3 import S3Files
-from elasticpypi.storage.contracts import Catalog, State
+from elasticpypi.storage.contracts import Catalog
 
 LEASE = "lease", "follower"  # kind and key of what may be lost
 PAUSE = 60.0  # seconds between two listings of at most MANY keys; of more in proportion, so that the cost is the same
@@ -35,12 +36,12 @@ class Follower:
         catalog: Catalog,
         tell: Tell,
         claim: Callable[[str], None],
-        passing: State,
+        beside: sync.Beside,
         state: Path,
         threads: int = 1,
     ) -> None:
         self._files, self._index, self._catalog = files, index, catalog
-        self._tell, self._claim, self._passing = tell, claim, passing
+        self._tell, self._claim, self._beside = tell, claim, beside
         self._state, self._threads = state, threads
         self._me = secrets.token_bytes(8)
         self._known: audit.Known | None = None  # what the last listing had
@@ -69,7 +70,7 @@ class Follower:
         """
         if self._known is None:
             self._claim("")  # first: who must not follow leaves the lease to others
-        if not self._passing.claim(*LEASE, self._me, 3 * self.pause):
+        if not self._beside.state.claim(*LEASE, self._me, 3 * self.pause):
             self._known = None
             self._failed.clear()
             return ""
@@ -120,7 +121,8 @@ class Follower:
 
     def _sync(self, keys: set[str], stale: Iterator[NormalizedName] | None, who: Who | None) -> None:
         outcomes = []
-        for outcome in sync.sync_all(self._files, self._index, sorted(keys), threads=self._threads, who=who):
+        options: Any = {"threads": self._threads, "who": who, "beside": self._beside}
+        for outcome in sync.sync_all(self._files, self._index, sorted(keys), **options):
             outcomes.append(outcome)
             self._failed.pop(outcome.key, None)
             if outcome.action == "failed":

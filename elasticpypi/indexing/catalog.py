@@ -5,7 +5,7 @@ Installers never read it. It follows the index by a moment, and can be made anew
 
 import difflib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from packaging.utils import NormalizedName
 
@@ -20,10 +20,21 @@ MOST_NEAR = 500
 log = logging.getLogger(__name__)
 
 
-def near(catalog: Catalog, name: NormalizedName, count: int = 5) -> list[NormalizedName]:
-    """Projects that may have been meant by a name that is none: likest first, then those that have its words."""
+def near(
+    catalog: Catalog,
+    name: NormalizedName,
+    count: int = 5,
+    others: Callable[[str, int], list[NormalizedName]] | None = None,
+) -> list[NormalizedName]:
+    """Projects that may have been meant by a name that is none: likest first, then those that have its words.
+
+    ``others`` finds so many more of them by a text, as a search does, where there are some.
+    """
     alike = [entry.name for entry in catalog.search(name[:NEAR], 0, MOST_NEAR).entries]
     related = [entry.name for entry in catalog.search(name, 0, count).entries]
+    if others:
+        alike += others(name[:NEAR], MOST_NEAR)
+        related += others(name, count)
     best = difflib.get_close_matches(name, {*alike, *related}, count)
     return [NormalizedName(each) for each in dict.fromkeys([*best, *related])][:count]
 

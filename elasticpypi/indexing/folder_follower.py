@@ -37,11 +37,20 @@ def rest(took: float, *, failed: bool = False) -> float:
 class Follower:
     """Keeps ``index`` in step with ``files``, and tells of it; one process at a time does that."""
 
-    def __init__(self, files: DirectoryFiles, index: SQLiteIndex, catalog: Catalog, tell: Tell, data: Path) -> None:
+    def __init__(
+        self,
+        files: DirectoryFiles,
+        index: SQLiteIndex,
+        catalog: Catalog,
+        tell: Tell,
+        data: Path,
+        beside: sync.Beside | None = None,
+    ) -> None:
         self._files = files
         self._index = index
         self._catalog = catalog
         self._tell_of = tell
+        self._beside = beside
         self._state = data / heartbeat.FILE
         self._said: tuple[str, float] = ("", 0.0)
         self._logged: set[str] = set()  # what the log says already, of what goes on
@@ -132,7 +141,7 @@ class Follower:
 
     def _sync(self, keys: list[str], who: Who | None = STORE) -> None:
         outcomes = []
-        for outcome in sync.sync_all(self._files, self._index, keys, who=who):
+        for outcome in sync.sync_all(self._files, self._index, keys, who=who, beside=self._beside):
             outcomes.append(outcome)
             self._note(outcome)
             self._behind(self._reason() or (f"{len(keys)} files are being read." if len(keys) > 1 else ""))

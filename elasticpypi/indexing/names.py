@@ -1,6 +1,7 @@
 """Names that are ours for ever: an object for each project that ever had a file.
 
-It outlives the last file, and the index. Only an administrator lets go of a name (``actions/policy.py``).
+It outlives the last file, and the index. Only an administrator lets go of a name (``actions/policy.py``), by a ruling
+that takes the place of the object before it goes.
 """
 
 import json
@@ -11,10 +12,12 @@ from datetime import UTC, datetime
 
 from packaging.utils import NormalizedName
 
+from elasticpypi.core import ruling
 from elasticpypi.core.errors import Changed, Refusal
 from elasticpypi.storage.contracts import IndexReader, Objects
 
 FOLDER = "names/"
+OURS, NOT_OURS = "ours", "not ours"
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +27,10 @@ def keep(objects: Objects, index: IndexReader, names: Iterable[NormalizedName]) 
     failed = []
     for name in names:
         try:
-            if objects.revision(key_of(name)) is None and (project := index.project(name)) and project.files:
-                _write(objects, name)
+            found = objects.read(key_of(name))
+            let_go = found is not None and ruling.load(found.body).value == NOT_OURS  # by a process that ended then
+            if (found is None or let_go) and (project := index.project(name)) and project.files:
+                _write(objects, name, found.revision if found else None)
         except Refusal as error:
             log.error("The name %r cannot be kept now: %s", name, error)
             failed.append(name)
@@ -37,7 +42,7 @@ def keep_all(objects: Objects, index: IndexReader) -> list[NormalizedName]:
     kept = set(objects.keys(FOLDER))
     missing = [name for name in index.projects()[1] if key_of(name) not in kept]
     for name in missing:
-        _write(objects, name)
+        _write(objects, name, None)
     return missing
 
 
@@ -46,7 +51,7 @@ def key_of(name: NormalizedName) -> str:
     return f"{FOLDER}{name}"
 
 
-def _write(objects: Objects, name: NormalizedName) -> None:
-    since = {"name": name, "since": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+def _write(objects: Objects, name: NormalizedName, over: str | None) -> None:
+    since = {"name": name, "value": OURS, "since": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     with suppress(Changed):  # somebody else was faster
-        objects.write(key_of(name), json.dumps(since).encode() + b"\n", None)
+        objects.write(key_of(name), json.dumps(since).encode() + b"\n", over)

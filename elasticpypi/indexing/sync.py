@@ -9,10 +9,10 @@ off and arrive in any order.
 import logging
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from typing import BinaryIO, Protocol
+from typing import NamedTuple, Protocol
 
 from packaging.utils import NormalizedName
 
@@ -24,7 +24,8 @@ from elasticpypi.core.event import STORE, Who
 from elasticpypi.core.keys import FileKey, IgnoredKey, SidecarKey
 from elasticpypi.core.model import Decision, File, Record
 from elasticpypi.core.outcome import Found, Outcome
-from elasticpypi.storage.contracts import Check, Files, IndexWriter, Stat
+from elasticpypi.indexing import authors, blocks
+from elasticpypi.storage.contracts import Check, Files, Index, IndexWriter, Objects, Stat, State
 
 ATTEMPTS = 10
 LARGEST_METADATA = 390_000  # compressed; a DynamoDB item has at most 400 KB
@@ -40,29 +41,43 @@ class Tell(Protocol):
         """The projects for which a subscriber failed, and of which it is to be told again."""
 
 
+class Beside(NamedTuple):
+    """What is asked about news that nobody has brought: who it was, and whether its bytes are blocked."""
+
+    state: State
+    objects: Objects
+
+
 def sync(
-    files: Files, index: IndexWriter, key: str, *, force: bool = False, dry: bool = False, who: Who | None = STORE
+    files: Files,
+    index: Index,
+    key: str,
+    *,
+    force: bool = False,
+    dry: bool = False,
+    who: Who | None = STORE,
+    beside: Beside | None = None,
 ) -> Outcome:
     """Make the index agree with the store about one key.
 
     With ``force`` a file is read again although its revision has not changed; with ``dry`` the answer is
     what would be done, and nothing is. ``who`` is named in the event of a change; None: it is none, as when an index
-    is made anew. :class:`Unavailable` if the store or the index cannot be reached,
-    or the key keeps changing.
+    is made anew. If it is the store, what is ``beside`` may know better. :class:`Unavailable` if the store or the index
+    cannot be reached, or the key keeps changing.
     """
     means = keys.parse(key)
     if isinstance(means, IgnoredKey):
         return Outcome(key, "ignored", means.reason)
     for _ in range(ATTEMPTS):
         with suppress(NotFound, Changed):  # while it was read, or before it was written
-            outcome = _sync(files, index, means, force, dry, who)
+            outcome = _sync(files, index, means, force, dry, who, beside)
             if isinstance(means, SidecarKey) and means.sidecar.kind == "deleted" and not dry:
-                _follow_tombstone(files, index, means.project, means.subject, who)
+                _follow_tombstone(files, index, means.project, means.subject, who, beside)
             return outcome
     raise Unavailable(f"{key!r} keeps changing: it will be looked at again with its next event.")
 
 
-def saved(files: Files, index: IndexWriter, stat: Stat, dist: Distribution, check: Check, who: Who) -> None:
+def saved(files: Files, index: Index, stat: Stat, dist: Distribution, check: Check, who: Who) -> None:
     """An upload was just stored as ``stat``: write its record without reading it again, if ``check`` agrees.
 
     :class:`Changed` if it is not there any more.
@@ -78,7 +93,13 @@ def saved(files: Files, index: IndexWriter, stat: Stat, dist: Distribution, chec
 
 
 def _sync(
-    files: Files, index: IndexWriter, means: FileKey | SidecarKey, force: bool, dry: bool, who: Who | None
+    files: Files,
+    index: Index,
+    means: FileKey | SidecarKey,
+    force: bool,
+    dry: bool,
+    who: Who | None,
+    beside: Beside | None,
 ) -> Outcome:
     key = means.key
     stat = files.stat(key)
@@ -88,7 +109,8 @@ def _sync(
         known, tombstone = index.record(means.project, key), None
     look = partial(_look, files, key, stat)
     if stat is None:
-        gone = known is not None and (dry or index.remove(means.project, key, look, who))
+        with _author(beside, key, authors.GONE if known and not dry else None, who) as by:
+            gone = known is not None and (dry or index.remove(means.project, key, look, by))
         return Outcome(key, "removed", found="gone from the store") if gone else Outcome(key, "unchanged")
     if known and is_current(known) and known.revision == stat.revision and not force:
         return Outcome(key, "unchanged")
@@ -98,24 +120,43 @@ def _sync(
     if dry and known:
         return Outcome(key, "written", found=found)
     try:
-        record, metadata, about = _read(files, means, stat, known, hashed=not dry)
+        record, metadata, about, what = _read(files, means, stat, known, hashed=not dry)
     except Damaged as error:
         if known:
             index.remove(means.project, key, look, who)
         return Outcome(key, "ignored", str(error), found if known else "")
-    if record == known or not (dry or index.put(record, metadata, look=look, about=about, who=who)):
+    if dry:
+        return Outcome(key, "written", found=found)
+    if record == known:
         return Outcome(key, "unchanged")
-    return Outcome(key, "written", found=found)
+    if beside and isinstance(record, File) and _is_news(record, known):
+        blocks.expect(beside.objects, index, record)
+    with _author(beside, key, what, who) as by:
+        written = index.put(record, metadata, look=look, about=about, who=by)
+    return Outcome(key, "written", found=found) if written else Outcome(key, "unchanged")
 
 
-def _follow_tombstone(files: Files, index: IndexWriter, project: NormalizedName, key: str, who: Who | None) -> None:
+def _author(beside: Beside | None, key: str, what: str | None, who: Who | None) -> AbstractContextManager[Who | None]:
+    """Who made ``what`` of a key, if it may be somebody who said so before; None: it is not."""
+    if beside is None or what is None or who is not STORE:
+        return nullcontext(who)
+    return authors.author(beside.state, key, what, who)
+
+
+def _is_news(record: File, known: Record | None) -> bool:
+    return not isinstance(known, File) or known.sha256 != record.sha256
+
+
+def _follow_tombstone(
+    files: Files, index: Index, project: NormalizedName, key: str, who: Who | None, beside: Beside | None
+) -> None:
     """The file of a tombstone that came is not listed, that of one that went is.
 
     A file beside its tombstone is one whose deletion was broken off, and is to be finished (REQ-117). The same bytes
     come back by an upload, which removes the tombstone, or when somebody else does.
     """
     if files.stat(keys.tombstone_of(key)) is None:
-        sync(files, index, key, who=who)
+        sync(files, index, key, who=who, beside=beside)
     elif all(index.record_and_tombstone(project, key)):
         index.remove(project, key)
 
@@ -129,19 +170,25 @@ def _look(files: Files, key: str, before: Stat | None) -> None:
 
 def _read(
     files: Files, means: FileKey | SidecarKey, stat: Stat, known: Record | None, *, hashed: bool
-) -> tuple[Record, bytes | None, bytes | None]:
-    """The record of a key, and what :meth:`Index.put` keeps beside it; :class:`Damaged` if it is half a file."""
+) -> tuple[Record, bytes | None, bytes | None, str | None]:
+    """The record of a key, what :meth:`Index.put` keeps beside it, and of what :mod:`authors` may know the author.
+
+    :class:`Damaged` if it is half a file.
+    """
     with files.open(stat) as content:
         if isinstance(means, SidecarKey):
             if stat.outside:  # its text would be on a page
                 raise Damaged("It is a link that leads out of the folder.")
-            return _decision(means, stat, content), None, None
+            text = content.read(means.sidecar.largest)
+            decision = _decision(means, stat, text)
+            return decision, None, None, distribution.sha256(text) if decision.by else None
         dist = distribution.inspect(means.name, content, stat.sha256 if hashed else "", outside=stat.outside)
     record, metadata = _file_record(stat, dist, stat.modified.strftime(TIME))
     if isinstance(known, File) and known.sha256 == dist.sha256:
         # REQ-38: the time never changes for the same bytes
         record = replace(record, upload_time=known.upload_time, checked=known.checked)
-    return record, metadata, _about(dist)
+    uploaded = authors.of_file(record.sha256, record.uploader) if record.uploader and _is_news(record, known) else None
+    return record, metadata, _about(dist), uploaded
 
 
 def put_by(index: IndexWriter) -> Who | None:
@@ -151,7 +198,9 @@ def put_by(index: IndexWriter) -> Who | None:
 
 def is_current(record: Record) -> bool:
     """Whether a record is as this version writes it; what an earlier one wrote is written again."""
-    return not isinstance(record, File) or record.form == FORM
+    if isinstance(record, File):
+        return record.form == FORM
+    return not keys.is_signed(record.text)  # as version 1.0 takes the last line for a part of the reason
 
 
 def _file_record(stat: Stat, dist: Distribution, upload_time: str) -> tuple[File, bytes | None]:
@@ -178,9 +227,9 @@ def _about(dist: Distribution) -> bytes | None:
     return None if dist.raw is None else dump(of(dist.raw))
 
 
-def _decision(means: SidecarKey, stat: Stat, content: BinaryIO) -> Decision:
+def _decision(means: SidecarKey, stat: Stat, text: bytes) -> Decision:
     sidecar = means.sidecar
-    signed = keys.unsign(content.read(sidecar.largest).decode("utf-8", "replace"))
+    signed = keys.unsign(text.decode("utf-8", "replace"))
     return Decision(
         stat.key, means.project, sidecar.kind, sidecar.clean(signed.text), stat.revision, signed.by, signed.at
     )
@@ -188,13 +237,14 @@ def _decision(means: SidecarKey, stat: Stat, content: BinaryIO) -> Decision:
 
 def sync_all(
     files: Files,
-    index: IndexWriter,
+    index: Index,
     changed: Iterable[str],
     *,
     force: bool = False,
     dry: bool = False,
     threads: int = 1,
     who: Who | None = STORE,
+    beside: Beside | None = None,
 ) -> Iterator[Outcome]:
     """:func:`sync` for many keys; one that fails does not stop the others, one that lasts does not with ``threads``.
 
@@ -203,7 +253,7 @@ def sync_all(
 
     def one(key: str) -> Outcome:
         try:
-            return sync(files, index, key, force=force, dry=dry, who=who)
+            return sync(files, index, key, force=force, dry=dry, who=who, beside=beside)
         except Refusal as refusal:
             return Outcome(key, "failed", str(refusal))
         except Exception as error:  # whatever it is, the other keys must not wait for it

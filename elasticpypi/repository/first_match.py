@@ -27,7 +27,7 @@ from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
 from elasticpypi.repository.rulings import Rulings
 from elasticpypi.storage.contracts import IndexReader
-from elasticpypi.upstream.pages import FILES, About, Upstream
+from elasticpypi.upstream.pages import FILES, About, Upstream, by_path
 from elasticpypi.upstream.verdict import ASK, Origin, Verdict, matching, merged, origin, verdict
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class FirstMatch:
         end = time.monotonic() + seconds
         for upstream in self._upstreams():
             if upstream.about(name, end - time.monotonic()).revision:
-                return f"The index {upstream.name!r} has a project of this name."
+                return f"There is a project of this name in {upstream.label}."
         return ""
 
     def upstream_file(self, reader: Principal, index: str, path: str) -> tuple[Upstream, UpstreamFile]:
@@ -185,14 +185,35 @@ class FirstMatch:
             where = self.origin(name)
             if where.where == "denied":
                 raise Blocked(_denied(name, where))
-            known = self._known(name) if where.where in ("upstream", "both") else None
-            file = known[0].file(name, known[1], path) if known and known[0].name == index else None
-            if known and file:
+            found = self._at(name, index, path) if where.where in ("upstream", "both") else None
+            if found:
+                upstream, page, file = found
                 if where.where == "both":
                     self._check_own(reader, name)
-                self._check(known[0], known[0].page(name, known[1]), file)
-                return known[0], file
+                self._check(upstream, page, file)
+                return upstream, file
         raise NotFound(f"There is no file {path[-200:]!r} of the index {index[:40]!r} here.")
+
+    def _at(self, name: NormalizedName, index: str, path: str) -> tuple[Upstream, UpstreamPage, UpstreamFile] | None:
+        """The file at a path of another index, also one that has left it, with the page that it is or was on."""
+        for upstream in self._upstreams():
+            about = upstream.about(name)
+            if upstream.name == index:
+                page = upstream.page(name, about) if about.revision else upstream.gone(name)
+                file = upstream.file(name, about, path) if about.revision else page and by_path(page).get(path)
+                return (upstream, page, file) if page and file else None
+            if about.revision:  # it answers alone
+                return None
+        return None
+
+    def gone(self, name: NormalizedName) -> Project | None:
+        """What is known of a project that is nowhere, and was once: why nothing of it is seen."""
+        if self.origin(name).where in ("upstream", "both"):
+            for upstream in self._upstreams():
+                if page := upstream.gone(name):
+                    held = self._judged(upstream, page).held
+                    return Project(name, 0, upstream=upstream.name, held=held)
+        return None
 
     def _check_own(self, reader: Principal, name: NormalizedName) -> None:
         """:class:`Blocked` for what others have of a project of ours that is in quarantine (REQ-U09)."""
@@ -202,13 +223,16 @@ class FirstMatch:
 
     def _check(self, upstream: Upstream, page: UpstreamPage, file: UpstreamFile) -> None:
         """:class:`Blocked` for a file that may not be seen: the verdict is on this one, whatever was seen before."""
-        found = self._judged(upstream, replace(page, files=(file,)))
+        gone = tuple(each for each in page.gone if each.file.path == file.path)
+        found = self._judged(upstream, replace(page, files=() if gone else (file,), gone=gone))
         if found.closed:
             raise Blocked(found.closed)
         for held in found.held:
-            if held.rule == "offline":
-                raise NotFound(held.reason)
-            if held.rule in BLOCKS or self._policy().cooldown.where == "everywhere":
+            if held.rule == "gone" and upstream.has(file.sha256):
+                return
+            if held.rule in ("offline", "gone"):
+                raise NotFound(f"{held.reason} Nothing is." if held.rule == "gone" else held.reason)
+            if held.rule in (*BLOCKS, "vanished") or self._policy().cooldown.where == "everywhere":
                 log.warning("refused: %s", held.reason)
                 raise Blocked(held.reason)
             log.warning('let through, since "where" of [cooldown] is "index": %s', held.reason)
@@ -263,11 +287,12 @@ class FirstMatch:
         with self._lock:
             found = self._verdicts.get(name)
         if found is None or found.basis != basis or not found.holds(now):
-            made = self._judged(upstream, upstream.page(name, about))
+            revision, page = upstream.revised(name, about)  # it may be newer than what is known of it
+            made = self._judged(upstream, page)
             held = [f"{held.file.filename} {held.reason}" for held in made.held]
             if upstream.settings.offline:
                 held += [file.metadata_sha256 or "" for file in made.visible]
-            version = _version(upstream.name, about.revision, self._policy().cooldown.where, made.closed, *held)
+            version = _version(upstream.name, revision, self._policy().cooldown.where, made.closed, *held)
             found = _Remembered(basis, now, made, version)
             self._remember(name, found)
         return Seen(upstream, about, found.verdict, found.version)

@@ -50,12 +50,20 @@ class Kept:
 
         Whether one became ours since is only looked at if it is one of these.
         """
-        query, known = search_entry.asked(text), self._names()
-        found = [name for name, (_, parts) in known.items() if all(_begins(word, parts) for word in query)]
-        found.sort(key=search_entry.order(text) if query else None)
+        known = self._names()
+        found = self._found(text, known)
         page = [Known(name, known[name][0]) for name in found[start : start + count]]
         shown = [each for each in page if self._origin(each.name).where == "upstream"]
         return len(found) - len(page) + len(shown), shown
+
+    def alike(self, text: str, count: int) -> list[NormalizedName]:
+        """So many of the names that a search finds, best first; it is not looked at whether one became ours since."""
+        return self._found(text, self._names())[:count]
+
+    def _found(self, text: str, known: dict[NormalizedName, tuple[str, list[str]]]) -> list[NormalizedName]:
+        query = search_entry.asked(text)
+        found = [name for name, (_, parts) in known.items() if all(_begins(word, parts) for word in query)]
+        return sorted(found, key=search_entry.order(text) if query else None)
 
     def _names(self) -> dict[NormalizedName, tuple[str, list[str]]]:
         """Each name that the policy lets in, its index, and the words of it."""

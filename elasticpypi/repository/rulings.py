@@ -102,7 +102,7 @@ class CurrentRulings:
         for key in self._objects.keys(exemptions.FOLDER):
             release, said = exemptions.of_key(key), self._said(key)
             if release and exemptions.is_end(said.value):
-                exempt = Exemption(release.version, said.value, said.reason, said.by)
+                exempt = Exemption(release.version, said.value, said.reason, said.by, said.at)
                 found.exemptions.setdefault(release.project, []).append(exempt)
         for key in self._objects.keys(advisories.ACCEPTED):
             accepted, said = advisories.of_key(key), self._said(key)

@@ -174,7 +174,7 @@ class IndexWriter(Protocol):
 
         ``metadata`` and ``about`` (``about.dump``) are kept beside it. With ``who``, the event of the change
         (``event.of_change``) is written in the same transaction: it is in the :meth:`outbox` then, and in
-        ``who.written``.
+        ``who.written``. What the state has of this change, ``who.pending``, goes with it if it lies in the same place.
 
         False, and no new serial, if the very same record is there already. ``check`` is called with the
         project as it is at the moment of the write. ``look`` is called if something is to be written, and
@@ -389,4 +389,4 @@ class UpstreamStore(Protocol):
         """How many bytes there is room for."""
 
     def tidy(self, room: int) -> int:
-        """Remove what was used least recently until the rest has ``room`` bytes; how many files were removed."""
+        """Remove files and pages that were used least recently until the rest has ``room`` bytes; how many were."""

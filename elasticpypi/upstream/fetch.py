@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -25,13 +25,21 @@ import urllib3
 from packaging.utils import NormalizedName
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, ProtocolError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+)
 
 from elasticpypi import __version__
 from elasticpypi.core.errors import ConfigurationError, Unavailable
 from elasticpypi.core.upstream import LARGEST
 from elasticpypi.policy import Upstream
 from elasticpypi.upstream import loops
+from elasticpypi.upstream.proxies import Proxy, proxy_for
 
 CONNECT, READ, WHOLE = 3.0, 10.0, 20.0  # seconds: to connect, without a byte (or for all headers), for a page
 GRACE, SLOWEST = 30.0, 20_000  # seconds that a file may take, and one more for so many bytes of it
@@ -52,14 +60,21 @@ class Failed(Exception):
     """The other index has not answered, or not as it should; the text is a sentence without any secret.
 
     ``pause`` is when it may be asked again, in seconds; ``loop``: it has asked us; ``counts``: its host is in trouble;
-    ``is_new``: it has been asked.
+    ``is_new``: it has been asked; ``ours``: this process cannot ask it, and others may.
     """
 
     def __init__(
-        self, text: str, pause: float = 0.0, *, loop: bool = False, counts: bool = False, is_new: bool = True
+        self,
+        text: str,
+        pause: float = 0.0,
+        *,
+        loop: bool = False,
+        counts: bool = False,
+        is_new: bool = True,
+        ours: bool = False,
     ) -> None:
         super().__init__(text)
-        self.pause, self.loop, self.counts, self.is_new = pause, loop, counts, is_new
+        self.pause, self.loop, self.counts, self.is_new, self.ours = pause, loop, counts, is_new, ours
 
 
 class NotPublic(HTTPError):
@@ -106,6 +121,7 @@ class _Place:
 class Client:
     """What asks one index. ``address`` is that of its simple index, or gives it when it is first asked; it may be
     private, the hosts that its answers name may not. ``credentials`` are user:password, if they are not in it.
+    ``environ`` names the proxy. ``lacks`` is why it is not to be asked by this process, "" if it may be.
     """
 
     def __init__(
@@ -114,20 +130,31 @@ class Client:
         address: str | Callable[[], str],
         loop: Callable[[], str] = str,
         credentials: str = "",
+        environ: Mapping[str, str] = os.environ,
+        lacks: str = "",
     ) -> None:
-        self._settings, self._loop = settings, loop
+        self._settings, self._loop, self._environ, self._lacks = settings, loop, environ, lacks
         self._address, self._said = address, credentials
         self._lock = threading.Lock()
         self._found: _Place | ConfigurationError | None = None
         self._process: int | None = None
         self._ours: urllib3.PoolManager | None = None
         self._others: urllib3.PoolManager | None = None
+        self._proxied: dict[Proxy, urllib3.PoolManager] = {}
         self._hosts: dict[str, _Host] = {}
 
     @property
     def address(self) -> str:
         """That of the index, without credentials; :class:`ConfigurationError` if nobody knows."""
         return self._place().address
+
+    @property
+    def host(self) -> str:
+        """The host of that, with its port if it has one; "" if nobody knows."""
+        try:
+            return urlsplit(self.address).netloc
+        except ConfigurationError:
+            return ""
 
     def _place(self) -> _Place:
         with self._lock:
@@ -191,13 +218,18 @@ class Client:
 
     @property
     def _name(self) -> str:
-        return f"The index {self._settings.name!r}"
+        """As texts of troubles have it: which one, and where it is."""
+        found = self._found
+        host = f" ({urlsplit(found.own).netloc})" if isinstance(found, _Place) else ""
+        return f"The index {self._settings.name!r}{host}"
 
     def _known_place(self) -> _Place:
+        if self._lacks:
+            raise Failed(f"{self._name} cannot be asked: {self._lacks}", is_new=False, ours=True)
         try:
             return self._place()
         except ConfigurationError as error:
-            raise Failed(f"{self._name} cannot be asked: {error}") from None
+            raise Failed(f"{self._name} cannot be asked: {error}", ours=True) from None
 
     @contextmanager
     def _asked(self, url: str, headers: dict[str, str], end: float, *, own: bool) -> Iterator[tuple[Any, str]]:
@@ -231,6 +263,8 @@ class Client:
             response = self._request(url, headers, end, own=is_own)
         except NotPublic as error:
             raise Failed(f"{self._name} is not to be followed: {error}.") from None
+        except ConfigurationError as error:
+            raise Failed(f"{self._name} cannot be asked: {error}", ours=True) from None
         except (HTTPError, OSError, ValueError) as error:  # the last one: of a name that is none
             host.failed(0.0)
             raise Failed(f"{self._name} has not answered: {_why(error)}.") from None
@@ -248,19 +282,18 @@ class Client:
         host.failures = 0
 
     def _request(self, url: str, headers: dict[str, str], end: float, *, own: bool) -> Any:
-        ours, others = self._managers()
         sent = {**headers, "User-Agent": f"elasticpypi/{__version__}"}
         if own and self._known_place().credentials:
             sent["Authorization"] = self._known_place().credentials
         if loop := self._loop():
             sent[loops.HEADER] = ", ".join(filter(None, (loops.came_through.get(), loop)))
-        manager = ours if own or self._settings.insecure or self._settings.files else others
+        manager, connect = self._manager(url, own=own)
         begin = time.monotonic()
         while True:
             left = end - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            timeout = urllib3.Timeout(connect=min(CONNECT, left), read=min(READ, left))
+            timeout = urllib3.Timeout(connect=min(connect, left), read=min(READ, left))
             try:
                 return manager.request(
                     "GET", url, headers=sent, timeout=timeout, preload_content=False, redirect=False, retries=False
@@ -283,10 +316,29 @@ class Client:
         status = response.status
         if status == 508:
             return Failed(f"{self._name} asks this one in turn: one of them must not name the other.", loop=True)
+        if status == 407:
+            return Failed(f"The proxy of the environment does not let us ask {self._name[4:]}: it wants credentials.")
         if status in (401, 403):
             return Failed(f"{self._name} has refused our credentials, or the file ({status}).")
         pause = _retry_after(response.headers.get("Retry-After", ""))
         return Failed(f"{self._name} has answered {status}.", pause, counts=status == 429 or status >= 500)
+
+    def _manager(self, url: str, *, own: bool) -> tuple[urllib3.PoolManager, float]:
+        """What asks an address, and for how long it tries to connect.
+
+        A proxy looks hosts up itself, and says which ones may be asked: here, only what is an address counts.
+        """
+        ours, others = self._managers()
+        is_free = own or self._settings.insecure or bool(self._settings.files)
+        proxy = proxy_for(url, self._environ)
+        if proxy is None:
+            return (ours if is_free else others), CONNECT
+        if not is_free:
+            _check_address(urlsplit(url).hostname or "")
+        with self._lock:
+            if proxy not in self._proxied:
+                self._proxied[proxy] = _manager(None, proxy)
+            return self._proxied[proxy], READ
 
     def _managers(self) -> tuple[urllib3.PoolManager, urllib3.PoolManager]:
         """What asks the index itself, and what asks hosts that it names: these must be public."""
@@ -294,6 +346,7 @@ class Client:
         with self._lock:
             if self._ours is None or self._others is None or self._process != os.getpid():
                 self._ours, self._others, self._process = _manager(None), _manager(own), os.getpid()
+                self._proxied = {}
             return self._ours, self._others
 
 
@@ -368,6 +421,11 @@ class _Bounded:
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error
 
+    def _tunnel(self: Any) -> None:
+        sock = self.sock
+        with _alarms.at(time.monotonic() + self.timeout, lambda: sock.shutdown(socket.SHUT_RDWR)):
+            super()._tunnel()  # type: ignore[misc]
+
     def getresponse(self: Any) -> Any:
         sock = self.sock
         with _alarms.at(time.monotonic() + self.timeout, lambda: sock.shutdown(socket.SHUT_RDWR)):
@@ -382,13 +440,21 @@ class _Secure(_Bounded, HTTPSConnection):
     pass
 
 
-def _manager(own: str | None) -> urllib3.PoolManager:
-    """Connections to any host, or to public ones and to that of our index."""
+def _manager(own: str | None, proxy: Proxy | None = None) -> urllib3.PoolManager:
+    """Connections to any host, or to public ones and to that of our index; or to a proxy that makes them."""
 
     def pool(kind: Any, connection: Any) -> Any:
         return type("_Pool", (kind,), {"ConnectionCls": type("_Connection", (connection,), {"own": own})})
 
-    manager = urllib3.PoolManager(num_pools=8, maxsize=CONNECTIONS, block=False)
+    manager: urllib3.PoolManager
+    if proxy is None:
+        manager = urllib3.PoolManager(num_pools=8, maxsize=CONNECTIONS, block=False)
+    else:
+        login = base64.b64encode(proxy.credentials.encode()).decode()
+        headers = {"Proxy-Authorization": f"Basic {login}"} if login else {}
+        manager = urllib3.ProxyManager(
+            proxy.address, num_pools=8, proxy_headers=headers, maxsize=CONNECTIONS, block=False
+        )
     manager.pool_classes_by_scheme = {
         "http": pool(HTTPConnectionPool, _Plain),
         "https": pool(HTTPSConnectionPool, _Secure),
@@ -408,7 +474,7 @@ def _connected(connection: Any, own: str | None) -> socket.socket:
         if not fine and (ours := {*addresses} & {*_addresses(own, port)}):
             fine = [*ours]
     if not fine:
-        raise NotPublic(f"the host {host[:200]!r} has no public address, and the policy does not name it in files")
+        raise _not_public(host)
     end = time.monotonic() + timeout
     for address in fine[:ADDRESSES]:
         try:
@@ -416,6 +482,24 @@ def _connected(connection: Any, own: str | None) -> socket.socket:
         except OSError as failed:
             error = failed
     raise error
+
+
+def _check_address(host: str) -> None:
+    """:class:`NotPublic` for what is an address that is not public, or always means this machine."""
+    host = host.rstrip(".").lower()
+    with suppress(ValueError):
+        if _is_public(host):
+            return
+        raise _not_public(host)
+    with suppress(OSError):
+        socket.inet_aton(host)  # another spelling of an address, such as 127.1
+        raise _not_public(host)
+    if host == "localhost" or host.endswith(".localhost"):
+        raise _not_public(host)
+
+
+def _not_public(host: str) -> NotPublic:
+    return NotPublic(f"the host {host[:200]!r} has no public address, and the policy does not name it in files")
 
 
 def _addresses(host: str, port: int | None) -> list[str]:
@@ -486,6 +570,10 @@ def _retry_after(text: str) -> float:
 
 def _why(error: Exception) -> str:
     """What went wrong, without addresses: they may have passwords in them."""
+    if isinstance(error, ProxyError):
+        refused = re.search(r"Tunnel connection failed: (\d{3})", str(error.original_error))
+        why = f"it has answered {refused[1]}" if refused else _why(error.original_error)
+        return f"the proxy of the environment does not let us through, {why}"
     reason = getattr(error, "reason", None) or error
     cause = reason.args[-1] if isinstance(reason, urllib3.exceptions.ProtocolError) and reason.args else reason
     if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):

@@ -22,17 +22,20 @@ from elasticpypi.core.distribution import sha256
 from elasticpypi.core.errors import LoopDetected, Refusal, Unavailable
 from elasticpypi.core.event import STORE, Event, new
 from elasticpypi.core.moments import text_of
-from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, load
+from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load
 from elasticpypi.policy import Upstream as Settings
 from elasticpypi.storage.contracts import State, UpstreamStore
+from elasticpypi.upstream import metadata
 from elasticpypi.upstream.fetch import LONGEST_PAUSE, Answer, Client, Failed
 from elasticpypi.upstream.places import Places
-from elasticpypi.upstream.reading import Change, Sent, news
+from elasticpypi.upstream.reading import Change, Sent, all_gone, news
 
 KIND = "upstream.page"  # in the state
+GONE = ".gone"  # behind the name of an index: what is kept of projects that it has no more
 TIMELESS = "upstream.timeless"  # in the state
 REMEMBERED = 86400.0  # seconds after the last page without any time
 KEPT = 365 * 86400  # seconds that the state knows of a page which nobody asks for
+FORGOTTEN = 3600.0  # the same of a project that does not exist: anybody can invent names
 SHORTEST_AGE, LONGEST_AGE = 1, 86400  # seconds that a page is fresh: one answer is looked at several times
 MISSING = 60.0  # seconds: for so long it is believed that a project does not exist (REQ-U19)
 AGAIN = 30.0  # seconds until it is asked again for a page that it could not give
@@ -71,9 +74,13 @@ class _Asking:
         self.about: About | None = None
         self.error: Refusal | None = None
 
-    def answer(self, patience: float) -> About | None:
-        """What came of it, None if nothing has within so many seconds of its beginning; the refusal that came."""
-        if not self.done.wait(max(0.0, self.begun + patience - time.monotonic())):
+    def answer(self, patience: float, seconds: float | None) -> About | None:
+        """What came of it, None if nothing has in time; the refusal that came.
+
+        In time is within ``seconds`` from now, and without these within ``patience`` of its beginning.
+        """
+        left = self.begun + patience - time.monotonic() if seconds is None else seconds
+        if not self.done.wait(max(0.0, left)):
             return None
         if self.error is not None:
             raise type(self.error)(str(self.error))
@@ -83,7 +90,7 @@ class _Asking:
 class Upstream:
     """One other index: its pages. ``tell`` takes the events of what has changed there.
 
-    ``places`` are for those who wait.
+    ``places`` are for those who wait. ``shares``: that it could not be asked is news for other processes.
     """
 
     def __init__(
@@ -95,8 +102,9 @@ class Upstream:
         tell: Callable[[list[Event]], None] = lambda events: None,
         clock: Callable[[], float] = time.time,
         places: Places | None = None,
+        shares: bool = True,
     ) -> None:
-        self.settings = settings
+        self.settings, self._shares = settings, shares
         self.client = client
         self._store, self._state, self._tell, self._clock = store, state, tell, clock
         self._places = places or Places()
@@ -105,13 +113,20 @@ class Upstream:
         self._asking: dict[NormalizedName, _Asking] = {}
         self._fresh: OrderedDict[NormalizedName, About] = OrderedDict()
         self._pages: OrderedDict[NormalizedName, tuple[str, UpstreamPage]] = OrderedDict()
+        self._looked_into: set[str] = set()  # wheels, for their core metadata
         self._paths: dict[NormalizedName, tuple[UpstreamPage, dict[str, UpstreamFile]]] = {}
 
     @property
     def name(self) -> str:
         return self.settings.name
 
-    def about(self, name: NormalizedName, seconds: float = LONGEST) -> About:
+    @property
+    def label(self) -> str:
+        """What people read: the name that the policy gives it, and its host."""
+        host = self.client.host
+        return f"the index {self.name} ({host})" if host else f"the index {self.name}"
+
+    def about(self, name: NormalizedName, seconds: float | None = None) -> About:
         """What is known of a project now, after asking if that is due; :class:`Unavailable` if nothing is.
 
         ``revision`` is "" for a project that does not exist there. Nobody waits longer than ``seconds``.
@@ -128,7 +143,7 @@ class Upstream:
         old = known if known is not None and known.revision and self._is_good(known) else None
         try:
             with self._places:
-                about = asking.answer(min(seconds, PATIENCE if old else LONGEST))
+                about = asking.answer(PATIENCE if old else LONGEST, seconds)
         except Unavailable:
             if old is None:
                 raise
@@ -139,6 +154,10 @@ class Upstream:
 
     def page(self, name: NormalizedName, about: About) -> UpstreamPage:
         """The page that :meth:`about` told of, or one that is newer."""
+        return self.revised(name, about)[1]
+
+    def revised(self, name: NormalizedName, about: About) -> tuple[str, UpstreamPage]:
+        """The same, and its revision."""
         found = self._pages.get(name)
         if found is None or found[0] != about.revision:
             found = self._kept(name)
@@ -149,15 +168,80 @@ class Upstream:
             if found is None:
                 raise Unavailable(f"What was kept of {name!r} was removed: try again.")
             self._remember(name, *found)
-        return found[1]
+        return found
 
     def file(self, name: NormalizedName, about: About, path: str) -> UpstreamFile | None:
-        """The file of a page at a path, as an address has it when it is decoded."""
+        """The file of a page at a path, as an address has it when it is decoded, also one that has left it."""
         page = self.page(name, about)
         found = self._paths.get(name)
         if found is None or found[0] is not page:
-            found = self._paths[name] = page, {unquote(file.path): file for file in page.files}
+            found = self._paths[name] = page, by_path(page)
         return found[1].get(path)
+
+    def gone(self, name: NormalizedName) -> UpstreamPage | None:
+        """What is kept of a project that this index does not have any more: its files have left it."""
+        return self._old(self._store.page(self.name + GONE, name))
+
+    def look_again(self, name: NormalizedName) -> None:
+        """Forget what this process knows of a page: another one may have added to it."""
+        with self._lock:
+            self._fresh.pop(name, None)
+
+    def has_taken(self, file: UpstreamFile) -> bool:
+        """Whether the core metadata of a file are ours: the index has none that could be fetched."""
+        name = file.project
+        return file.filename in self.page(name, self.about(name)).taken
+
+    def wants_metadata(self, file: UpstreamFile) -> bool:
+        """Whether the core metadata of a file are to be taken from it once it is kept (REQ-U28)."""
+        return not file.metadata_sha256 and file.sha256 not in self._looked_into and file.filename.endswith(".whl")
+
+    def take_metadata(self, file: UpstreamFile) -> None:
+        """Take the core metadata of a wheel that is kept and has none on its page, once, and have the page say it.
+
+        Nobody waits for that: what goes wrong is a line in the log.
+        """
+        with self._lock:
+            if file.sha256 in self._looked_into:
+                return
+            if len(self._looked_into) >= PAGES:
+                self._looked_into.clear()
+            self._looked_into.add(file.sha256)
+        try:
+            if digest := metadata.take(self._store, file):
+                self._announce(file, digest)
+        except (Unavailable, OSError) as error:
+            log.warning("The core metadata of %s are not announced: %s", file.filename, error)
+
+    def _announce(self, file: UpstreamFile, digest: str) -> None:
+        """Have the page of a file say where its core metadata are, whoever asks for the page meanwhile."""
+        name, end = file.project, time.monotonic() + LONGEST
+        while (turn := self._store.turn(self.name, name)) is None:
+            if time.monotonic() >= end:
+                raise Unavailable("Others are at its page.")
+            time.sleep(LOOK)
+        try:
+            page = self._old(self._store.page(self.name, name))
+            if page is None or file.filename in page.taken:
+                return
+            files = tuple(
+                replace(each, metadata_sha256=digest)
+                if each.sha256 == file.sha256 and each.filename == file.filename and not each.metadata_sha256
+                else each
+                for each in page.files
+            )
+            if files == page.files:  # it has left, or is announced now
+                return
+            page = replace(page, files=files, taken=(*page.taken, file.filename))
+            kept = dump(page)
+            self._store.keep_page(self.name, name, kept)
+            self._remember(name, sha256(kept), page)
+            if about := self._known(name):
+                about = replace(about, revision=sha256(kept))
+                self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
+                self._note(name, about)
+        finally:
+            turn.drop()
 
     def has(self, digest: str) -> bool:
         """Whether the bytes with this sha256 are kept."""
@@ -269,13 +353,16 @@ class Upstream:
             now = self._known(name)
             if now is not None and self._has_news(now, known):
                 return now  # it was asked for between two looks
-            about = self._note(name, self._answered(name, now or known))
+            about, is_news = self._answered(name, now or known)
+            about = self._note(name, about)
             try:
                 if about.timeless:
                     self._note_timeless()
                 asking.about = about
                 asking.done.set()  # what is left is for other processes
-                self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
+                if is_news:
+                    lasts = KEPT if about.revision else FORGOTTEN
+                    self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), lasts)
             except Unavailable as error:
                 log.warning("%s: %s", name, error)
         finally:
@@ -287,22 +374,25 @@ class Upstream:
         """Whether another process has found something out meanwhile."""
         return now != known and (self._clock() < now.until or bool(now.trouble))
 
-    def _answered(self, name: NormalizedName, known: About | None) -> About:
+    def _answered(self, name: NormalizedName, known: About | None) -> tuple[About, bool]:
+        """What is known of a page after asking, and whether other processes should know it."""
         now = self._clock()
-        body = self._store.page(self.name, name) if known and known.revision else None
+        body = self._store.page(self.name, name)
         try:
             answer = self.client.page(name, known.etag if known and body is not None else "")
             if answer.status == 304 and known and body is not None:
-                return replace(known, asked=now, until=now + self._age(answer), trouble="")
+                return replace(known, asked=now, until=now + self._age(answer), trouble=""), True
             if answer.status == 404:
                 if body is not None:
                     self._told([self._event("upstream.vanished", name, reason="The project is gone.")])
+                    self._keep(self.name + GONE, name, all_gone(body, name, self.name, text_of(now)))
                 self._store.drop_page(self.name, name)
-                return About("", now, now + MISSING)
+                return About("", now, now + MISSING), True
             if answer.status != 200:
                 raise Failed(f"The index {self.name!r} has answered {answer.status}.")
             sent = Sent(answer.body, answer.media_type, answer.url, name, self.name)
-            kept, serial, changes = news(sent, body, text_of(now))
+            old = body if body is not None else self._store.page(self.name + GONE, name)
+            kept, serial, changes = news(sent, old, text_of(now))
         except (Failed, BadAnswer) as error:
             if getattr(error, "loop", False):
                 raise LoopDetected(str(error)) from None
@@ -311,22 +401,28 @@ class Upstream:
             pause = min(max(AGAIN, getattr(error, "pause", 0.0)), LONGEST_PAUSE)
             until = now + pause if known and known.revision else now
             was = known or About("", now, now)
-            return replace(was, until=until, trouble=str(error))
+            return replace(was, until=until, trouble=str(error)), self._shares and not getattr(error, "ours", False)
         serial = serial or answer.serial
         if known and serial and serial < known.serial and self._is_good(known):
             # A server of theirs that is behind (REQ-U20); if it stays so for a day, it is the index that changed.
             log.warning("%s: the index %r has sent an older page than before.", name, self.name)
-            return replace(known, until=now + MISSING, trouble="")
+            return replace(known, until=now + MISSING, trouble=""), True
         revision = sha256(kept)
         self._told([self._event(change.kind, name, change) for change in changes if self._is_news(change)])
         if body is None or kept != body:
-            try:
-                self._store.keep_page(self.name, name, kept)
-            except Unavailable as error:  # this process has it as long as it is fresh
-                log.warning("%s: %s", name, error)
+            self._keep(self.name, name, kept)
+        if body is None:
+            self._store.drop_page(self.name + GONE, name)
         page = load(kept, self.name)  # here, where no request waits for so many files
         self._remember(name, revision, page)
-        return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless)
+        return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless), True
+
+    def _keep(self, index: str, name: NormalizedName, body: bytes) -> None:
+        """As far as it can be kept: this process has it as long as it is fresh."""
+        try:
+            self._store.keep_page(index, name, body)
+        except Unavailable as error:
+            log.warning("%s: %s", name, error)
 
     def _age(self, answer: Answer) -> float:
         return float(max(self.settings.fresh if answer.age is None else min(answer.age, LONGEST_AGE), SHORTEST_AGE))
@@ -383,3 +479,8 @@ class Upstream:
                 self.name,
             )
         self._state.put(TIMELESS, self.name, b"1", REMEMBERED)
+
+
+def by_path(page: UpstreamPage) -> dict[str, UpstreamFile]:
+    """The files of a page by their paths, also those that have left it."""
+    return {unquote(file.path): file for file in (*(each.file for each in page.gone), *page.files)}

@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load, read
+from elasticpypi.core.upstream import BadAnswer, Gone, UpstreamFile, UpstreamPage, dump, load, read
 
 LARGE = 1024 * 1024  # bytes of a page
 SECONDS, MEMORY = 20, 2 * 1024**3  # of CPU time and of memory that one may take
 PATIENCE = 30.0  # seconds for its turn, and then for itself
 CHANGES = 100  # that are told of at once
+MOST_GONE = 1000  # files that have left a page and are remembered, the last ones
 # What an interpreter may need to start. Nothing else of our environment, where passwords are.
 NEEDED = "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT"
 BEGIN = "import sys; sys.path[:] = sys.argv[1:]; from elasticpypi.upstream.reading import main; main()"
@@ -72,6 +73,11 @@ def made(sent: Sent, old: bytes | None, now: str) -> News:
     return News(dump(page), page.serial, changes[:CHANGES])
 
 
+def all_gone(old: bytes, name: NormalizedName, upstream: str, now: str) -> bytes:
+    """What is kept of a project that is no longer there, beside what was kept of it: of which files nothing is left."""
+    return dump(_compared(UpstreamPage(name), _loaded(old, upstream), now)[0])
+
+
 def _loaded(body: bytes | None, index: str) -> UpstreamPage | None:
     with suppress(BadAnswer):
         return load(body, index) if body else None
@@ -81,18 +87,32 @@ def _loaded(body: bytes | None, index: str) -> UpstreamPage | None:
 def _compared(page: UpstreamPage, old: UpstreamPage | None, now: str) -> tuple[UpstreamPage, list[Change]]:
     """What is new beside what was there: bytes that changed are not taken, and times of ours stay (REQ-U42)."""
     was = {file.path: file for file in old.files} if old else {}
-    changes, files = [], []
+    left = {each.file.path: each for each in old.gone} if old else {}
+    taken = {*old.taken} if old else {*""}
+    changes, files, still_taken = [], [], []
     for file in page.files:
         before = was.pop(file.path, None)
+        if before is None and (again := left.pop(file.path, None) if left else None):
+            before = again.file
         if before is not None and before.sha256 != file.sha256:
             reason = f"It has other bytes now: sha256 {file.sha256}."
             changes.append(_change("upstream.changed", before, reason, file.sha256))
             file = before
         if not file.upload_time:
             file = replace(file, first_seen=before.first_seen if before and before.first_seen else now)
+        if taken and before is not None and file.filename in taken:
+            if not file.metadata_sha256:
+                file = replace(file, metadata_sha256=before.metadata_sha256)
+            if file.metadata_sha256 == before.metadata_sha256:
+                still_taken.append(file.filename)
         files.append(file)
+    if was or left:  # what has moved to another path is still there
+        here = {(file.filename, file.sha256) for file in files}
+        was = {path: file for path, file in was.items() if (file.filename, file.sha256) not in here}
+        left = {path: each for path, each in left.items() if (each.file.filename, each.file.sha256) not in here}
     changes += [_change("upstream.vanished", file, "It is no longer on the page.") for file in was.values()]
-    return replace(page, files=tuple(files)), changes
+    gone = (*(Gone(file, now) for file in was.values()), *left.values())
+    return replace(page, files=tuple(files), gone=gone[:MOST_GONE], taken=tuple(still_taken)), changes
 
 
 def _change(kind: str, file: UpstreamFile, reason: str, new_sha256: str = "") -> Change:

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import BinaryIO, Protocol
@@ -35,6 +35,8 @@ EVERY = 64 * 1024 * 1024  # bytes between two looks at the disk
 # PyPI's path of a file has its blake2b; the index behind it may have taken sha256 instead.
 HASHED = re.compile(r"(?:^|/)packages/([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{60})/[^/]+(?<!\.metadata)\Z")
 
+Then = Callable[[], None] | None
+
 log = logging.getLogger(__name__)
 
 
@@ -47,15 +49,19 @@ class Transfers:
         self._lock = threading.Lock()
         self._running: dict[str, _Transfer] = {}
 
-    def read(self, client: Client, filename: str, sha256: str, url: str, size: int) -> Generator[bytes]:
+    def read(
+        self, client: Client, filename: str, sha256: str, url: str, size: int, then: Then = None
+    ) -> Generator[bytes]:
         """The bytes with this digest, as they come. ``size`` is -1 if it is not known.
+
+        ``then`` is called once they are kept, if it is this call that has them fetched; nobody waits for it.
 
         :class:`Unavailable` if they cannot be had: with the first piece, or in the middle, which breaks the answer.
         """
         position, given, heard = 0, hashlib.sha256(), time.monotonic()
         with self._places:
             while True:
-                with self._source(client, sha256, url, size) as source:
+                with self._source(client, sha256, url, size, then) as source:
                     while (chunk := source.read(position)) is not None:
                         position += len(chunk)
                         given.update(chunk)
@@ -74,21 +80,21 @@ class Transfers:
         kept = self._store.size(sha256)
         return kept if kept is not None else running.size if running else -1
 
-    def keep(self, client: Client, sha256: str, url: str, size: int) -> None:
+    def keep(self, client: Client, sha256: str, url: str, size: int, then: Then = None) -> None:
         """Have a file fetched for whoever wants it next, if there is nothing more urgent to do."""
         try:
             if self._store.size(sha256) is None and len(self._running) < MOST:
-                self._start(client, sha256, url, size, is_wanted=True)
+                self._start(client, sha256, url, size, then, is_wanted=True)
         except Unavailable as error:
             log.warning("%s", error)
 
     @contextmanager
-    def _source(self, client: Client, sha256: str, url: str, size: int) -> Iterator["_Source"]:
+    def _source(self, client: Client, sha256: str, url: str, size: int, then: Then) -> Iterator["_Source"]:
         """Where the bytes come from now: the store, this process, or another one."""
         if (kept := self._store.open(sha256)) is not None:
             with kept:
                 yield _Kept(kept)
-        elif (transfer := self._start(client, sha256, url, size)) is not None:
+        elif (transfer := self._start(client, sha256, url, size, then)) is not None:
             with transfer.reading() as source:
                 yield source
         elif (growing := self._store.growing(sha256)) is not None:
@@ -98,7 +104,14 @@ class Transfers:
             yield _Nothing()
 
     def _start(
-        self, client: Client, sha256: str, url: str, size: int, *, is_wanted: bool = False
+        self,
+        client: Client,
+        sha256: str,
+        url: str,
+        size: int,
+        then: Then,
+        *,
+        is_wanted: bool = False,
     ) -> "_Transfer | None":
         """The transfer of these bytes in this process; None if another one is at it."""
         with self._lock:
@@ -115,7 +128,7 @@ class Transfers:
                 if growing is not None:
                     growing.close()
                 return None
-            made = _Transfer(self, client, incoming, growing, sha256, url, size, is_wanted)
+            made = _Transfer(self, client, incoming, growing, sha256, url, size, then, is_wanted)
             self._running[sha256] = made
         try:
             made.start()
@@ -213,13 +226,14 @@ class _Transfer(threading.Thread):
         sha256: str,
         url: str,
         size: int,
+        then: Then,
         is_wanted: bool,
     ) -> None:
         run = copy_context().run  # it knows by whom its request came (RFC 8586)
         super().__init__(target=run, args=(self._run,), daemon=True, name=f"fetches {sha256[:12]}")
         self.sha256 = sha256
         self.size = size  # -1 until it is known
-        self._all, self._client, self._url = all_of_them, client, url
+        self._all, self._client, self._url, self._then = all_of_them, client, url, then
         self._incoming, self._growing = incoming, growing
         self._lasts, self._is_wanted = is_wanted, True  # its first reader is on his way
         self._news = threading.Condition()
@@ -266,11 +280,11 @@ class _Transfer(threading.Thread):
             self._close()
 
     def _run(self) -> None:
-        trouble = "A file of another index could not be fetched: try again in a moment."
+        trouble, is_kept = "A file of another index could not be fetched: try again in a moment.", False
         try:
             with self._all.turn(self.size):
                 self._fetch()
-            trouble = ""
+            trouble, is_kept = "", True
         except _Unwanted:
             self._incoming.drop()
             trouble = ""  # whoever comes at this moment begins anew
@@ -285,6 +299,8 @@ class _Transfer(threading.Thread):
             log.exception("A file of another index was not fetched.")
         finally:
             self.give_up(trouble)
+        if is_kept and self._then:
+            self._then()
 
     def _close(self) -> None:
         if self._ended and not self._readers:

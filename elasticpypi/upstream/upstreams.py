@@ -28,7 +28,8 @@ class Upstreams:
     """They are made anew when the policy changes; what is kept of them stays.
 
     ``setting`` is that of UPSTREAM, "" if there is none; ``pip`` gives the address which pip uses here, for those whose
-    address is ``pip``; ``loop`` gives how this index calls itself when it asks (RFC 8586).
+    address is ``pip``; ``loop`` gives how this index calls itself when it asks (RFC 8586). ``shares``: what cannot be
+    asked is told to other processes.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class Upstreams:
         tell: Callable[[list[Event]], None],
         loop: Callable[[], str] = str,
         environ: Mapping[str, str] = os.environ,
+        shares: bool = True,
     ) -> None:
         self.store = store
         self.places = Places()
         self.transfers = Transfers(store, self.places)
         self._setting, self._pip, self._policy = setting, pip, policy
-        self._state, self._tell, self.loop, self._environ = state, tell, loop, environ
+        self._state, self._tell, self.loop, self._environ, self._shares = state, tell, loop, environ, shares
         self._lock = threading.Lock()
         self._known: tuple[Policy | None, tuple[Upstream, ...]] = None, ()
 
@@ -87,10 +89,12 @@ class Upstreams:
         elif not self._policy().upstreams:
             address = self._setting
         credentials = self._environ.get(settings.credentials, "") if settings.credentials else ""
+        lacks = ""
         if settings.credentials and not credentials:
-            log.warning("%s has no value: it should have the credentials of %s.", settings.credentials, settings.name)
-        client = Client(settings, address, self.loop, credentials)
-        return Upstream(settings, client, self.store, self._state, self._tell, places=self.places)
+            lacks = f"{settings.credentials} has no value here, and should have its user:password."
+            log.warning("The index %r cannot be asked: %s", settings.name, lacks)
+        client = Client(settings, address, self.loop, credentials, self._environ, lacks)
+        return Upstream(settings, client, self.store, self._state, self._tell, places=self.places, shares=self._shares)
 
 
 def remember(state: State, setting: str) -> None:

@@ -15,13 +15,14 @@ from elasticpypi.core import blocks
 from elasticpypi.core.advisories import NOTHING, Advisory, Known
 from elasticpypi.core.blocks import Block
 from elasticpypi.core.exemptions import Exemption
-from elasticpypi.core.model import MALWARE, Held
+from elasticpypi.core.model import BLOCKS, MALWARE, Held
 from elasticpypi.core.moments import seconds_of, text_of
-from elasticpypi.core.upstream import UpstreamFile, UpstreamPage
+from elasticpypi.core.upstream import Gone, UpstreamFile, UpstreamPage
 from elasticpypi.policy import Cooldown, Policy
 
 Where = Literal["private", "upstream", "both", "denied", "none"]
 TICK = 1e-5  # seconds: what is exactly as old as it has to be is still held, as in pip and uv
+EARLY = 30 * 86400  # seconds: what leaves an index so soon after its upload was nearly always bad (REQ-U60)
 ASK = "Ask an administrator of this index"
 
 
@@ -108,6 +109,7 @@ def verdict(
             held.append(why)
         else:
             visible.append(file)
+    held += map(rules.why_gone, page.gone)
     moments = [each.until for each in held if each.until is not None] + rules.ends
     return Verdict(tuple(visible), tuple(held), "", min(moments, default=None))
 
@@ -136,7 +138,7 @@ class _Rules:
         self._security_limit = text_of(now - self._security_age)
         self._cutoff = text_of(cooldown.cutoff.timestamp()) if cooldown.cutoff else ""
         running = [each for each in exemptions if each.until > self._now]
-        self._exempt = {each.version for each in running}
+        self._exempt = {each.version: each.at for each in running}
         self.ends = [seconds_of(each.until) for each in running]
 
     def why_held(self, file: UpstreamFile) -> Held | None:
@@ -186,6 +188,23 @@ class _Rules:
             f"elasticpypi exempt {file.project}=={file.version}.",
             "age",
         )
+
+    def why_gone(self, gone: Gone) -> Held:
+        """Why a file is not seen that has left its page: refused, or only for those who have its exact address.
+
+        An exemption lets it through if somebody made it since: one from before did not know of it.
+        """
+        file, day = gone.file, gone.at[:10]
+        held = self.why_held(file)
+        if held and held.rule in BLOCKS:
+            return held
+        left = f"{file.filename} has left the index {file.index!r} ({day})"
+        exempt = self._exempt.get(self._canonical(file.version), "")
+        age = seconds_of(gone.at) - seconds_of(file.upload_time or file.first_seen or gone.at)
+        if age < EARLY and exempt[:19] < gone.at[:19]:
+            why = f"{left}, less than 30 days after its upload, as bad files do. {ASK}: "
+            return Held(file, None, f"{why}elasticpypi exempt {file.project}=={file.version}.", "vanished")
+        return held or Held(file, None, f"{left}: its exact address gives what is kept of it here.", "gone")
 
     def _names(self, file: UpstreamFile) -> Advisory | None:
         """The record that says of a file that it is malware, if nobody has accepted it."""

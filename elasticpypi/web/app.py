@@ -1,12 +1,13 @@
 """The WSGI application: its routes, who may come in, and what a request may cost."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import RequestHeaderFieldsTooLarge
+from werkzeug.routing import Map
 
 from elasticpypi.accounts.passwords import Authenticator, address_of
 from elasticpypi.accounts.principal import Actor
@@ -28,9 +29,7 @@ def create_app(services: Services) -> Flask:
         raise ConfigurationError("No user is set: set USERNAME and PASSWORD, or USERS.")
     app = Flask(__name__, static_folder=None, template_folder="pages/templates")
     app.request_class = BoundedRequest
-    app.url_rule_class = BoundedRule
-    # Redirects are ours and relative, to hold behind any prefix (REQ-11).
-    app.url_map.merge_slashes = app.url_map.redirect_defaults = False
+    app.url_map = _addresses()
     app.config["MAX_CONTENT_LENGTH"] = config.max_upload + 32 * MEGABYTE  # the file and its form
     app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_FORM
     app.config["MAX_FORM_PARTS"] = MOST_FIELDS
@@ -69,12 +68,21 @@ def create_app(services: Services) -> Flask:
         if loops.came_through.get():  # of this request, not of the next one of this thread
             loops.came_through.set("")
 
-    views = {route.view: _View(services, route.view) for route in ROUTES}
-    for route in ROUTES:
-        app.add_url_rule(route.rule, route.view, views[route.view], methods=[route.method], defaults=route.defaults)
+    app.view_functions.update((route.view, _View(services, route.view)) for route in ROUTES)
     app.register_error_handler(Exception, refuse)
     app.jinja_env.globals.update(service=config.service)
     return app
+
+
+@cache
+def _addresses() -> Map:
+    """The addresses of the routes. All applications of a process share them: reading them is most of what one costs."""
+    addresses = Map(merge_slashes=False, redirect_defaults=False)  # redirects are ours and relative (REQ-11)
+    for route in ROUTES:
+        rule = BoundedRule(route.rule, endpoint=route.view, methods=[route.method, "OPTIONS"], defaults=route.defaults)
+        rule.provide_automatic_options = True  # type: ignore[attr-defined]  # by Flask
+        addresses.add(rule)
+    return addresses
 
 
 class _View:

@@ -284,7 +284,7 @@ class Killed(BaseException):
 
 
 class Mortal:
-    """Something of which the process ends before or after the n-th call, counted over all of its kind."""
+    """Something whose process ends before or after the n-th call, counted over all of its kind, and does no more."""
 
     def __init__(self, real: Any, calls: Iterator[int], last: int) -> None:
         self._real, self._calls, self._last = real, calls, last
@@ -295,10 +295,10 @@ class Mortal:
             return found
 
         def call(*args: Any, **options: Any) -> Any:
-            if next(self._calls) == self._last:
+            if next(self._calls) >= self._last:
                 raise Killed
             answer = found(*args, **options)
-            if next(self._calls) == self._last:
+            if next(self._calls) >= self._last:
                 raise Killed
             return answer
 
@@ -330,7 +330,7 @@ def found_by_the_follower(services: Services) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-@pytest.mark.parametrize("last", range(12))
+@pytest.mark.parametrize("last", range(16))
 def test_each_change_has_one_event_wherever_a_process_ends(
     services: Services, wheel: Path, action: str, last: int
 ) -> None:
@@ -341,7 +341,7 @@ def test_each_change_has_one_event_wherever_a_process_ends(
     found_by_the_follower(services)
     before = len(recorded(services))
     calls = count()
-    parts = {name: Mortal(getattr(services, name), calls, last) for name in ("files", "index", "log")}
+    parts = {name: Mortal(getattr(services, name), calls, last) for name in ("files", "index", "log", "state")}
     try:
         ACTIONS[action](replace(services, **parts), wheel)
     except Killed:
@@ -363,6 +363,7 @@ def test_each_change_has_one_event_wherever_a_process_ends(
             "delete": "file.deleted",
         }[action]
     ]
+    assert [event.who for event in news] == [ACTOR.who]  # also if the process ended before it had recorded it
     assert services.index.outbox() == []
     lose(services)
     found_by_the_follower(services)
@@ -399,7 +400,7 @@ def by_follower(services: Services, tmp_path: Path) -> None:
         return
     assert isinstance(services.index, DynamoIndex)
     assert isinstance(services.files, S3Files)
-    tell = told.catalog, told.events.tell, services.claim, services.state
+    tell = told.catalog, told.events.tell, services.claim, services.beside
     BucketFollower(services.files, services.index, *tell, tmp_path / "state.json").look()
 
 

@@ -88,7 +88,7 @@ def test_after_the_word_of_an_administrator(client: Client, theirs: Releases, tm
     wheel = make_wheel(tmp_path, "requests", "99.0")
     for _ in range(2):
         assert client.upload(wheel).status_code == 409
-    assert "The index 'main' has a project of this name." in client.upload(wheel).text
+    assert f"There is a project of this name in the index main ({theirs.host})." in client.upload(wheel).text
     refused = [event for event in client.services.log.read() if event.type == "file.refused"]
     assert [(event.project, event.filename) for event in refused] == [("requests", wheel.name)] * 3
     say(client, "requests", "private")

@@ -21,14 +21,16 @@ from elasticpypi.actions.audit import audit as audit_services
 from elasticpypi.cli import main
 from elasticpypi.config import MEGABYTE, Config
 from elasticpypi.core.errors import Unavailable
+from elasticpypi.core.event import Who
 from elasticpypi.core.keys import is_staged
-from elasticpypi.indexing import audit
+from elasticpypi.indexing import audit, sync
 from elasticpypi.services import Services
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.aws.s3 import S3Files
 from elasticpypi.storage.aws.staging import S3Staging
 from elasticpypi.storage.contracts import Stat
-from elasticpypi.wiring import on_bucket
+from elasticpypi.web.request import REQUEST_ID
+from elasticpypi.wiring import on_bucket, with_subscribers
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import make_wheel, upload_form
 from tests.support.moto_aws import BUCKET, TABLE
@@ -61,6 +63,30 @@ def announce(client: Client, path: Path, status: int = 201, **changes: str | Non
     answer = client.request("POST", "/uploads/", data=body, content_type="application/x-www-form-urlencoded")
     assert answer.status_code == status, answer.text
     return answer.get_json(force=True) if status < 400 else {"text": answer.text}
+
+
+def test_its_event_says_who_completed_it_and_where_from(
+    client: Client, services: Services, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though another function checks it, and the event of the copy is faster than that."""
+    monkeypatch.setattr("elasticpypi.storage.aws.event_log.SETTLING", -60.0)
+    state = announce(client, wheel)
+    put(wheel, state)
+    told = {"headers": {"User-Agent": "tool/1.0"}, "environ_base": {REQUEST_ID: "request-7"}}
+    assert client.request("POST", f"/uploads/{state['id']}", **told).status_code == 202  # type: ignore[arg-type]
+    assert services.staging
+    promote = services.staging.promote
+
+    def promoted(*arguments: Any, **options: Any) -> Stat:
+        stat = promote(*arguments, **options)
+        assert sync.sync(services.files, services.index, wheel.name, beside=services.beside).action == "written"
+        return stat
+
+    monkeypatch.setattr(services.staging, "promote", promoted)
+    assert event_of(services, state) == "written"
+    with_subscribers(services).events.tell([])
+    [event] = services.log.read()
+    assert (event.type, event.who) == ("file.uploaded", Who(USER, "password", "127.0.0.1", "tool/1.0", "request-7"))
 
 
 def put(path: Path, state: dict[str, Any], *numbers: int) -> None:

@@ -62,11 +62,21 @@ def ask(client: Client, *arguments: str, status: int = 0) -> str:
     return done.output
 
 
+def test_what_a_command_cannot_ask_is_no_trouble_for_the_server(client: Client, theirs: Releases) -> None:
+    assert len(why(client, "demo")["files"]) == 2
+    theirs.status = 503  # for the command, such as by another proxy
+    assert "What is shown may be old" in ask(client, "demo")
+    theirs.status = 0
+    theirs.release("demo", ("0.9", 100), ("1.0", 100), ("2.0", 1))
+    found = why(client, "demo")
+    assert (len(found["files"]), found["warnings"]) == (3, [])
+
+
 def upload(client: Client, folder: Path, name: str = "demo", version: str = "1.0") -> None:
     assert client.upload(make_wheel(folder, name, version)).status_code == 200
 
 
-def test_what_is_old_enough_and_what_is_held(client: Client) -> None:
+def test_what_is_old_enough_and_what_is_held(client: Client, theirs: Releases) -> None:
     found = why(client, "Demo")
     assert {key: found[key] for key in ("name", "origin", "rule", "upstream", "reason", "change", "warnings")} == {
         "name": "demo",
@@ -94,10 +104,12 @@ def test_what_is_old_enough_and_what_is_held(client: Client) -> None:
     assert [file["reason"] for file in page["_held"]] == [new["reason"]]  # type: ignore[attr-defined]
     assert [file["filename"] for file in why(client, "demo==2")["files"]] == [NEW]
     shown = ask(client, "demo")
-    assert shown.startswith("demo: upstream, from the index main. It is none of ours.\n")
+    assert shown.startswith(f"demo: upstream, from the index main ({theirs.host}). It is none of ours.\n")
     assert new["reason"] in shown
     assert shown.endswith("Visible: 1 of 2 files.\n")
-    assert ask(client, "demo==1.0").endswith(f"{OLD} is visible.\n    elasticpypi block demo==1.0 --reason TEXT\n")
+    assert ask(client, "demo==1.0").endswith(
+        f"{OLD} is visible.\n    To change that: elasticpypi block demo==1.0 --reason TEXT\n"
+    )
     assert json.loads(ask(client, "demo", "--json")) == found
 
 
@@ -121,7 +133,7 @@ def test_a_block_of_a_file_of_theirs(client: Client, what: str) -> None:
     assert found[OLD]["visible"] is False
     assert "steals" in found[OLD]["reason"]
     assert found[OLD]["change"] == lift
-    assert f"    {lift}\n" in ask(client, "demo")
+    assert f"    To change that: {lift}\n" in ask(client, "demo")
 
 
 def test_a_block_of_a_project_of_theirs(client: Client) -> None:
@@ -219,7 +231,7 @@ def test_an_index_that_cannot_be_asked(client: Client, theirs: Releases) -> None
     assert found is not None
     assert len(found["files"]) == 2
     [warning] = found["warnings"]
-    assert warning.startswith("What is shown may be old: The index 'main' has answered 500")
+    assert warning.startswith(f"What is shown may be old: The index 'main' ({theirs.host}) has answered 500")
 
 
 def test_an_index_that_is_offline(client: Client, theirs: Releases) -> None:
@@ -303,6 +315,7 @@ def test_on_aws_nobody_else_is_asked(services: Any, tmp_path: Path) -> None:
     assert why(client, "other")["origin"] == "none"
 
 
+@pytest.mark.network
 def test_beside_an_index_that_runs(theirs: Releases, tmp_path: Path) -> None:
     """A command finds the index that is asked, and what is kept, where the other process has them."""
     data = tmp_path / "data"

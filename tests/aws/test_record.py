@@ -26,8 +26,6 @@ def test_what_people_do_is_recorded(index: Index, tmp_path: Path) -> None:
     assert [event["type"] for event in found] == ["file.uploaded", "file.yanked", "file.refused"]
     for event in found:
         assert (event["filename"], event["who"]["name"]) == (wheel.name, USER)
-        if event is not found[2] and event["who"]["through"] == "store":
-            continue  # the event of the bucket was faster than the request (docs/operate.md)
         assert (event["who"]["through"], event["who"]["address"]) == ("password", "127.0.0.1")
         assert event["who"]["request_id"]  # by which the log of the function is found
     assert found[1]["reason"] == "broken"

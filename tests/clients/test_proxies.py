@@ -2,14 +2,10 @@
 
 import http.client
 import json
-import os
 import re
-import shutil
 import ssl
-import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPConnection
@@ -23,7 +19,7 @@ from tests.support.certificates import make_certificate
 from tests.support.install import install, installed
 from tests.support.live import PASSWORD, USER, Server, running
 from tests.support.publish import publish
-from tests.support.servers import free_ports, missing
+from tests.support.servers import free_ports, nginx
 from tests.support.waiting import until
 
 PATHS = {
@@ -82,9 +78,6 @@ SERVER = """
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
     """The index by each way through nginx."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        missing("nginx is not installed: nothing is tested behind it.")
     folder = tmp_path_factory.mktemp("nginx")
     for name in ("index", "other"):
         (folder / name).mkdir()
@@ -116,7 +109,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
         ]
         text = CONFIGURATION.format(folder=folder, cert=cert, key=key, servers="".join(servers))
         (folder / "nginx.conf").write_text(text)
-        with _nginx(program or "", folder):
+        with nginx(folder):
             found = {"index": index}
             for way, path in PATHS.items():
                 scheme, behind = "https" if way in ENCRYPTED else "http", other if "told" in way else index
@@ -124,19 +117,6 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
                 address = f"{scheme}://127.0.0.1:{port[way]}{path}"
                 found[way] = replace(behind, address=address, environment=behind.environment | trusted)
             yield found
-
-
-@contextmanager
-def _nginx(program: str, folder: Path) -> Iterator[None]:
-    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        until(lambda: (folder / "nginx.pid").exists() or process.poll() is not None, "nginx")
-        assert process.poll() is None, (folder / "error.log").read_text()
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def login(**headers: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from elasticpypi.core import upstream
 from elasticpypi.core.filename import parse_stored
 from elasticpypi.core.model import Project
 from elasticpypi.core.simple_api import as_json, project_json, project_page
-from elasticpypi.core.upstream import BadAnswer, UpstreamFile, UpstreamPage, dump, load, project_of, read
+from elasticpypi.core.upstream import BadAnswer, Gone, UpstreamFile, UpstreamPage, dump, load, project_of, read
 from tests.support.examples import examples
 from tests.support.upstream_vectors import cases, ids
 
@@ -552,7 +552,8 @@ def test_what_is_kept_is_the_page() -> None:
         project_status={"status": "deprecated", "reason": 'w\u00e4s "x"'},
     )
     seen = replace(page, files=(*page.files[:2], replace(page.files[2], first_seen=TIME)))
-    for each in (page, seen, page_of(), replace(page_of(entry()), left_out=5)):
+    gone = tuple(Gone(file, TIME) for file in page.files)
+    for each in (page, seen, page_of(), replace(page_of(entry()), left_out=5), replace(page, gone=gone, taken=("a",))):
         assert load(dump(each), "main") == each
     assert {file.index for file in load(dump(page), "other").files} == {"other"}
 
@@ -566,8 +567,8 @@ def test_what_is_kept_is_the_page() -> None:
         lambda kept: kept[:-1],
         lambda kept: kept.partition(b"\n")[0],
         lambda kept: kept + b"\n",
-        lambda kept: kept.replace(b"[2,", b"[1,", 1),
-        lambda kept: kept.replace(b"[2,", b"[3,", 1),
+        lambda kept: kept.replace(b"[3,", b"[2,", 1),
+        lambda kept: kept.replace(b"[3,", b"[4,", 1),
         lambda kept: b"\xff" + kept,
         lambda kept: b'[[1,"demo","active","",0,0],[]]',
         lambda kept: kept.replace(b"\n7\n", b"\nx\n", 1),

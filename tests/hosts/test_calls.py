@@ -12,6 +12,8 @@ from packaging.utils import NormalizedName
 from elasticpypi.config import Config
 from elasticpypi.core.advisories import KEY
 from elasticpypi.core.distribution import sha256_of
+from elasticpypi.core.event import Who
+from elasticpypi.indexing import authors
 from elasticpypi.indexing.catalog import refresh
 from elasticpypi.indexing.record import move
 from elasticpypi.indexing.sync import sync
@@ -188,8 +190,10 @@ def test_the_root_list_is_one_call_per_megabyte(
 
 
 def test_an_upload(client: Client, calls: list[str], tmp_path: Path) -> None:
-    # What is there; the bytes; once more at the moment of the write; the event.
-    first = ["Query", "PutObject", "HeadObject", "Query", "HeadObject", "TransactWriteItems", "PutObject"]
+    # What is there, and whether its digest is blocked; who it is; the bytes; once more at the moment of the write; the
+    # event.
+    first = ["Query", "GetObject", "TransactWriteItems", "PutObject", "HeadObject"]
+    first += ["Query", "HeadObject", "TransactWriteItems", "PutObject"]
     for version in ("1.0", "1.1"):
         wheel = make_wheel(tmp_path, "demo", version)
         calls.clear()
@@ -216,7 +220,7 @@ def test_the_event_of_an_upload(client: Client, calls: list[str], tmp_path: Path
     client.upload(wheel)
     calls.clear()
     services = client.services
-    assert sync(services.files, services.index, wheel.name).action == "unchanged"
+    assert sync(services.files, services.index, wheel.name, beside=services.beside).action == "unchanged"
     assert calls == ["HeadObject", "BatchGetItem"]
 
 
@@ -238,6 +242,21 @@ def test_the_event_of_a_direct_put(client: Client, calls: list[str], tmp_path: P
     with wheel.open("rb") as content:
         files.save(wheel.name, content, sha256_of(content))
     calls.clear()
-    assert sync(files, client.services.index, wheel.name).action == "written"
+    assert sync(files, client.services.index, wheel.name, beside=client.services.beside).action == "written"
     changed = ["TransactGetItems", "HeadObject", "TransactWriteItems"]
-    assert calls == ["HeadObject", "BatchGetItem", *["GetObject"] * reads, *changed]
+    blocked = ["GetObject"]  # whether its digest is; who it is nobody can have said
+    assert calls == ["HeadObject", "BatchGetItem", *["GetObject"] * reads, *blocked, *changed]
+
+
+def test_the_event_that_is_faster_than_its_upload(client: Client, calls: list[str], tmp_path: Path) -> None:
+    """It asks who it is, and forgets that in the transaction of the record."""
+    services, wheel = client.services, make_wheel(tmp_path, "demo", "1.0")
+    with wheel.open("rb") as content:
+        digest = sha256_of(content)
+        services.files.save(wheel.name, content, digest, uploader=USER)
+    authors.put(services.state, wheel.name, authors.of_file(digest, USER), Who(USER))
+    calls.clear()
+    assert sync(services.files, services.index, wheel.name, beside=services.beside).action == "written"
+    asked = ["GetObject", "GetItem", "TransactGetItems", "HeadObject", "TransactWriteItems"]
+    assert calls == ["HeadObject", "BatchGetItem", "GetObject", *asked]
+    assert [event.who for event in services.index.outbox()] == [Who(USER)]

@@ -85,7 +85,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HTTPServe
             context.load_cert_chain(cert, key)
             listening.socket = context.wrap_socket(listening.socket, server_side=True)
             listening.settings = {"TLS_CERT": str(cert)}  # type: ignore[attr-defined]
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
         yield listening
         listening.shutdown()
 

@@ -141,6 +141,7 @@ def who(data: Path, *arguments: str) -> str:
     return done.output
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("kind", ["upstream", "all", "none"])
 def test_with_a_server(theirs: Releases, tmp_path: Path, kind: str) -> None:
     """Also what waits when the server is stopped; from the response cache too."""
@@ -167,6 +168,7 @@ def test_with_a_server(theirs: Releases, tmp_path: Path, kind: str) -> None:
         assert "Nobody is recorded who fetched own==1" in who(data, "own==1.0")
 
 
+@pytest.mark.network
 def test_while_it_serves(theirs: Releases, tmp_path: Path) -> None:
     data = tmp_path / "data"
     server = Server(data, UPSTREAM=theirs.url, USERS="anna:one")

@@ -27,7 +27,6 @@ from elasticpypi.services import Services
 from elasticpypi.storage.aws import state
 from elasticpypi.storage.aws.dynamodb import DynamoIndex
 from elasticpypi.storage.aws.s3 import S3Files
-from elasticpypi.storage.aws.state import TableState
 from elasticpypi.wiring import with_subscribers
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import make_wheel
@@ -39,7 +38,7 @@ def make(services: Services, state: Path) -> Follower:
     told = with_subscribers(services)
     assert isinstance(services.files, S3Files)
     assert isinstance(services.index, DynamoIndex)
-    told_of = told.catalog, told.events.tell, services.claim, TableState(services.index.table)
+    told_of = told.catalog, told.events.tell, services.claim, services.beside
     return Follower(services.files, services.index, *told_of, state, services.threads)
 
 

@@ -1,7 +1,10 @@
 """Names that are ours for ever."""
 
 from contextlib import suppress
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
@@ -82,3 +85,71 @@ def test_only_an_administrator_gives_a_name_back(client: Client, wheel: Path) ->
         policy.disown(services, ACTOR, DEMO)
     services.events.tell([], also=[DEMO])
     assert kept(services) == []
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("last", range(6))
+def test_a_name_that_is_let_go_of_is_one_event_wherever_the_process_ends(
+    client: Client, wheel: Path, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before or after each write; then somebody gives the command again."""
+    monkeypatch.setattr("elasticpypi.storage.aws.event_log.SETTLING", -60.0)
+    services, calls = with_subscribers(client.services), count()
+
+    class Mortal:
+        def __init__(self, real: Any) -> None:
+            self._real = real
+
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(self._real, name)
+            if name not in ("write", "append", "remove"):
+                return found
+
+            def call(*arguments: Any) -> Any:
+                if next(calls) >= last:
+                    raise Killed
+                answer = found(*arguments)
+                if next(calls) >= last:
+                    raise Killed
+                return answer
+
+            return call
+
+    client.upload(wheel)
+    client.request("DELETE", f"/packages/{wheel.name}")
+    services.events.tell([], also=[DEMO])
+    services.objects.write(names.key_of(DEMO), b'{"name": "demo"}', None)  # as it may be of an earlier version
+    mortal: Any = replace(services, objects=Mortal(services.objects), log=Mortal(services.log))
+    with pytest.raises(Killed):
+        policy.disown(mortal, ACTOR, DEMO)
+    with suppress(NotFound):  # it is done
+        policy.disown(services, ACTOR, DEMO)
+    assert kept(services) == []
+    [event] = [event for event in services.log.read() if event.type == "policy.name_disowned"]
+    assert (event.project, event.after) == (DEMO, "not ours")
+
+
+def test_a_name_is_ours_again_and_let_go_of_again(
+    client: Client, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file comes after a process ended that let go of the name: that is another time, and another event."""
+    monkeypatch.setattr("elasticpypi.storage.aws.event_log.SETTLING", -60.0)
+    services = with_subscribers(client.services)
+    services.objects.write(names.key_of(DEMO), b'{"name": "demo"}', None)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(services.objects), "remove", killed)
+        with pytest.raises(Killed):
+            policy.disown(services, ACTOR, DEMO)
+    client.upload(wheel)
+    services.events.tell([Outcome(wheel.name, "unchanged")])
+    client.request("DELETE", f"/packages/{wheel.name}")
+    policy.disown(services, ACTOR, DEMO)
+    found = [event for event in services.log.read() if event.type == "policy.name_disowned"]
+    assert [(event.before, event.after) for event in found] == [(None, "not ours"), ("ours", "not ours")]

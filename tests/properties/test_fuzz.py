@@ -38,10 +38,10 @@ from elasticpypi.storage.local.sqlite import SQLiteIndex
 from elasticpypi.web.negotiation import negotiate
 from elasticpypi.wiring import on_folder
 from tests.support.application import PASSWORD, USER, Client, basic
-from tests.support.builders import make_wheel, metadata, tar_bytes, zip_bytes
+from tests.support.builders import BOUNDARY, MULTIPART, make_wheel, metadata, tar_bytes, zip_bytes
 from tests.support.examples import examples
 from tests.support.store import State, forget, state
-from tests.support.uploads import BOUNDARY, MULTIPART, one_line, part
+from tests.support.uploads import one_line, part
 
 pytestmark = pytest.mark.sampled
 

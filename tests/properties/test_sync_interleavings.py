@@ -189,7 +189,7 @@ class Aws:
             stage,
             "db",
             self._clients[1],
-            transact_write_items=lambda TransactItems: stage.indexed(_project(TransactItems)),
+            transact_write_items=lambda TransactItems: list(map(stage.indexed, _projects(TransactItems))),
         )
         return replace(self._on(s3, db), config=self.raw.config)
 
@@ -215,11 +215,10 @@ def _digest(put: dict[str, Any]) -> str:
     return base64.b64decode(checksum).hex() if checksum else sha256(put["Body"])
 
 
-def _project(actions: list[dict[str, Any]]) -> NormalizedName:
-    """The project that a transaction changes."""
-    keys = [action["Put"]["Item"] for action in actions if "Put" in action]
-    [name] = {key["pk"]["S"] for key in keys} - {"#projects", "#outbox"}
-    return NormalizedName(name.removeprefix("project#"))
+def _projects(actions: list[dict[str, Any]]) -> list[NormalizedName]:
+    """The project that a transaction changes, if it is one of the index and not of what may be lost."""
+    keys = {action["Put"]["Item"]["pk"]["S"] for action in actions if "Put" in action}
+    return [NormalizedName(key.removeprefix("project#")) for key in keys if key.startswith("project#")]
 
 
 def play(family: Any, script: bytes) -> int:

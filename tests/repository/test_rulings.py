@@ -108,7 +108,7 @@ def test_exemptions(objects: Watched, current: CurrentRulings) -> None:
     write(objects, "policy/exemptions/demo==2", NOTHING)
     write(objects, "policy/exemptions/demo", Ruling(END))
     [exemption] = current().exemptions[DEMO]
-    assert exemption == ("1", END, "a repair", "boss")
+    assert exemption == ("1", END, "a repair", "boss", "")
 
 
 def test_what_cannot_be_read_lets_nothing_in(objects: Watched, current: CurrentRulings) -> None:

@@ -61,6 +61,37 @@ def read(store: UpstreamStore, sha256: str) -> bytes | None:
 # ---- Pages
 
 
+def old(path: Path, hours: float) -> None:
+    """Make it one that was used so many hours ago."""
+    os.utime(path, (time.time() - hours * 3600,) * 2)
+
+
+def test_pages_that_nobody_uses_make_room(store: UpstreamStore, tmp_path: Path) -> None:
+    names = [NormalizedName(name) for name in ("one", "two", "three")]
+    for hours, name in enumerate(names):
+        store.keep_page("main", name, b"x" * 100)
+        old(tmp_path / "upstream/pages/main" / name, 10 - hours)
+    digest = keep(store, b"x" * 100)
+    old(tmp_path / "upstream/files" / digest[:2] / digest, 9.5)
+    assert store.page("main", names[0]) is not None  # it is used now
+    assert store.tidy(400) == 0
+    assert store.tidy(200) == 2
+    assert [store.page("main", name) is not None for name in names] == [True, False, True]
+    assert store.size(digest) is None
+
+
+def test_there_are_so_many_pages_at_most_of_all_indexes(
+    store: UpstreamStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elasticpypi.storage.local.upstream.PAGES", 2)
+    for hours, index in enumerate(("main", "main.gone", "other")):
+        store.keep_page(index, DEMO, b"x")
+        old(tmp_path / "upstream/pages" / index / DEMO, 10 - hours)
+    assert store.tidy(10**9) == 1
+    assert [store.page(index, DEMO) for index in ("main", "main.gone", "other")] == [None, b"x", b"x"]
+    assert store.tidy(10**9) == 0
+
+
 def test_a_page_is_kept_replaced_and_dropped(store: UpstreamStore) -> None:
     assert store.page("main", DEMO) is None
     assert list(store.pages("main")) == []

@@ -20,7 +20,7 @@ from elasticpypi.storage.local.sqlite import SQLiteIndex
 from elasticpypi.web.app import create_app
 from elasticpypi.web.proxies import behind
 from elasticpypi.web.response_cache import ResponseCache
-from tests.support.builders import upload_form
+from tests.support.builders import BOUNDARY, MULTIPART, upload_form
 
 USER, PASSWORD = "alice", "pa:ss w\u00f6rd"
 
@@ -40,10 +40,10 @@ class Client:
         headers = dict(options.pop("headers", None) or {})  # type: ignore[call-overload]
         if isinstance(options.get("data"), dict):
             # As bytes, since the test client leaves the temporary files of large bodies open.
-            boundary, options["data"] = encode_multipart(
-                {name: _parts(value) for name, value in options["data"].items()}
+            _, options["data"] = encode_multipart(
+                {name: _parts(value) for name, value in options["data"].items()}, BOUNDARY
             )
-            options["content_type"] = f"multipart/form-data; boundary={boundary}"
+            options["content_type"] = MULTIPART
         if user is not None:
             headers.setdefault("Authorization", basic(user))
         return self._client.open(path, method=method, headers=headers, **options)  # type: ignore[arg-type]

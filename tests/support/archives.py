@@ -10,7 +10,7 @@ import pytest
 from elasticpypi.core import filename
 from elasticpypi.core.archive import core_metadata
 from elasticpypi.core.errors import BadUpload
-from tests.support.builders import metadata
+from tests.support.builders import QUICKLY, metadata
 
 WHEEL = filename.parse("demo-1.0-py3-none-any.whl")
 SDIST = filename.parse("demo-1.0.tar.gz")
@@ -47,7 +47,7 @@ def zip_with(change: str) -> bytes:
 def bomb(path: str, size: int) -> bytes:
     """A zip file whose last member unpacks to ``size`` zeros, built without holding them."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=QUICKLY) as archive:
         for member, data in MEMBERS.items():
             if member != path:
                 archive.writestr(member, data)
@@ -99,5 +99,5 @@ def pax(records: dict[str, str]) -> bytes:
 
 
 def packed(*pieces: bytes) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packer = zlib.compressobj(QUICKLY, zlib.DEFLATED, 31)
     return b"".join(map(packer.compress, pieces)) + packer.flush()

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 from elasticpypi.accounts.principal import Actor, Principal
 
 ACTOR = Actor(Principal("alice"))
+QUICKLY = 1  # of what Deflate is asked for; some tests have megabytes
+BOUNDARY = "b0undary"  # of all forms: for each one Werkzeug compiles five patterns
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 def metadata(name: str, version: str, **fields: str | list[str]) -> bytes:
@@ -99,7 +102,7 @@ def zip_bytes(members: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, data in members.items():
-            archive.writestr(zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, QUICKLY)
     return buffer.getvalue()
 
 
@@ -177,7 +180,7 @@ def tar_bytes(members: Mapping[str, bytes]) -> bytes:
             member = tarfile.TarInfo(path)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    return gzip.compress(buffer.getvalue(), mtime=0)
+    return gzip.compress(buffer.getvalue(), QUICKLY, mtime=0)
 
 
 def upload_form(path: Path, **changes: str | None) -> dict[str, str]:

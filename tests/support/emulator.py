@@ -106,14 +106,24 @@ async def invoke_within_limits(*args: Any, **options: Any) -> Any:
 
 
 run_once = lambda_runtime.Worker.invoke
+end_workers = lambda_runtime.kill_workers
+
+
+def end_and_remember(workers: Any) -> None:
+    for worker in workers:
+        worker.was_ended = True
+    end_workers(workers)
 
 
 def run_to_its_end(self: Any, *args: Any, **options: Any) -> Any:
-    """MiniStack ends whoever is at work when a function is updated; Lambda lets them finish what they have begun."""
-    for _ in range(5):
+    """MiniStack ends whoever is at work when a function is updated; Lambda lets them finish what they have begun.
+
+    So these run again, with the code that they had. A call whose process died by itself has failed, as on Lambda.
+    """
+    found = run_once(self, *args, **options)
+    if found.get("error") == "Worker process died" and getattr(self, "was_ended", False):
         found = run_once(self, *args, **options)
-        if found.get("error") != "Worker process died":
-            break
+        end_workers([self])  # nobody else knows of the process that it has now
     return found
 
 
@@ -233,6 +243,7 @@ if __name__ == "__main__":
     gateway._lambda_proxy_response = strict_proxy_response
     gateway._invoke_lambda_proxy_v1 = invoke_within_limits
     lambda_runtime.Worker.invoke = run_to_its_end
+    lambda_runtime.kill_workers = end_and_remember
     ports = int(sys.argv[1]), int(sys.argv[2])
     iam_actions.extract_resource_arn = resource_with_stream
     iam_actions.s3_service_context = conditions_with_new

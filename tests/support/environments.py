@@ -16,6 +16,8 @@ from tests.support.servers import locked
 
 CACHE = ROOT / ".cache" / "clients"
 
+PATIENCE = 300.0  # seconds that a command of a client may take: machines are busy
+
 # Those before it do not start on Python 3.11, and on 3.12.
 OLDEST_PIP = "19.2" if sys.version_info < (3, 12) else "23.1.2"
 
@@ -33,11 +35,15 @@ CLIENTS = {
     "pdm": ["pdm==2.29.3", "hishel<2", "unearth<0.19"],
     "hatch": ["hatch==1.18.2"],
     "flit": ["flit==4.2.0"],
+    "pip-tools": ["pip-tools==7.6.2", "pip==26.3"],
     "pipenv": ["pipenv==2026.10.3"],
     "pypi-simple": ["pypi-simple==1.8.0"],
     "mousebender": ["mousebender==2025.1"],
     "bandersnatch": ["bandersnatch==6.8.0"],
     "pip-audit": ["pip-audit==2.10.1"],
+    # Other indexes, which ours asks.
+    "devpi-server": ["devpi-server==6.20.3"],
+    "pypiserver": ["pypiserver==2.4.2"],
 }
 
 
@@ -83,10 +89,20 @@ def clean(home: Path) -> dict[str, str]:
 
 
 def run(
-    command: str | Path, *arguments: str | Path, home: Path, folder: Path, fails: bool = False, **variables: str
+    command: str | Path,
+    *arguments: str | Path,
+    home: Path,
+    folder: Path,
+    fails: bool = False,
+    of: str = "",
+    seconds: float = PATIENCE,
+    **variables: str,
 ) -> str:
-    """Run a client by its name, or a program by its path, in ``folder``; returns all that it printed."""
-    program = environment(command) / "bin" / command if isinstance(command, str) else command
+    """Run a client by its name, or a program by its path, in ``folder``; returns all that it printed.
+
+    ``of`` is the client if the command has another name.
+    """
+    program = environment(of or command) / "bin" / command if isinstance(command, str) else command
     line = [str(program), *map(str, arguments)]
     done = subprocess.run(
         line,
@@ -96,7 +112,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=seconds,
     )
     told = f"{' '.join(line)}\n{done.stdout}\nexit status {done.returncode}"
     assert bool(done.returncode) == fails, told

@@ -180,6 +180,8 @@ def _handler(upstream: FakeUpstream) -> type[BaseHTTPRequestHandler]:
             self.close_connection = length is None or length != len(answer.body) or answer.ends is not None
             head = ("\r\n".join(lines) + "\r\n\r\n").encode()
             self._write(head, answer.rate if answer.drips_headers else None)
+            if self.command == "HEAD":
+                return
             body = answer.body[: answer.ends]
             half = len(body) // 2
             if answer.chunked:

@@ -63,9 +63,10 @@ def make_certificate(folder: Path) -> None:
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
-    new_key = "-newkey", "rsa:2048", "-nodes", "-days", "30"
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=CA of the tests")
-    openssl("req", *new_key[:3], "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=AWS of the tests")
+    new_key = "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"  # RSA takes a hundred times as long
+    lasting = "-days", "30"
+    openssl("req", "-x509", *new_key, *lasting, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=CA of the tests")
+    openssl("req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=AWS of the tests")
     names = ",".join(f"DNS:{host}" for host in HOSTS)
     extensions = f"basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName={names},IP:127.0.0.1\n"
     (folder / "server.ext").write_text(extensions)

@@ -1,6 +1,6 @@
-"""What tests start beside the application: AWS's own DynamoDB Local, and SeaweedFS as another S3.
+"""What tests start beside the application: AWS's own DynamoDB Local, SeaweedFS as another S3, other indexes, nginx.
 
-Each is fetched once, into ``.cache``, listens on the loopback interface and forgets everything when it ends.
+Each but nginx is fetched once, into ``.cache``, and listens on the loopback interface.
 """
 
 import fcntl
@@ -74,7 +74,7 @@ def dynamodb_local(folder: Path) -> Iterator[str]:
     libraries = jar.parent / "DynamoDBLocal_lib"
     java = "java", "-Xmx256m", "-XX:+UseSerialGC", f"-Djava.library.path={libraries}"
     command = [*java, "-cp", f"{jar}:{libraries}/*", str(Path(__file__).with_name("DynamoDBLocal.java"))]
-    with _running(command, folder / "dynamodb.log") as log:
+    with started(command, folder / "dynamodb.log") as log:
         yield until(lambda: next((line for line in log() if line.startswith("http://")), None), "DynamoDB Local") or ""
 
 
@@ -92,13 +92,25 @@ def seaweedfs(folder: Path) -> Iterator[str]:
         command += [f"-{part}.port={ports[number]}", f"-{part}.port.grpc={ports[4 + number]}"]
     command += [f"-{part}.localSocket={folder / part}.socket" for part in ("s3", "filer")]
     endpoint = f"http://127.0.0.1:{ports[0]}"
-    with _running(command, folder / "seaweedfs.log", WEED_MASTER_VOLUME_GROWTH_COPY_1="1") as log:
+    with started(command, folder / "seaweedfs.log", WEED_MASTER_VOLUME_GROWTH_COPY_1="1") as log:
         # It answers before it has a place for files.
         until(lambda: log() and _put(f"{endpoint}/ready") and _put(f"{endpoint}/ready/file"), "SeaweedFS")
         yield endpoint
     for port in ports[4:]:  # it puts these there, whatever the options say
         for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
             left.unlink()
+
+
+@contextmanager
+def nginx(folder: Path) -> Iterator[None]:
+    """An nginx that runs as ``nginx.conf`` in this folder says, and writes ``nginx.pid`` there when it is ready."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        missing("nginx is not installed: nothing is tested with it.")
+    command = [str(program), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+    with started(command, folder / "nginx.log") as log:
+        until(lambda: log() is not None and (folder / "nginx.pid").exists(), "nginx")
+        yield
 
 
 def _put(url: str) -> bool:
@@ -109,7 +121,7 @@ def _put(url: str) -> bool:
 
 
 @contextmanager
-def _running(command: Sequence[str], log: Path, **environ: str) -> Iterator[Callable[[], list[str]]]:
+def started(command: Sequence[str], log: Path, **environ: str) -> Iterator[Callable[[], list[str]]]:
     """A process, and the lines that it has written so far."""
     # SeaweedFS would take credentials of a test for those of its users.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

@@ -6,7 +6,7 @@ from pathlib import Path
 from werkzeug.test import TestResponse
 
 from tests.support.application import PASSWORD, basic
-from tests.support.builders import metadata
+from tests.support.builders import BOUNDARY, metadata
 
 
 def md5(path: Path) -> str:
@@ -53,9 +53,6 @@ CORES = [
     (metadata("demo", "1.0", requires_dist=["junk junk"]), "Requires-Dist 'junk junk' in METADATA cannot be read"),
     (metadata("demo", "1.0", description="x" * 5_000_000), "demo-1.0.dist-info/METADATA is larger than 4194304 bytes"),
 ]
-
-BOUNDARY = "b0undary"
-MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 def one_line(response: TestResponse) -> str:

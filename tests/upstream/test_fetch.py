@@ -376,7 +376,7 @@ def test_a_connection_that_cannot_be_made_says_why_and_is_tried_once(
         raise raised
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    assert str(failure(client(upstream))) == f"The index 'main' has not answered: {said}."
+    assert str(failure(client(upstream))) == f"The index 'main' ({upstream.host}) has not answered: {said}."
     assert tried == [1]
 
 

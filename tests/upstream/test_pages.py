@@ -134,6 +134,17 @@ def test_another_process_need_not_ask(fake: FakeUpstream, make: Make) -> None:
     assert len(fake.requests) == 1
 
 
+def test_invented_names_are_forgotten(fake: FakeUpstream, make: Make, tmp_path: Path, clock: Clock) -> None:
+    """Else anybody who asks for names that do not exist makes the state grow."""
+    index, state = make(), SQLiteState(tmp_path)
+    for name in ("demo", "invented"):
+        index.about(NormalizedName(name))
+        until(lambda name=name: state.get("upstream.page", f"{index.name}/{name}"), "the state to be written")
+    clock.now += 7200
+    assert state.get("upstream.page", f"{index.name}/demo")
+    assert state.get("upstream.page", f"{index.name}/invented") is None
+
+
 def test_without_the_state_it_is_asked_for_again(fake: FakeUpstream, make: Make, tmp_path: Path) -> None:
     assert names(make()) == FIRST
     (tmp_path / "state.db").unlink()
@@ -412,6 +423,36 @@ def test_the_thread_that_asks_knows_by_whom_its_request_came(fake: FakeUpstream,
     finally:
         loops.came_through.reset(before)
     assert fake.requests[0].headers["cdn-loop"] == "first, second, me"
+
+
+# ---- Whoever may wait for a while only
+
+
+def test_who_joins_an_asking_has_all_of_his_own_time(fake: FakeUpstream, make: Make) -> None:
+    index, gate = make(), threading.Event()
+    fake.tell(PAGE, lambda _: (gate.wait(60), fake.page("demo"))[1])
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(index.about, DEMO)
+        until(lambda: fake.requests)
+        index._asking[DEMO].begun -= 25
+        second = pool.submit(index.about, DEMO, 20.0)
+        until(second.running)
+        gate.set()
+        assert second.result() == first.result()
+
+
+def test_nobody_waits_longer_than_he_said(fake: FakeUpstream, make: Make) -> None:
+    index, gate = make(), threading.Event()
+    fake.tell(PAGE, lambda _: (gate.wait(60), fake.page("demo"))[1])
+    try:
+        for seconds in (0.1, 0.1, 0.0, -1.0):  # also who joins
+            begin = time.monotonic()
+            with pytest.raises(Unavailable, match="has not answered in time"):
+                index.about(DEMO, seconds)
+            assert time.monotonic() - begin < 3
+    finally:
+        gate.set()
+    assert len(fake.requests) == 1
 
 
 # ---- Offline, and troubles of our own

@@ -46,6 +46,9 @@ def test_what_is_new_what_changed_and_what_is_gone(monkeypatch: pytest.MonkeyPat
         ("3.0", "c", NOW),
         ("4.0", "a", ""),
     ]
+    assert [(each.file.filename, each.file.sha256[0], each.at) for each in page.gone] == [
+        ("demo-1.0.tar.gz", "a", LATER),
+    ]
     assert found == made(NEW_PAGE, OLD_PAGE, LATER)
     assert news(NEW_PAGE, b"of another version", LATER).changes == []
 
@@ -94,3 +97,25 @@ def test_without_a_process_the_old_page_goes_on(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(reading.sys, "executable", str(Path("/nowhere/python")))
     with pytest.raises(BadAnswer):
         news(NEW_PAGE, OLD_PAGE, NOW)
+
+
+def test_what_has_left_is_remembered_until_it_is_there_again() -> None:
+    gone = made(sent(entry("2.0", "b")), OLD_PAGE, NOW).kept
+    still = load(made(sent(entry("2.0", "b")), gone, LATER).kept, "main")
+    assert [(each.file.version, each.at) for each in still.gone] == [("1.0", NOW), ("3.0", NOW)]
+    again = made(sent(entry("1.0", "d"), entry("2.0", "b"), entry("3.0", "c")), gone, LATER)
+    page = load(again.kept, "main")
+    assert [(file.version, file.sha256[0]) for file in page.files] == [("1.0", "a"), ("2.0", "b"), ("3.0", "c")]
+    assert (page.gone, [change.kind for change in again.changes]) == ((), ["upstream.changed"])
+
+
+def test_what_moves_to_another_path_has_not_left() -> None:
+    found = made(sent(entry("1.0", url="/mirror/demo-1.0.tar.gz"), entry("2.0", "b"), entry("3.0", "c")), OLD_PAGE, NOW)
+    assert (load(found.kept, "main").gone, found.changes) == ((), [])
+
+
+def test_of_very_many_that_leave_the_last_ones_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_GONE", 2)
+    first = made(sent(entry("2.0", "b"), entry("3.0", "c")), OLD_PAGE, NOW).kept
+    page = load(made(sent(), first, LATER).kept, "main")
+    assert [each.file.version for each in page.gone] == ["2.0", "3.0"]

@@ -12,4 +12,4 @@ def test_nobody_listens() -> None:
     address = f"http://anna:secret@127.0.0.1:{port}/simple/"
     with pytest.raises(Failed) as failed:
         Client(Upstream("main", address), address).page("demo")  # type: ignore[arg-type]
-    assert str(failed.value) == "The index 'main' has not answered: it cannot be reached."
+    assert str(failed.value) == f"The index 'main' (127.0.0.1:{port}) has not answered: it cannot be reached."

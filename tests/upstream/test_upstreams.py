@@ -11,8 +11,11 @@ from elasticpypi import policy
 from elasticpypi.core.errors import ConfigurationError, Unavailable
 from elasticpypi.storage.local.state import SQLiteState
 from elasticpypi.storage.local.upstream import FolderUpstream
+from elasticpypi.upstream.fetch import Failed
 from elasticpypi.upstream.upstreams import Upstreams
 from tests.support.fake_upstream import fake_upstream
+
+DEMO = NormalizedName("demo")
 
 
 class Changing(Upstreams):
@@ -116,7 +119,27 @@ def test_credentials_of_the_setting_and_of_a_variable_are_in_nothing_that_is_sho
 def test_a_variable_without_a_value_is_a_line_in_the_log(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         make(document='[upstream.main]\nurl = "https://x.example/"\ncredentials = "MINE"\n')()
-    assert "MINE has no value: it should have the credentials of main." in caplog.text
+    assert "'main' cannot be asked: MINE has no value here, and should have its user:password." in caplog.text
+
+
+def test_without_the_variable_nobody_is_asked_and_other_processes_go_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elasticpypi.upstream.pages.SHORTEST_AGE", 0)
+    with fake_upstream("Basic YW5uYTpzZWNyZXQ=") as fake:
+        fake.add("demo-1.0.tar.gz", b"demo")
+        document = f'[upstream.main]\nurl = "{fake.url}"\ncredentials = "MINE"\nfresh = "0"\n'
+        [knows] = make(document=document, MINE="anna:secret")()
+        assert knows.about(DEMO).revision
+        [lacks] = make(document=document)()
+        assert "MINE has no value" in lacks.about(DEMO).trouble
+        with pytest.raises(Unavailable, match="MINE has no value"):
+            lacks.about(NormalizedName("other"))
+        with pytest.raises(Failed, match="MINE has no value"):
+            lacks.client.link(f"{fake.base}/demo-1.0.tar.gz")
+        assert len(fake.requests) == 1
+        assert not knows.about(DEMO).trouble
+        assert len(fake.requests) == 2
 
 
 @pytest.mark.parametrize(("setting", "document", "room"), [("", "", 50), ("pip", "", 50), ("pip", TWO, 80)])

@@ -14,7 +14,7 @@ from elasticpypi.core.blocks import Block
 from elasticpypi.core.exemptions import Exemption
 from elasticpypi.core.model import Held
 from elasticpypi.core.moments import seconds_of, text_of
-from elasticpypi.core.upstream import UpstreamFile, UpstreamPage
+from elasticpypi.core.upstream import Gone, UpstreamFile, UpstreamPage
 from elasticpypi.policy import Cooldown, Policy, parse
 from elasticpypi.upstream.verdict import Verdict, merged, origin, verdict
 from tests.support.upstream_vectors import VECTORS, cases, exemptions_of, ids, policy_of, table_of
@@ -379,6 +379,44 @@ def test_a_reason_is_a_sentence_with_the_remedy() -> None:
     assert all(sentence.endswith(".") for sentence in sentences)
 
 
+# ---- Files that have left their page (REQ-U60)
+
+
+def left(version: str, age: float, days_ago: float = 0.0) -> Gone:
+    """A file of so many days that left so many days ago."""
+    return Gone(file(version, age), text_of(NOW - days_ago * DAY))
+
+
+@pytest.mark.parametrize(
+    ("age", "days_ago", "rule"),
+    [(29.9, 0, "vanished"), (30.0, 0, "gone"), (400, 371, "vanished"), (400, 1, "gone"), (None, 1, "vanished")],
+    ids=["E10", "on the thirtieth day", "long ago, but soon then", "E11", "nobody knows how old"],
+)
+def test_what_leaves_soon_is_refused_and_what_leaves_later_is_only_not_listed(
+    age: float | None, days_ago: float, rule: str
+) -> None:
+    gone = Gone(file("1.0", age), text_of(NOW - days_ago * DAY))
+    found = judged(file("2.0"), page={"gone": (gone,)}, policy=cooldown(no_time="allow"))
+    assert ([each.version for each in found.visible], why(found).rule, found.until) == (["2.0"], rule, None)
+    assert f"has left the index 'main' ({gone.at[:10]})" in why(found).reason
+
+
+def test_an_exemption_lets_through_what_left_before_it_and_never_what_left_since() -> None:
+    for days, rule in ((1, "gone"), (3, "vanished")):
+        exempt = Exemption("1", text_of(NOW + DAY), "we need it", "boss", text_of(NOW - days * DAY))
+        found = judged(file("2.0"), page={"gone": (left("1.0", 10, 2),)}, exempt=[exempt])
+        assert why(found).rule == rule
+        assert found.until == NOW + DAY
+
+
+def test_what_has_left_is_held_as_other_files_are() -> None:
+    gone = left("1.0", 60)
+    assert why(judged(page={"gone": (gone,)}, policy=cooldown(age=90 * 86400))).rule == "age"
+    blocked = [Block("1", "bad")]
+    assert why(judged(page={"gone": (gone,)}, blocked=blocked)).rule == "block"
+    assert judged(page={"gone": (gone,), "status": "quarantined"}).closed
+
+
 # ---- Advisories
 
 
@@ -457,3 +495,14 @@ def test_an_acceptance_is_of_a_record_and_of_bytes() -> None:
 def test_holes_block_nothing() -> None:
     hole = {**MALWARE, "id": "PYSEC-2026-1"}
     assert judged(file(), known=table_of(hole).of(DEMO)).visible
+
+
+@pytest.mark.parametrize("age", [5.0, 500.0])
+def test_malware_that_has_left_is_blocked_too(age: float) -> None:
+    """Whether it left early or late, what is kept of it is not given to those who have its address."""
+    gone = Gone(file("1.0", age), text_of(NOW - DAY))
+    known = table_of(MALWARE).of(DEMO)
+    assert why(judged(page={"gone": (gone,)}, known=known)).rule == "malware"
+    assert why(judged(page={"gone": (gone,)})).rule in ("vanished", "gone")
+    accepted = {("MAL-2026-7", gone.file.sha256)}
+    assert why(judged(page={"gone": (gone,)}, known=known, accepted=accepted)).rule in ("vanished", "gone")

@@ -23,6 +23,7 @@ from elasticpypi.web.response_cache import ResponseCache
 from elasticpypi.wiring import with_subscribers
 from tests.support.application import PASSWORD, USER, Client
 from tests.support.builders import ACTOR, make_sdist, make_wheel
+from tests.support.store import put as put_straight
 
 DEMO = NormalizedName("demo")
 OLD, NEW = "demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl"
@@ -129,11 +130,53 @@ def test_a_name_that_has_no_file_is_no_404(client: Client, tmp_path: Path) -> No
 
 
 def test_other_copies_of_the_same_bytes(client: Client, tmp_path: Path) -> None:
-    """A file that comes later is blocked when the follower, or the event of the bucket, tells of it."""
-    other = make_sdist(tmp_path, "other", "1.0")
+    """A file that comes later is refused, and one that somebody puts there is blocked with its record."""
+    services, other = client.services, make_sdist(tmp_path, "other", "1.0")
+    sha256 = digest(tmp_path, other.name)
+    put(client, f"sha256:{sha256}")
+    answer = client.upload(other)
+    assert (answer.status_code, REASON.rstrip(".") in answer.text) == (403, True)
+    assert services.files.stat(other.name) is None
+
+    put_straight(services.files, other.name, other.read_bytes())
+    seen: list[int] = []
+
+    class Reader:
+        """The index of whoever records it, at which somebody asks for the file after each write."""
+
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(services.index, name)
+            if name != "put":
+                return found
+
+            def put(*arguments: Any, **options: Any) -> Any:
+                written = found(*arguments, **options)
+                seen.append(client.get(f"/packages/{other.name}").status_code)
+                return written
+
+            return put
+
+    index: Any = Reader()
+    assert sync.sync(services.files, index, other.name, beside=services.beside).action == "written"
+    assert seen == [404, 403]
+    assert client.get("/simple/other/").status_code == 200
+    assert unblock(client, f"sha256:{sha256}").status_code == 200
+    assert client.get(f"/packages/{other.name}").status_code == 200
+
+
+def test_a_digest_that_cannot_be_looked_up_now_acts_a_moment_later(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, other = client.services, make_sdist(tmp_path, "other", "1.0")
     put(client, f"sha256:{digest(tmp_path, other.name)}")
-    assert client.upload(other).status_code == 200
-    with_subscribers(client.services).events.tell([sync.sync(client.services.files, client.services.index, other.name)])
+
+    def away(*_: object) -> None:
+        raise Unavailable("The records cannot be read.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(services.objects), "read", away)
+        assert client.upload(other).status_code == 200
+    with_subscribers(services).events.tell([sync.sync(services.files, services.index, other.name)])
     assert client.get(f"/packages/{other.name}").status_code == 403
 
 

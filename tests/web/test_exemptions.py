@@ -157,6 +157,7 @@ def test_by_command(with_upstream: Client) -> None:
     assert "is not exempt" in run("unexempt", "demo==2.1", status=1)
 
 
+@pytest.mark.network
 def test_beside_an_index_that_runs(theirs: Releases, tmp_path: Path) -> None:
     """Kept answers of all workers are others, and other ones again."""
     data = tmp_path / "data"

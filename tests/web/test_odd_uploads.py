@@ -21,6 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,10 @@ from tests.support.archives import (
     zip_with,
 )
 from tests.support.archives import refused as unreadable
-from tests.support.builders import make_sdist, make_wheel, tar_bytes, upload_form, zip_bytes
+from tests.support.builders import BOUNDARY, MULTIPART, make_sdist, make_wheel, tar_bytes, upload_form, zip_bytes
 from tests.support.serving import Server
 from tests.support.store import forget, state, stored
-from tests.support.uploads import BOUNDARY, CORES, MULTIPART, REFUSED, md5, one_line, part
+from tests.support.uploads import CORES, REFUSED, md5, one_line, part
 
 MEGABYTE = 1024 * 1024
 
@@ -372,28 +373,31 @@ def core(*lines: str, version: str = "1.0", metadata_version: str = "2.1", text:
     return ("\n".join((*head, *lines)) + f"\n\n{text}").encode()
 
 
-MULTIPARTS = "".join(f"--{n}\nContent-Type: multipart/mixed; boundary={n + 1}\n\n" for n in range(3000))
-ODD_CORES = {
-    "more digits than int() takes": core(version="1" * 5000),
-    "such an epoch": core(version="1" * 5000 + "!1.0"),
-    "such a local version": core(version="1.0+" + "1" * 5000),
-    "half a megabyte of version": core(version="1." * 250_000 + "0"),
-    "many parentheses": core(f"Requires-Dist: x; {'(' * 5000}"),
-    "many parentheses that fit": core(f"Requires-Dist: x; {'(' * 5000}os_name == 'a'{')' * 5000}"),
-    "specifiers without an end": core(f"Requires-Dist: x{'>=1,' * 250_000}>=1"),
-    "messages in messages": core("Content-Type: message/rfc822", text="Content-Type: message/rfc822\n\n" * 5000),
-    "parts in parts": core("Content-Type: multipart/mixed; boundary=0", text=MULTIPARTS),
-    "a Requires-Python that no record can hold": core(f"Requires-Python: {'>=3.8,' * 80_000}>=3"),
-    "a folded name": b"Metadata-Version: 2.1\nName: demo\n x\nVersion: 1.0\n",
-    "two names": b"Metadata-Version: 2.1\nName: demo\nName: demo\nVersion: 1.0\n",
-    "no headers": b"\nMetadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
-    "UTF-16": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n".encode("utf-16"),
-    "50 MB": core(text="x" * 50_000_000),
-}
+@cache
+def odd_cores() -> dict[str, bytes]:
+    """Fifty megabytes, for those who need them."""
+    parts = "".join(f"--{n}\nContent-Type: multipart/mixed; boundary={n + 1}\n\n" for n in range(3000))
+    return {
+        "more digits than int() takes": core(version="1" * 5000),
+        "such an epoch": core(version="1" * 5000 + "!1.0"),
+        "such a local version": core(version="1.0+" + "1" * 5000),
+        "half a megabyte of version": core(version="1." * 250_000 + "0"),
+        "many parentheses": core(f"Requires-Dist: x; {'(' * 5000}"),
+        "many parentheses that fit": core(f"Requires-Dist: x; {'(' * 5000}os_name == 'a'{')' * 5000}"),
+        "specifiers without an end": core(f"Requires-Dist: x{'>=1,' * 250_000}>=1"),
+        "messages in messages": core("Content-Type: message/rfc822", text="Content-Type: message/rfc822\n\n" * 5000),
+        "parts in parts": core("Content-Type: multipart/mixed; boundary=0", text=parts),
+        "a Requires-Python that no record can hold": core(f"Requires-Python: {'>=3.8,' * 80_000}>=3"),
+        "a folded name": b"Metadata-Version: 2.1\nName: demo\n x\nVersion: 1.0\n",
+        "two names": b"Metadata-Version: 2.1\nName: demo\nName: demo\nVersion: 1.0\n",
+        "no headers": b"\nMetadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
+        "UTF-16": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n".encode("utf-16"),
+        "50 MB": core(text="x" * 50_000_000),
+    }
 
 
 def test_metadata_that_breaks_parsers(refusals: Refusals) -> None:
-    for case, data in ODD_CORES.items():
+    for case, data in odd_cores().items():
         start = time.monotonic()
         refusals.file(WHEEL.filename, wheel_of(data))
         refusals.file(SDIST.filename, tar_bytes({"demo-1.0/PKG-INFO": data}))
@@ -766,8 +770,13 @@ def sentence(answer: bytes) -> str:
     return text
 
 
+@cache
+def big() -> bytes:
+    """More than this server takes."""
+    return part("content", b"x" * 40_000_000, '; filename="demo-1.0.tar.gz"')
+
+
 CHUNKED = "Transfer-Encoding: chunked"
-BIG = part("content", b"x" * 40_000_000, '; filename="demo-1.0.tar.gz"')
 # What goes over the wire, whether the client then hangs up, and the status of the answer; 0: granian itself
 # refuses, with a 4xx and no text, or by closing the connection.
 Wire = tuple[Callable[[Live], tuple[bytes | float, ...]], bool, int]
@@ -788,12 +797,12 @@ WIRES: dict[str, Wire] = {
     "two lengths": (lambda s: (s.head(s.body, f"Content-Length: {len(s.body) - 1}"), s.body), False, 0),
     "a list of lengths": (lambda s: (s.head(None, f"Content-Length: {len(s.body)}, 5"), s.body), False, 0),
     "length over the limit": (lambda s: (s.head(None, f"Content-Length: {10**12}"), s.body), False, 413),
-    "length over the limit, no body": (lambda s: (s.head(BIG),), False, 413),
-    "expect, length over the limit": (lambda s: (s.head(BIG, "Expect: 100-continue"),), False, 413),
-    "body over the limit": (lambda s: (s.head(BIG), BIG), False, 413),
-    "body over the limit, length too short": (lambda s: (s.head(BIG[:100]), BIG), False, 400),
-    "chunks over the limit": (lambda s: (s.head(None, CHUNKED), chunks(BIG, 100_000)), False, 413),
-    "one chunk over the limit": (lambda s: (s.head(None, CHUNKED), b"%x\r\n" % len(BIG), BIG), False, 413),
+    "length over the limit, no body": (lambda s: (s.head(big()),), False, 413),
+    "expect, length over the limit": (lambda s: (s.head(big(), "Expect: 100-continue"),), False, 413),
+    "body over the limit": (lambda s: (s.head(big()), big()), False, 413),
+    "body over the limit, length too short": (lambda s: (s.head(big()[:100]), big()), False, 400),
+    "chunks over the limit": (lambda s: (s.head(None, CHUNKED), chunks(big(), 100_000)), False, 413),
+    "one chunk over the limit": (lambda s: (s.head(None, CHUNKED), b"%x\r\n" % len(big()), big()), False, 413),
     "chunks truncated": (lambda s: (s.head(None, CHUNKED), chunks(s.body)[:-300]), True, 400),
     "chunks that end early": (lambda s: (s.head(None, CHUNKED), chunks(s.body[:-300]) + b"0\r\n\r\n"), False, 400),
     "chunk size no number": (lambda s: (s.head(None, CHUNKED), b"many\r\n" + s.body), False, 400),
@@ -820,6 +829,7 @@ WIRES: dict[str, Wire] = {
 }  # fmt: skip
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("case", WIRES)
 def test_what_no_client_should_send(live: Live, case: str) -> None:
     pieces, hang_up, status = WIRES[case]
@@ -833,6 +843,7 @@ def test_what_no_client_should_send(live: Live, case: str) -> None:
     live.check(case, before)
 
 
+@pytest.mark.network
 def test_what_is_odd_but_fine(live: Live, tmp_path: Path) -> None:
     """The first case brings a wheel, the others bring it again."""
     wheel, before = make_wheel(tmp_path, "odd", "1.0"), live.stored()
@@ -858,6 +869,7 @@ def test_what_is_odd_but_fine(live: Live, tmp_path: Path) -> None:
     live.check("afterwards", {**before, wheel.name: wheel.read_bytes()})
 
 
+@pytest.mark.network
 def test_a_reason_that_comes_slowly(live: Live) -> None:
     key = "bystander-1.0-py3-none-any.whl.yanked"
     for head, pieces in (
@@ -872,6 +884,7 @@ def test_a_reason_that_comes_slowly(live: Live) -> None:
         assert live.send(live.head(b"", method="DELETE", path=f"/packages/{key}")).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.network
 def test_connections_that_end_in_the_middle(live: Live) -> None:
     before = live.stored()
     request = live.head(live.body) + live.body
@@ -886,6 +899,7 @@ def test_connections_that_end_in_the_middle(live: Live) -> None:
         live.check(ascii(sent[-20:]), before)
 
 
+@pytest.mark.network
 def test_a_file_over_the_limit_that_fits_with_its_form(live: Live, tmp_path: Path) -> None:
     before = live.stored()
     noise = hashlib.shake_256(b"noise").digest(MEGABYTE)
@@ -897,18 +911,20 @@ def test_a_file_over_the_limit_that_fits_with_its_form(live: Live, tmp_path: Pat
     live.check("over the limit", before)
 
 
+@pytest.mark.network
 def test_refusals_over_the_wire_in_json(live: Live) -> None:
-    answer = live.send(live.head(BIG, "Accept: application/json"))
+    answer = live.send(live.head(big(), "Accept: application/json"))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"\r\ncontent-type: application/json\r\n" in head
     assert json.loads(body)["code"].startswith("413 ")
 
 
+@pytest.mark.network
 def test_credentials_come_before_the_body(live: Live) -> None:
     before = live.stored()
     wrong = base64.b64encode(b"alice:wrong").decode()
-    head = live.head(BIG).replace(basic(CREDENTIALS).encode(), f"Basic {wrong}".encode())
-    for pieces in ((head,), (head, BIG)):
+    head = live.head(big()).replace(basic(CREDENTIALS).encode(), f"Basic {wrong}".encode())
+    for pieces in ((head,), (head, big())):
         answer = live.send(*pieces)
         assert answer.startswith(b"HTTP/1.1 401 ")
         sentence(answer)
@@ -921,7 +937,7 @@ def test_files_that_are_none_in_the_store_are_left_alone(client: Client) -> None
 
     files = client.services.files
     for number, data in enumerate(
-        [*map(wheel_of, ODD_CORES.values()), wheel_of(core(metadata_version="2.\u00b2")), b"x"]
+        [*map(wheel_of, odd_cores().values()), wheel_of(core(metadata_version="2.\u00b2")), b"x"]
     ):
         name = f"demo-1.0-{number}-py3-none-any.whl"
         files.save(name, io.BytesIO(data), hashlib.sha256(data).hexdigest())

@@ -1,6 +1,7 @@
 """``/policy``: the document and the origins of names, over HTTP and by command."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,3 +195,101 @@ def test_by_command(tmp_path: Path) -> None:
     assert run("origin", "Demo", "private", "--reason", "ours", *place).startswith("demo: private (")
     assert run("origin", "demo", "unset", *place) == "demo: unset\n"
     assert "none of these" in run("origin", "demo", "mine", *place, status=1)
+
+
+# ---- Lists
+
+
+def decide(client: Client, path: str, **fields: str) -> None:
+    answer = client.request("PUT", f"/policy/{path}", data=json.dumps(fields))
+    assert answer.status_code == 200, answer.text
+
+
+def listed(client: Client, kind: str, after: str = "") -> tuple[list[dict[str, str]], str | None]:
+    answer = client.get(f"/policy/{kind}?after={after}")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store"), answer.text
+    return answer.get_json()[kind], answer.get_json()["next"]
+
+
+def test_what_was_decided_is_listed(client: Client) -> None:
+    digest = f"sha256:{'a' * 64}"
+    for kind in ("blocks", "origins", "exemptions"):
+        assert listed(client, kind) == ([], None)
+    decide(client, "blocks/Demo==1.0", reason="stolen")
+    decide(client, f"blocks/{digest}", reason="the same")
+    decide(client, "blocks/gone", reason="a mistake")
+    assert client.request("DELETE", "/policy/blocks/gone").status_code == 200
+    decide(client, "origins/requests", origin="private", reason="ours")
+    decide(client, "origins/numpy", origin="both")
+    decide(client, "exemptions/requests==2.0", until="2999-12-31", reason="CVE-1")
+
+    (one, two), following = listed(client, "blocks")
+    assert following is None
+    assert (one["what"], one["reason"], one["by"]) == ("demo==1", "stolen", USER)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one["at"])
+    assert (two["what"], two["reason"]) == (digest, "the same")
+    found, _ = listed(client, "origins")
+    assert [(each["project"], each["origin"], each["reason"]) for each in found] == [
+        ("numpy", "both", ""),
+        ("requests", "private", "ours"),
+    ]
+    [exempt], _ = listed(client, "exemptions")
+    assert (exempt["release"], exempt["until"][:10], exempt["reason"]) == ("requests==2", "2999-12-31", "CVE-1")
+
+
+def test_what_does_not_hold_is_not_listed(client: Client) -> None:
+    """An exemption that has ended; but what cannot be read is, so that somebody mends it."""
+    objects = client.services.objects
+    objects.write("policy/exemptions/demo==1", b'{"value": "2020-01-01T00:00:00.000000Z"}', None)
+    objects.write("policy/exemptions/demo==2", b"{", None)
+    objects.write("policy/blocks/no name", b"{}", None)
+    [broken], _ = listed(client, "exemptions")
+    assert (broken["release"], broken["until"]) == ("demo==2", "unreadable")
+    assert "make it again" in broken["reason"]
+    assert listed(client, "blocks") == ([], None)
+
+
+def test_a_long_list_comes_in_pages(client: Client) -> None:
+    objects, count = client.services.objects, 230
+    for number in range(count):
+        objects.write(f"policy/blocks/p{number:03}", b'{"value": "blocked", "reason": "x"}', None)
+    pages, after = [], ""
+    while True:
+        found, following = listed(client, "blocks", after)
+        pages.append(found)
+        if following is None:
+            break
+        after = following
+    assert list(map(len, pages)) == [100, 100, 30]
+    assert [each["what"] for page in pages for each in page] == [f"p{number:03}" for number in range(count)]
+    assert json.loads(run(client, "blocks", "--json"))["blocks"] == [each for page in pages for each in page]
+
+
+def test_lists_are_for_administrators(services: Services) -> None:
+    config = replace(services.config, users={USER: PASSWORD, "boss": "chief"}, admins=frozenset({"boss"}))
+    client = Client(replace(services, config=config))
+    for kind in ("blocks", "origins", "exemptions"):
+        assert client.get(f"/policy/{kind}").status_code == 403
+        assert client.get(f"/policy/{kind}", user="boss:chief").status_code == 200
+    assert [event.type for event in events(services)] == ["policy.refused"] * 3
+
+
+def test_lists_of_the_command(client: Client) -> None:
+    assert run(client, "blocks") == "Nothing is blocked.\n"
+    assert "the policy decides" in run(client, "origins")
+    assert run(client, "exemptions") == "Nothing is exempt.\n"
+    decide(client, "blocks/demo==1.0", reason="stolen")
+    decide(client, "origins/requests", origin="private", reason="ours")
+    decide(client, "exemptions/requests==2.0", until="2999-12-31", reason="CVE-1")
+    assert re.fullmatch(rf"demo==1  by {USER}, \d{{4}}-\d\d-\d\d  stolen\n", run(client, "blocks"))
+    assert re.fullmatch(rf"requests  private  by {USER}, [\d-]{{10}}  ours\n", run(client, "origins"))
+    assert run(client, "exemptions").startswith("requests==2  2999-12-31T")
+    assert json.loads(run(client, "origins", "--json"))["origins"][0]["origin"] == "private"
+
+
+def run(client: Client, *command: str) -> str:
+    config = client.services.config
+    place = {"BUCKET": config.bucket, "TABLE": config.table} if config.bucket else {"DATA": str(config.data)}
+    done = CliRunner().invoke(main, command, env={**place, "USERS": f"{USER}:x"})
+    assert done.exit_code == 0, done.output
+    return done.stdout

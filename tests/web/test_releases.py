@@ -79,8 +79,8 @@ def test_held_files_are_grouped_by_release_with_one_sentence_for_each_rule() -> 
     young = [Held(each, 86400.0, f"{each.key} is young.", "age") for each in (wheel, sdist)]
     shut = Held(other, None, "demo-10.tar.gz is blocked.", "block")
     two, ten = releases.held(replace(project(), held=(*young, shut)))[::-1]
-    assert (ten.version, ten.blocked, ten.reasons) == ("10", True, ("demo-10.tar.gz is blocked.",))
-    assert (two.version, two.blocked, two.reasons) == ("2.0", False, ("demo-2.0-py3-none-any.whl is young.",))
+    assert (ten.version, ten.word, ten.reasons) == ("10", "blocked", ("demo-10.tar.gz is blocked.",))
+    assert (two.version, two.word, two.reasons) == ("2.0", "held", ("demo-2.0-py3-none-any.whl is young.",))
     assert [(each.filename, each.until) for each in two.shown] == [
         (wheel.key, "1970-01-02T00:00:00.000000Z"),
         (sdist.key, "1970-01-02T00:00:00.000000Z"),

@@ -3,14 +3,15 @@
 import hashlib
 import http.client
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from werkzeug.serving import make_server
@@ -21,6 +22,7 @@ from elasticpypi.services import Services
 from elasticpypi.storage.local.directory import DirectoryFiles
 from elasticpypi.storage.local.sqlite import SQLiteIndex
 from elasticpypi.upstream import transfers
+from elasticpypi.upstream.pages import Upstream
 from elasticpypi.wiring import on_folder
 from tests.support.application import PASSWORD, USER, Client, Worker
 from tests.support.builders import make_wheel
@@ -447,6 +449,25 @@ def test_who_asks_in_turn_is_passed_on_and_forgotten_with_the_request(services: 
     assert len(fake.requests) == 3
 
 
+def test_a_copy_of_the_folder_is_another_index(tmp_path: Path) -> None:
+    """One machine fetches, the other one has its folder by rsync, and asks it."""
+    first = opened(tmp_path / "first", "")
+    first.form_tokens.make(USER)
+    shutil.copytree(first.config.data, tmp_path / "second")
+    assert Client(first).upload(make_wheel(tmp_path, "demo", "1.0")).status_code == 200
+    server = make_server("127.0.0.1", 0, Worker(first).cache, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://{quote(USER)}:{quote(PASSWORD)}@127.0.0.1:{server.server_port}/simple/"
+    second = opened(tmp_path / "second", address)
+    try:
+        found = Client(opened(tmp_path / "second", address)).get("/simple/demo/")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert found.status_code == 200
+    assert second.form_tokens.name_of_index() == opened(tmp_path / "second", "").form_tokens.name_of_index()
+
+
 # ---- The real server
 
 
@@ -502,7 +523,7 @@ def test_the_real_server_breaks_the_connection_and_clears_up_at_its_start(tmp_pa
     left.write_bytes(b"left by a process that was killed")
     server = Server(tmp_path, USERNAME="anna", PASSWORD="secret", UPSTREAM=fake.url)
     try:
-        assert f"What is not here comes from the index main: {fake.url}" in "".join(server.said)
+        assert f"What is not here comes from {fake.url} (the index 'main')" in "".join(server.said)
         until(lambda: not left.exists())
         assert server.open(address(fake), "anna:secret").read() == CONTENT
         (tmp_path / "upstream/files" / hashlib.sha256(CONTENT).hexdigest()[:2]).rename(tmp_path / "away")
@@ -514,7 +535,198 @@ def test_the_real_server_breaks_the_connection_and_clears_up_at_its_start(tmp_pa
                 with pytest.raises(http.client.IncompleteRead) as raised:
                     answer.read()
             assert len(raised.value.partial) <= len(CONTENT) - transfers.BACK
+        told = "An answer was broken off: The index 'main' has sent other bytes than it says: they are not taken."
+        until(lambda: "".join(server.logged + server.said).count(told) == 2, "a line for each in the log")
+        assert "Traceback" not in "".join(server.logged + server.said)
         assert "secret" not in "".join(server.said + server.logged)
         assert server.stop() == 0
     finally:
         server.close()
+
+
+# ---- What has left the other index (REQ-U60)
+
+
+def days_ago(days: float) -> str:
+    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def page_of(client: Client) -> dict[str, Any]:
+    return client.json("/simple/demo/")
+
+
+@pytest.fixture
+def left(fake: FakeUpstream, services: Services, request: pytest.FixtureRequest) -> tuple[Client, str]:
+    """An index that kept a file of so many days, which has left its page since; beside it, there is another one."""
+    fake.projects["demo"]["files"][0]["upload-time"] = days_ago(request.param)
+    fake.add("demo-0.9.tar.gz", b"the one before")
+    client, path = anew(services, policy(fake, 'fresh = "0"')), address(fake)
+    assert client.get(path).data == CONTENT
+    del fake.projects["demo"]["files"][0]
+    until(lambda: len(page_of(client)["files"]) == 1, "the page to be asked for again")
+    return client, path
+
+
+@pytest.mark.parametrize("left", [10], indirect=True)
+def test_what_left_soon_is_refused_also_when_it_is_kept(left: tuple[Client, str], services: Services) -> None:
+    client, path = left
+    (services.config.data / "state.db").unlink()
+    for each in client, anew(services):  # another process, after a restart
+        for address in path, f"{path}.metadata":
+            answer = each.get(address)
+            assert answer.status_code == 403
+            assert f"{NAME} has left the index 'main'" in answer.text
+            assert "elasticpypi exempt demo==1.0" in answer.text
+    assert [held["filename"] for held in page_of(client)["_held"]] == [NAME]
+    said = client.get("/policy/projects/demo==1.0").get_json()
+    assert [(file["visible"], "has left" in file["reason"]) for file in said["files"]] == [(False, True)]
+    html = client.get("/project/demo/", headers={"Accept": "text/html,application/xhtml+xml"}).text
+    assert "has left the index" in html
+    assert "1 version refused" in html
+
+
+@pytest.mark.parametrize("left", [10], indirect=True)
+def test_where_only_pages_are_held_it_is_refused_too(left: tuple[Client, str], services: Services) -> None:
+    document = (services.config.data / "policy.toml").read_text() + '\nwhere = "index"\n'
+    assert anew(services, document).get(left[1]).status_code == 403
+
+
+@pytest.mark.parametrize("left", [10], indirect=True)
+def test_an_administrator_lets_it_through_by_an_exemption(left: tuple[Client, str], services: Services) -> None:
+    client, path = left
+    command = "exempt", "demo==1.0", "--until", f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}", "--reason", "ours"
+    assert run(*command, "--data", str(services.config.data)).returncode == 0
+    until(lambda: client.get(path).status_code == 200, "the exemption to hold")
+    assert client.get(path).data == CONTENT
+    assert [file["filename"] for file in page_of(client)["files"]] == ["demo-0.9.tar.gz"]
+
+
+@pytest.mark.parametrize("left", [100], indirect=True)
+def test_what_left_later_is_not_listed_and_its_exact_address_goes_on(
+    left: tuple[Client, str], services: Services, fake: FakeUpstream
+) -> None:
+    client, path = left
+    for each in client, anew(services):
+        assert each.get(path).data == CONTENT
+    assert "_held" not in page_of(client)
+    [said] = client.get("/policy/projects/demo==1.0").get_json()["files"]
+    assert "its exact address gives what is kept" in said["reason"]
+    assert "gone" in client.get("/project/demo/", headers={"Accept": "text/html,application/xhtml+xml"}).text
+    shutil.rmtree(services.config.data / "upstream/files")
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "Nothing is" in answer.text
+    assert len(fake.asked(path.removeprefix("/upstream/main"))) == 1
+
+
+@pytest.mark.parametrize("days", [10, 100])
+def test_a_project_that_is_gone_is_a_404_and_its_files_are_as_if_they_had_left(
+    fake: FakeUpstream, services: Services, days: float
+) -> None:
+    fake.projects["demo"]["files"][0]["upload-time"] = days_ago(days)
+    client, path, page = anew(services, policy(fake, 'fresh = "0"')), address(fake), fake.projects["demo"]
+    assert client.get(path).data == CONTENT
+    del fake.projects["demo"]
+    until(lambda: client.get("/simple/demo/").status_code == 404, "the page to be gone")
+    (services.config.data / "state.db").unlink()
+    status = 403 if days == 10 else 200
+    for each in client, anew(services):
+        assert each.get(path).status_code == status
+    html = client.get("/project/demo/", headers={"Accept": "text/html,application/xhtml+xml"})
+    assert html.status_code == 404
+    assert "has left the index" in html.text
+    [file] = client.get("/policy/projects/demo").get_json()["files"]
+    assert (file["filename"], file["visible"]) == (NAME, False)
+    fake.projects["demo"] = page
+    (services.config.data / "state.db").unlink()
+    again = anew(services)
+    assert [file["filename"] for file in page_of(again)["files"]] == [NAME]
+    assert again.get(path).data == CONTENT
+
+
+# ---- Core metadata that the other index does not announce (REQ-U28)
+
+
+CORE = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Dist: six\n\nText.\n"
+SIMPLE = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+
+@pytest.fixture
+def wheel(fake: FakeUpstream, tmp_path: Path) -> bytes:
+    """The other index has a real one, and says nothing of what is in it."""
+    made = make_wheel(tmp_path, "demo", "1.0", core=CORE).read_bytes()
+    fake.projects.clear()
+    fake.add(NAME, made)
+    return made
+
+
+def core_of(client: Client) -> Any:
+    return page_of(client)["files"][0].get("core-metadata")
+
+
+def test_core_metadata_of_a_kept_wheel_are_announced_and_served(
+    services: Services, fake: FakeUpstream, wheel: bytes
+) -> None:
+    client, other, path = Client(services), anew(services), address(fake)
+    etags = [each.get("/simple/demo/", headers=SIMPLE).headers["ETag"] for each in (client, other)]
+    assert (core_of(client), client.get(f"{path}.metadata").status_code) == (None, 404)
+    assert client.get(path).data == wheel
+    until(lambda: core_of(client) is not None, "the page to announce them")
+    assert core_of(client) == {"sha256": hashlib.sha256(CORE).hexdigest()}
+    etag = client.get("/simple/demo/", headers=SIMPLE).headers["ETag"]
+    assert etag not in etags
+    for each in client, other, anew(services):  # also one whose page is an old one
+        answer = each.get(f"{path}.metadata")
+        assert (answer.status_code, answer.data) == (200, CORE)
+    assert other.get("/simple/demo/", headers=SIMPLE).headers["ETag"] == etag
+    assert not fake.asked(f"{path_of(fake)}.metadata")
+    assert len(fake.asked("/simple/demo/")) == 1
+
+
+def test_they_stay_announced_when_the_page_is_another_one(services: Services, fake: FakeUpstream, wheel: bytes) -> None:
+    client = anew(services, policy(fake, 'fresh = "0"'))
+    client.get(address(fake))
+    until(lambda: core_of(client) is not None, "the page to announce them")
+    core = core_of(client)
+    fake.add("demo-2.0.tar.gz", b"two")
+    until(lambda: len(page_of(client)["files"]) == 2, "the page to be asked for again")
+    assert core_of(client) == core
+    announced = {"sha256": hashlib.sha256(METADATA).hexdigest()}
+    fake.projects["demo"]["files"][0]["core-metadata"] = announced  # theirs hold, once there are some
+    fake.tell(f"{path_of(fake)}.metadata", Answer(METADATA))
+    until(lambda: core_of(client) == announced, "the page to be asked for again")
+    assert client.get(f"{address(fake)}.metadata").data == METADATA
+
+
+def test_they_are_taken_again_when_they_were_removed(services: Services, fake: FakeUpstream, wheel: bytes) -> None:
+    client = Client(services)
+    client.get(address(fake))
+    until(lambda: core_of(client) is not None, "the page to announce them")
+    shutil.rmtree(services.config.data / "upstream/files")
+    answer = client.get(f"{address(fake)}.metadata")
+    assert (answer.status_code, answer.data) == (200, CORE)
+    assert len(fake.asked(path_of(fake))) == 2
+
+
+def test_a_wheel_that_was_kept_before_is_looked_into_when_it_is_served(
+    services: Services, fake: FakeUpstream, wheel: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Upstream, "take_metadata", lambda *_: None)  # the process ended before that
+        assert Client(services).get(address(fake)).data == wheel
+    client = anew(services)
+    assert client.get(address(fake)).data == wheel
+    until(lambda: core_of(client) is not None, "the page to announce them")
+    assert len(fake.asked(path_of(fake))) == 1
+
+
+def test_what_is_no_wheel_inside_has_none(services: Services, fake: FakeUpstream) -> None:
+    fake.projects["demo"]["files"][0]["core-metadata"] = False
+    client = Client(services)
+    for _ in range(2):
+        assert client.get(address(fake)).data == CONTENT
+    upstream = services.upstreams()[0]  # type: ignore[misc]
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    until(lambda: digest in upstream._looked_into, "it to be looked into")
+    assert core_of(client) is None
+    assert client.get(f"{address(fake)}.metadata").status_code == 404

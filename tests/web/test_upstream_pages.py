@@ -92,7 +92,7 @@ def add(client: Client, *paths: Path) -> None:
 def test_a_project_of_another_index_says_so(client: Client) -> None:
     html = look(client, "/project/six/")
     said = text(html)
-    assert "six 1.2 From the index main." in said  # 2.0 is held
+    assert "six 1.2 From the index main (outside.example)." in said  # 2.0 is held
     assert "pip install --index-url http://localhost/simple/ six" in said
     assert 'href="../../upstream/main/packages/ab/six-1.2.tar.gz"' in html
     assert re.search(r"1\.1 yanked: broken on Windows", said)
@@ -263,6 +263,24 @@ def test_offline_only_what_is_kept_is_listed(client: Client, outside: Outside, m
     assert outside.asked == []
 
 
+def test_offline_core_metadata_that_come_later_make_another_page(
+    client: Client, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elasticpypi.repository.first_match.OFFLINE_LOOK", 0.0)
+    digest = hashlib.sha256(b"metadata").hexdigest()
+    wheel = entry("demo-1.0-py3-none-any.whl", hashes={"sha256": keep(client, b"one")})
+    outside.has("demo", {**wheel, "core-metadata": {"sha256": digest}})
+    client.json("/simple/demo/")
+    policy(client, f'[upstream.main]\nurl = "{ADDRESS}"\noffline = true\n')
+    headers = {"Accept": JSON}
+    before = client.get("/simple/demo/", headers=headers)
+    assert "core-metadata" not in before.text
+    keep(client, b"metadata")
+    after = client.get("/simple/demo/", headers={**headers, "If-None-Match": before.headers["ETag"]})
+    assert (after.status_code, digest in after.text) == (200, True)
+    assert after.headers["ETag"] != before.headers["ETag"]
+
+
 def test_offline_the_folder_is_enough(client: Client, outside: Outside) -> None:
     assert client.get("/simple/six/").status_code == 200
     policy(client, f'[upstream.main]\nurl = "{ADDRESS}"\noffline = true\n')
@@ -335,7 +353,7 @@ def test_a_name_of_two_places_is_a_warning(client: Client, outside: Outside, tmp
     said = text(html)
     assert "This name comes from two places." in said
     assert "elasticpypi origin six private." in said
-    assert "six 1.5 Our own From the index main, beside files of our own." in said
+    assert "six 1.5 Our own From the index main (outside.example), beside files of our own." in said
     assert "Delete" in said
     theirs = look(client, "/project/six/1.2/")  # which nobody can delete here
     assert "delete-what" not in theirs
@@ -391,7 +409,7 @@ def test_reasons_of_another_index_are_texts(client: Client, outside: Outside) ->
 def test_home_says_that_everything_installs_from_here(client: Client, outside: Outside) -> None:
     html = look(client, "/")
     said = text(html)
-    assert "What is not here comes from main." in said
+    assert "What is not here comes from the index main (outside.example)." in said
     assert "pip from now on: everything installs from here pip config set global.index-url" in said
     assert "uv everything installs from here uv auth login" in said
     assert ADDRESS not in html
@@ -415,6 +433,28 @@ def test_without_another_index_the_lines_stay_as_they_are(client: Client, tmp_pa
     assert "uv uv auth login" in said
     assert "everything installs" not in said
     assert "What is not here" not in said
+
+
+def test_no_password_of_the_address_is_shown(outside: Outside, tmp_path: Path) -> None:
+    config = Config(users={USER: PASSWORD}, data=tmp_path / "data", upstream=ADDRESS.replace("://", "://anna:secret@"))
+    client = Client(on_folder(config, DirectoryFiles(config.data), SQLiteIndex(config.data / "index.db")))
+    for path in ("/", "/project/six/", "/policy/projects/six"):
+        html = look(client, path)
+        assert "outside.example" in html
+        assert "secret" not in html
+        assert "anna" not in html
+
+
+def test_names_that_are_kept_may_have_been_meant(client: Client, outside: Outside, tmp_path: Path) -> None:
+    add(client, make_wheel(tmp_path, "requester", "1.0"))
+    for name in ("requests", "numpy"):
+        outside.has(name, entry(f"{name}-1.0.tar.gz"))
+        assert client.get(f"/simple/{name}/").status_code == 200
+    html = look(client, "/project/reqeusts/", 404)
+    assert [name for name in ("requests", "requester", "numpy") if f"project/{name}/" in html] == [
+        "requests",
+        "requester",
+    ]
 
 
 def test_a_search_finds_what_is_kept_after_our_own(client: Client, outside: Outside, tmp_path: Path) -> None:

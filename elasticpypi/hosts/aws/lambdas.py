@@ -124,7 +124,8 @@ def sync(event: dict[str, Any], context: object) -> None:
 
     services, keys = _background(), event_keys(event, _config().records)
     staged = [key for key in keys if key.startswith(".uploads/")]
-    outcomes = list(sync_all(services.files, services.index, (key for key in keys if key not in staged)))
+    others = (key for key in keys if key not in staged)
+    outcomes = list(sync_all(services.files, services.index, others, beside=services.beside))
     if staged:
         from elasticpypi.actions import upload_sessions
 

@@ -135,6 +135,29 @@ class Bodies:
             self.release()
 
 
+class _Outgoing:
+    """A body on its way. Of one that cannot be sent to its end a line in the log says why.
+
+    Granian breaks the connection when a body is too short; of one that raises it would print a traceback, too.
+    """
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self._body, self._next = body, iter(body).__next__
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return self._next()
+        except Unavailable as error:
+            log.warning("An answer was broken off: %s", error)
+            raise StopIteration from None
+
+    def close(self) -> None:
+        getattr(self._body, "close", lambda: None)()
+
+
 def bounded(app: "WSGIApplication", bodies: Bodies) -> "WSGIApplication":
     """``app``, whose requests count among ``bodies`` as soon as they read theirs.
 
@@ -146,7 +169,8 @@ def bounded(app: "WSGIApplication", bodies: Bodies) -> "WSGIApplication":
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         environ["elasticpypi.outgoing"] = outgoing
         if environ.get("CONTENT_LENGTH", "0") == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
-            return app(environ, start_response)
+            answer = app(environ, start_response)
+            return answer if isinstance(answer, list) else _Outgoing(answer)
         body = Incoming(environ["wsgi.input"], environ.get("REMOTE_ADDR", ""), bodies.hold)
         environ["wsgi.input"] = body
         bodies.incoming.add(body)

@@ -79,7 +79,7 @@ def _follow_folder(config: Config, parent: int, begin: Begin, tell: Connection |
     logging.config.dictConfig(LOGGING)
     files, index = wiring.folder(config)
     services = wiring.with_subscribers(wiring.on_folder(config, files, index))
-    follower = Follower(files, index, services.catalog, services.events.tell, config.data)
+    follower = Follower(files, index, services.catalog, services.events.tell, config.data, services.beside)
     if tell:
         try:
             follower.look(_announce)
@@ -98,7 +98,7 @@ def _tidy(upstreams: "Upstreams") -> None:
     while True:
         try:
             if removed := upstreams.tidy():
-                log.info("%d files of other indexes were removed, to make room.", removed)
+                log.info("%d files and pages of other indexes were removed, to make room.", removed)
         except Exception as error:  # there is a next time
             log.warning("What is kept of other indexes could not be looked at: %s", error)
         time.sleep(TIDY)
@@ -113,7 +113,7 @@ def _follow_bucket(config: Config, parent: int, begin: Begin, state: Path) -> No
     logging.config.dictConfig(LOGGING)
     files, index = wiring.bucket(config)
     services = wiring.with_subscribers(wiring.on_bucket(config, files, index))
-    told = services.catalog, services.events.tell, services.claim, services.state
+    told = services.catalog, services.events.tell, services.claim, services.beside
     _restore(services)
     Follower(files, index, *told, state, services.threads).follow(threading.Event())
 

@@ -78,7 +78,7 @@ def serve(config: Config) -> None:
         with suppress(Unavailable):  # what may be lost
             remember(services.state, config.upstream)
     for each in services.upstreams() if services.upstreams else ():
-        click.echo(f"What is not here comes from the index {each.name}: {each.client.address}", err=True)
+        click.echo(f"What is not here comes from {each.client.address} (the index {each.name!r})", err=True)
     made: _Application | None = None
 
     def make() -> None:

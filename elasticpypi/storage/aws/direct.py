@@ -308,13 +308,17 @@ def _binary(value: dict[str, Any]) -> dict[str, Any]:
 def _manager(origin: str) -> urllib3.PoolManager:
     """The connections to one host; urllib3 would load the certificates anew for each of them (15 ms)."""
     timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
-    options: Any = {"timeout": timeout, "maxsize": CONNECTIONS, "ssl_context": _tls()}
+    options: Any = {
+        "timeout": timeout,
+        "maxsize": CONNECTIONS,
+        "ssl_context": _tls(os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True)),
+    }
     proxy = get_environ_proxies(origin).get("https") if origin.startswith("https:") else None
     return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls(authorities: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True))
+    context.load_verify_locations(authorities)
     return context

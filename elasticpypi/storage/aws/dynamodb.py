@@ -38,6 +38,7 @@ from elasticpypi.core.model import Decision, File, Project, Record, assemble, fi
 from elasticpypi.storage.aws import rootlist
 from elasticpypi.storage.aws.faults import Conflict
 from elasticpypi.storage.aws.rootlist import ROOT
+from elasticpypi.storage.aws.state import item_key
 from elasticpypi.storage.aws.table import ATTEMPTS, LONGEST_WAIT, Item, Table, aliases, until_whole
 from elasticpypi.storage.contracts import Check, Look
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 BLOCKED = f"file#{blocks.RECORD}"
 OUTBOX = "#outbox"
 WHOLE = {"pk": {"S": "#store"}, "sk": {"S": "#whole"}}
+NOBODY = {"by": None, "at": None}
 MOST_WAITING = 1000  # events that are read of it at once
 RECENT_SECONDS = 90 * 24 * 3600  # for which a page can show an event
 
@@ -219,7 +221,11 @@ class DynamoIndex:
                 actions = _item_actions(name, key, item, known, {"metadata": metadata, "page": about})
                 actions += self._head_actions(name, key, head, known, item)
                 event = of_change(_record(known) if known else None, record, who) if who else None
+                pending = [who.pending[key]] if who and key in who.pending else []
+                actions += [{"Delete": {"Key": item_key(*place)}} for place in pending]
                 self.table.write(actions + (_event_actions(name, event) if event else []))
+                if who and pending:
+                    del who.pending[key]
                 if event and who and who.written is not None:
                     who.written.append(event)
                 return True
@@ -321,8 +327,12 @@ def _is_file(item: Item | None) -> bool:
 
 
 def _item(record: Record) -> Item:
-    """A record → its item, without the attributes that are None."""
-    fields = {"kind": "file", **asdict(record)}
+    """A record → its item, without the attributes that are None.
+
+    Who made a decision is not among them: nobody reads that here, and version 1.0 takes no attribute that it does not
+    know, while a deployment of it is updated.
+    """
+    fields = {"kind": "file", **asdict(record), **(NOBODY if isinstance(record, Decision) else {})}
     values = {
         name: {"N": str(value)} if isinstance(value, int) else {"S": value}
         for name, value in fields.items()

@@ -24,15 +24,15 @@ class TableState:
         self._table = table
 
     def get(self, kind: str, key: str) -> bytes | None:
-        item = self._table.item(_key(kind, key))
+        item = self._table.item(item_key(kind, key))
         return bytes(item["value"]["B"]) if item and not _is_over(item) else None
 
     def put(self, kind: str, key: str, value: bytes, seconds: float) -> None:
-        self._table.write([{"Put": {"Item": {**_key(kind, key), "value": {"B": value}, "expires": _at(seconds)}}}])
+        self._table.write([{"Put": {"Item": {**item_key(kind, key), "value": {"B": value}, "expires": _at(seconds)}}}])
 
     def claim(self, kind: str, key: str, value: bytes, seconds: float) -> bool:
         put = {
-            "Item": {**_key(kind, key), "value": {"B": value}, "expires": _at(seconds)},
+            "Item": {**item_key(kind, key), "value": {"B": value}, "expires": _at(seconds)},
             "ConditionExpression": "attribute_not_exists(#pk) OR #value = :value OR #expires <= :now",
             "ExpressionAttributeNames": aliases("pk", "value", "expires"),
             "ExpressionAttributeValues": {":value": {"B": value}, ":now": _at(0)},
@@ -41,12 +41,12 @@ class TableState:
 
     def add(self, kind: str, key: str, number: int, seconds: float) -> int:
         for _ in range(ATTEMPTS):
-            item = self._table.item(_key(kind, key))
+            item = self._table.item(item_key(kind, key))
             old = item if item and not _is_over(item) else None
             total = number + (int(old["value"]["B"]) if old else 0)
             put: dict[str, Any] = {
                 "Item": {
-                    **_key(kind, key),
+                    **item_key(kind, key),
                     "value": {"B": str(total).encode()},
                     "expires": old["expires"] if old else _at(seconds),
                 },
@@ -64,7 +64,7 @@ class TableState:
 
     def remove(self, kind: str, key: str) -> bool:
         delete = {
-            "Key": _key(kind, key),
+            "Key": item_key(kind, key),
             "ConditionExpression": "#expires > :now",
             "ExpressionAttributeNames": aliases("expires"),
             "ExpressionAttributeValues": {":now": _at(0)},
@@ -80,7 +80,8 @@ class TableState:
         return True
 
 
-def _key(kind: str, key: str) -> Item:
+def item_key(kind: str, key: str) -> Item:
+    """Where the item of a value is."""
     return {"pk": {"S": f"state#{kind}"}, "sk": {"S": key}}
 
 

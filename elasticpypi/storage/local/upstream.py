@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from packaging.utils import NormalizedName
 
 from elasticpypi.core.errors import Unavailable
 
-USED = 3600  # seconds: how exactly it is known when a file was used last
+USED = 3600  # seconds: how exactly it is known when a file or a page was used last
+PAGES = 100_000  # that are kept at most, whatever room there is: a search looks at all of their names
 NONE = FileNotFoundError, NotADirectoryError
 
 
@@ -29,7 +30,9 @@ class FolderUpstream:
 
     def page(self, index: str, name: NormalizedName) -> bytes | None:
         try:
-            return self._page(index, name).read_bytes()
+            with self._page(index, name).open("rb") as content:
+                _note_use(content)
+                return content.read()
         except NONE:
             return None
         except OSError as error:
@@ -74,10 +77,7 @@ class FolderUpstream:
             return None
         except OSError as error:
             raise _unavailable(error) from None
-        found = os.fstat(content.fileno())
-        if time.time() - found.st_mtime > USED:  # what is used stays
-            with suppress(OSError):
-                os.utime(content.fileno())
+        _note_use(content)
         return content
 
     def begin(self, sha256: str) -> "Incoming | None":
@@ -118,19 +118,17 @@ class FolderUpstream:
     def tidy(self, room: int) -> int:
         """Remove what nobody finishes, and what was used least recently beyond ``room`` bytes; how many were."""
         self._remove_leftovers()
-        files = []
-        for folder in _folders(self._root / "files"):
-            for entry in os.scandir(folder):
-                with suppress(*NONE):
-                    found = entry.stat()
-                    files.append((found.st_mtime, found.st_size, entry.path))
-        total, removed = sum(size for _, size, _ in files), 0
-        for _, size, path in sorted(files):
+        pages, files = sorted(_entries(self._root / "pages")), _entries(self._root / "files")
+        surplus = pages[: max(0, len(pages) - PAGES)]
+        for each in surplus:
+            _remove(each)
+        kept = sorted([*pages[len(surplus) :], *files])
+        total, removed = sum(each.size for each in kept), len(surplus)
+        for each in kept:
             if total <= room:
                 break
-            with suppress(*NONE):
-                Path(path).unlink()
-            total -= size
+            _remove(each)
+            total -= each.size
             removed += 1
         return removed
 
@@ -182,11 +180,35 @@ class Incoming:
         os.close(self._descriptor)
 
 
-def _folders(root: Path) -> list[str]:
-    try:
-        return [entry.path for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
-    except NONE:
-        return []
+class _Entry(NamedTuple):
+    used: float
+    size: int
+    path: str
+
+
+def _entries(root: Path) -> list[_Entry]:
+    """The files in the folders of a folder."""
+    entries = []
+    with suppress(*NONE):
+        for folder in [entry.path for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]:
+            with suppress(*NONE):
+                for entry in os.scandir(folder):
+                    with suppress(*NONE):
+                        found = entry.stat()
+                        entries.append(_Entry(found.st_mtime, found.st_size, entry.path))
+    return entries
+
+
+def _remove(entry: _Entry) -> None:
+    with suppress(*NONE):
+        Path(entry.path).unlink()
+
+
+def _note_use(content: BinaryIO) -> None:
+    """What is used stays."""
+    if time.time() - os.fstat(content.fileno()).st_mtime > USED:
+        with suppress(OSError):
+            os.utime(content.fileno())
 
 
 def _unavailable(error: OSError) -> Unavailable:

@@ -6,13 +6,20 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
-from elasticpypi.core.model import BLOCKS, File, Held, Project, latest
+from elasticpypi.core.model import MALWARE, File, Held, Project, latest
 from elasticpypi.core.moments import text_of
 
 MOST_RELEASES = 200
 MOST_FILES = 100  # of a release
 MOST_FILES_IN_ALL = 500
 MOST_HELD = 50  # releases
+WORDS = "held", "gone", "refused", "blocked"  # for what may not be seen
+MARKS = {
+    "gone": "gone",
+    "vanished": "refused",
+    "block": "blocked",
+    MALWARE: "blocked",
+}  # of rules; all others hold a file for a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,14 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A file that may not be seen; ``until`` is when it may, as a moment of PEP 700, "" if time does not change it."""
+    """A file that may not be seen; ``until`` is when it may, as a moment of PEP 700, "" if time does not change it.
+
+    ``word`` is for its mark.
+    """
 
     filename: str
     until: str
-    blocked: bool
+    word: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +73,9 @@ class HeldRelease:
     reasons: tuple[str, ...]
 
     @property
-    def blocked(self) -> bool:
-        """Whether that is a block alone."""
-        return all(file.blocked for file in self.files)
+    def word(self) -> str:
+        """The word for its mark: of several, the first one that is not for good."""
+        return min((file.word for file in self.files), key=WORDS.index)
 
     @property
     def shown(self) -> tuple[Waiting, ...]:
@@ -86,7 +96,11 @@ def _held(version: str, files: list[Held]) -> HeldRelease:
     return HeldRelease(
         version,
         tuple(
-            Waiting(each.file.filename, text_of(each.until) if each.until is not None else "", each.rule in BLOCKS)
+            Waiting(
+                each.file.filename,
+                text_of(each.until) if each.until is not None else "",
+                MARKS.get(each.rule, WORDS[0]),
+            )
             for each in files
         ),
         tuple(reversed(first.values())),

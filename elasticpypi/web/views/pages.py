@@ -76,7 +76,7 @@ def home(services: Services) -> Response:
     content = {
         "newest": newest,
         "counts": counts,
-        "upstreams": [each.name for each in _upstreams(services)],
+        "upstreams": [each.label for each in _upstreams(services)],
         "warnings": _warnings(services),
     }
     return _page("home.html", content, lambda: content)
@@ -183,7 +183,8 @@ def _project(services: Services, name: NormalizedName, version: str) -> Response
         "origin": origin,
         **_rulings(services, name, origin),
     }
-    facts = (state.version, repository.state(reader, None), dependents, told)
+    others = tuple(each.label for each in _upstreams(services))
+    facts = (state.version, repository.state(reader, None), dependents, told, others)
     shown: dict[str, Any] = {}
 
     def content() -> dict[str, Any]:
@@ -245,6 +246,7 @@ def _content(
     shown = listed[: releases.MOST_RELEASES]
     return {
         "project": project,
+        "from_index": next((each.label for each in _upstreams(services) if each.name == project.upstream), ""),
         "releases": listed,
         "shown": shown,
         "unfolded": releases.unfolded(shown),
@@ -265,8 +267,14 @@ def _content(
 def _unknown(services: Services, name: NormalizedName) -> NotFound:
     from elasticpypi.indexing.catalog import near
 
-    meant = near(services.catalog, name) if prefers_html() else []
-    return NotFound(f"There is no project {name!r} in this index.", meant)
+    text = f"There is no project {name!r} in this index."
+    if not prefers_html():
+        return NotFound(text)
+    may_read = services.permissions.allowed(g.actor.principal, Permission.READ, name)
+    if services.first_match and may_read and (gone := services.first_match.gone(name)):
+        text += f" It has left the index {gone.upstream!r}: elasticpypi why {name} says what is left of it."
+    others = services.kept.alike if services.kept else None
+    return NotFound(text, near(services.catalog, name, others=others))
 
 
 def root() -> str:

@@ -31,6 +31,28 @@ def replace(services: Services) -> Response:
     return response
 
 
+def blocks(services: Services) -> Response:
+    """What is blocked: why, by whom and since when; ``?after=`` the ``next`` of the last answer."""
+    return _listed(services, "blocks")
+
+
+def origins(services: Services) -> Response:
+    """The names of which an administrator said where they come from."""
+    return _listed(services, "origins")
+
+
+def exemptions(services: Services) -> Response:
+    """The releases that may be seen before their time, until when."""
+    return _listed(services, "exemptions")
+
+
+def _listed(services: Services, kind: str) -> Response:
+    found, following = policy.listed(services, g.actor, kind, request.args.get("after", ""))
+    response = jsonify({kind: found, "next": following})
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def set_origin(services: Services, name: str) -> Response:
     """Say where a name comes from: ``{"origin": "private", "reason": "..."}``."""
     return _origin(services, name, _field("origin"), _field("reason", ""))
