@@ -14,7 +14,7 @@ export PATH := $(BIN):$(PATH)
 # Tests start Python hundreds of times, and each worker of pytest reads all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve check test soak test-aws lint demo conformance package bench bench-scale bench-servers bench-cold-start bench-aws-scale bench-reindex bench-connections cost clean
+.PHONY: serve check test soak test-aws lint demo conformance package bench bench-scale bench-servers bench-upstream bench-cold-start bench-aws-scale bench-reindex bench-connections cost clean
 
 serve: .venv/serve
 	@exec $(BIN)/elasticpypi serve --host $(HOST) --port $(PORT) --data $(DATA)
@@ -57,6 +57,10 @@ bench-scale: .venv/test
 
 bench-servers: .venv/test
 	$(BIN)/python -m bench servers $(ARGS)
+
+# In front of another index, beside others that are: about 25 minutes, and 4 GB of disk.
+bench-upstream: .venv/test
+	$(BIN)/python -m bench upstream $(ARGS)
 
 # What would be deployed to AWS, in build/aws; needs Node.js and ELASTICPYPI_BUCKET and _PASSWORD, no credentials.
 package: node_modules .venv/test

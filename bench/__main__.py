@@ -1,4 +1,4 @@
-"""``python -m bench peers``, ``scale`` or ``servers``: what `make bench`, `bench-scale` and `bench-servers` run."""
+"""``python -m bench peers``, ``scale``, ``servers`` or ``upstream``: what `make bench` and `bench-...` run."""
 
 import argparse
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from bench import growth, report, results, rows, servers, web
+from bench import growth, report, results, rows, servers, upstream, upstream_rows, web
 from bench.corpus import Corpus, build
 from bench.process import Failed
 from bench.resolve import PIP, UV, program
@@ -26,7 +26,7 @@ Start = Callable[[ExitStack], dict[str, Target]]
 def main() -> None:
     """Set up what can be had, measure it in interleaved rounds, and write what came of it, if it was everything."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=["peers", "scale", "servers"])
+    parser.add_argument("what", choices=["peers", "scale", "servers", "upstream"])
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured [3]")
     parser.add_argument("--seconds", type=int, default=4, help="how long a row of one server takes [4]")
     parser.add_argument("--only", default="", help="only these servers (of scale: sizes), separated by commas")
@@ -35,7 +35,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("Stopped."))  # and the servers with us
     try:
         debian("wrk", "wrk")
-        run = {"peers": _peers, "scale": _scale, "servers": _servers}[options.what](options)
+        run = {"peers": _peers, "scale": _scale, "servers": _servers, "upstream": _upstream}[options.what](options)
     except Failed as error:
         sys.exit(f"This cannot be measured: {error}.")
     except KeyboardInterrupt:
@@ -131,6 +131,20 @@ def _servers(options: argparse.Namespace) -> dict[str, Any]:
 
     run = _rounds(options, [(_asked(options, web.ROWS), start)])
     return {**run, "servers": {server.name: server.runs_on for server in places}}
+
+
+def _upstream(options: argparse.Namespace) -> dict[str, Any]:
+    """All servers in front of another index, and that one itself."""
+    say(f"Setting up {UV}, and what the other index has")
+    program(UV)
+    upstream.build()
+    chosen = [server for server in upstream.SERVERS if _chosen(options, server.name)]
+
+    def start(stack: ExitStack) -> dict[str, Target]:
+        return upstream.start(stack, chosen)
+
+    run = _rounds(options, [(_asked(options, upstream_rows.ROWS), start)])
+    return {**run, "servers": {server.name: server.describe() for server in (upstream.DIRECT, *chosen)}}
 
 
 def _chosen(options: argparse.Namespace, name: str) -> bool:

@@ -63,14 +63,14 @@ def build(corpus: Corpus) -> None:
     unfinished = corpus.folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     for number in range(corpus.projects):
-        _project(unfinished, corpus.project(number), FILES if number < corpus.full else 1)
+        make_project(unfinished, corpus.project(number), FILES if number < corpus.full else 1)
     if corpus.special:
-        _project(unfinished, THOUSAND, 1000)
-        _project(unfinished, SMALL, 1, 20_000)
-        _project(unfinished, LARGE, 1, 50_000_000)
+        make_project(unfinished, THOUSAND, 1000)
+        make_project(unfinished, SMALL, 1, 20_000)
+        make_project(unfinished, LARGE, 1, 50_000_000)
         for number, name in enumerate(TREE):
             needed = [TREE[child] for child in (2 * number + 1, 2 * number + 2) if child < len(TREE)]
-            _project(unfinished, name, 3, 1_700_000, requires_dist=needed, description=DESCRIPTION)
+            make_project(unfinished, name, 3, 1_700_000, requires_dist=needed, description=DESCRIPTION)
     unfinished.rename(corpus.folder)
 
 
@@ -80,7 +80,8 @@ def wheel(folder: Path, name: str, version: str, size: int = 0, **fields: Any) -
     return make_wheel(folder, name, version, files=files, requires_python=">=3.8", **fields)
 
 
-def _project(folder: Path, name: str, count: int, size: int = 0, **fields: Any) -> None:
+def make_project(folder: Path, name: str, count: int, size: int = 0, **fields: Any) -> None:
+    """``folder/name`` with so many wheels."""
     place = folder / name
     place.mkdir(parents=True)
     for number in range(count):

@@ -43,10 +43,10 @@ class Group:
         return time.monotonic() - self._begin
 
     def cpu(self) -> float:
-        """Seconds of CPU that its living processes have used."""
+        """Seconds of CPU that its living processes have used, and those that they have waited for."""
         ticks = 0
         for fields in self._stats():
-            ticks += int(fields[11]) + int(fields[12])  # utime, stime
+            ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
         return ticks / TICKS
 
     def wait_until_idle(self, patience: float = 60) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench import growth, plot, results, web
+from bench import growth, plot, results, upstream_rows, web
 from bench.results import Values, medians
 from bench.rows import ROWS, Row
 from bench.server import Server
@@ -15,10 +15,10 @@ Run = Mapping[str, Any]  # as results.json has it
 HEAD = """\
 # Benchmarks
 
-Written by `make bench`, `make bench-scale` and `make bench-servers`; the raw numbers are in `results.json`. Everything
-ran on one machine, the load generator too, so ratios count and not numbers: servers are measured row by row in
-interleaved rounds, in another order each time, each when the one before is idle again. Numbers are medians of the
-rounds; requests per second are in each round the mean of runs of a second, over new connections each.
+Written by `make bench`, `make bench-scale`, `make bench-servers` and `make bench-upstream`; the raw numbers are in
+`results.json`. Everything ran on one machine, the load generator too, so ratios count and not numbers: servers are
+measured row by row in interleaved rounds, in another order each time, each when the one before is idle again. Numbers
+are medians of the rounds; requests per second are in each round the mean of runs of a second, over new connections.
 """
 PEERS = """\
 ## Beside other indexes
@@ -41,6 +41,15 @@ WEB = """\
 
 The same WSGI application on each, with two worker processes where the server has them, and no index at all.
 """
+UPSTREAM = """\
+## In front of another index
+
+A copy of some hundred projects behind nginx, 20 ms away, and what asks it, each with nothing kept at the start of a
+round. "directly" is that copy itself. elasticpypi has packages of its own beside it ("own"); elasticpypi-alone asks
+nobody, and elasticpypi-hanging asks an index that never answers, for which 20 clients wait. uv has 8 turns in each
+round, of which the faster half counts. The page of 46,724 files and the file of 500 MB are each asked for once in a
+round; memory is that of all processes, and "others" ask for a kept page.
+"""
 
 
 def document(runs: Mapping[str, Any]) -> str:
@@ -54,6 +63,9 @@ def document(runs: Mapping[str, Any]) -> str:
         parts += [GROWTH, _conditions(run), *TABLES["scale"](run)]
     if run := runs.get("servers"):
         parts += [WEB, _conditions(run), *TABLES["servers"](run)]
+    if run := runs.get("upstream"):
+        ran = "".join(f"- {name}: {how}\n" for name, how in run["servers"].items())
+        parts += [UPSTREAM, _conditions(run), ran, *TABLES["upstream"](run)]
     return "\n".join(parts)
 
 
@@ -138,10 +150,34 @@ def web_table(run: Run) -> str:
     return markdown(["", *names], medians_table(web.ROWS, run["values"], names))
 
 
+def upstream_table(run: Run) -> str:
+    """All servers in front of another index."""
+    names = list(run["servers"])
+    return markdown(["", *names], medians_table(upstream_rows.ROWS, run["values"], names))
+
+
+def upstream_goals(run: Run) -> str:
+    """What elasticpypi has to reach there."""
+    lines = []
+    for goal in upstream_rows.GOALS:
+        found = medians(run["values"], goal.row).get(goal.server)
+        than = medians(run["values"], goal.than[0]).get(goal.than[1]) if goal.than else 1
+        if found is None or not than:
+            continue
+        value = found / than
+        unit = "x" if goal.than else ""
+        wanted = f"{number(goal.least)}{unit} or more" if goal.least else f"at most {number(goal.most)}{unit}"
+        lines.append(
+            [goal.title, wanted, number(value) + unit, _met(value >= goal.least if goal.least else value <= goal.most)]
+        )
+    return markdown(["goal", "", "measured", ""], lines)
+
+
 TABLES: dict[str, Callable[[Run], list[str]]] = {
     "peers": lambda run: [peers_table(run), peers_goals(run)],
     "scale": lambda run: [scale_table(run), scale_goals(run)],
     "servers": lambda run: [web_table(run)],
+    "upstream": lambda run: [upstream_table(run), upstream_goals(run)],
 }
 
 

@@ -52,17 +52,14 @@ def _nginx_path() -> str:
 
 
 def _nginx(place: Place, login: str = "") -> list[str]:
+    return nginx(place, CONFIGURATION.format(folder=place.folder, port=place.port, login=login))
+
+
+def nginx(place: Place, text: str) -> list[str]:
+    """The command of an nginx of this configuration."""
     configuration = place.folder / "nginx.conf"
-    configuration.write_text(CONFIGURATION.format(folder=place.folder, port=place.port, login=login))
-    return [
-        debian("nginx", "nginx-light"),
-        "-p",
-        str(place.folder),
-        "-c",
-        str(configuration),
-        "-e",
-        f"{place.folder}/error.log",
-    ]
+    configuration.write_text(text)
+    return [_nginx_path(), "-p", str(place.folder), "-c", str(configuration), "-e", f"{place.folder}/error.log"]
 
 
 NGINX = Server(

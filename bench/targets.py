@@ -4,9 +4,10 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import mean
+from typing import Any
 from urllib.parse import urljoin
 
 from bench.corpus import CACHE, Corpus
@@ -21,13 +22,18 @@ FIRST_PATIENCE = 1800  # for the first one, which may read everything
 
 @dataclass
 class Target:
-    """A server that runs at ``address`` on a corpus; ``started`` is how many seconds its start took."""
+    """A server that runs at ``address`` on a corpus; ``started`` is how many seconds its start took.
+
+    ``upstream`` is the address of the server that it asks; ``known`` is what rows know of it, by their names.
+    """
 
     server: Server
     corpus: Corpus
     address: str
     group: Group
     started: float = 0.0
+    upstream: str = ""
+    known: dict[str, Any] = field(default_factory=dict)
 
     @property
     def root(self) -> str:
@@ -124,7 +130,7 @@ def running(
     place = Place(place.folder, port, place.programs, upstream)
     environment = {"HOME": str(place.folder), **server.settings(place)}
     group = Group(server.command(place), environment, place.folder / "output.log")
-    target = Target(server, corpus, f"http://127.0.0.1:{port}", group)
+    target = Target(server, corpus, f"http://127.0.0.1:{port}", group, upstream=upstream)
     try:
         target.started = group.ready(target.answers, patience)
         group.wait_until_idle(patience)

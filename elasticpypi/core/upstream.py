@@ -2,7 +2,7 @@
 
 Everything here is pure. What cannot be true is :class:`BadAnswer`, and never half of a page. A page may have 46,724
 files, so each step counts: names are read by hand, since ``packaging`` takes ten times as long, what looks as on PyPI
-is checked at one look, and files are made column by column.
+is checked at one look, and a page stays columns until somebody needs its files, which are made column by column.
 """
 
 import gc
@@ -10,14 +10,13 @@ import json
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime
-from functools import partial
 from html.parser import HTMLParser
-from itertools import repeat
-from operator import attrgetter, itemgetter
+from itertools import islice, repeat
+from operator import itemgetter, le
 from typing import Any, NamedTuple, get_args
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
@@ -115,9 +114,28 @@ class UpstreamPage:
         return bool(self.files) and not any(file.upload_time for file in self.files)
 
 
-def read(body: bytes, media_type: str, url: str, name: NormalizedName, index: str) -> UpstreamPage:
+class Listing(NamedTuple):
+    """A page before its files are made: ``about`` has none, ``columns`` have their fields by the names of COLUMNS.
+
+    Of a page without files there are no columns. ``gone`` are the fields of those that have left it, and when.
+    """
+
+    about: UpstreamPage
+    columns: Mapping[str, Sequence[Any]]
+    gone: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    def page(self, index: str) -> UpstreamPage:
+        """The page, with its files; ``index`` is what we call the index that it is of."""
+        name = self.about.name
+        left = {each: [fields[each] for _, fields in self.gone] for each in COLUMNS} if self.gone else {}
+        with _uncollected():
+            gone = tuple(map(Gone, _files(name, index, left), (at for at, _ in self.gone)))
+            return replace(self.about, files=_files(name, index, self.columns), gone=gone)
+
+
+def read(body: bytes, media_type: str, url: str, name: NormalizedName) -> Listing:
     """What an index sent for a project → its page; ``url`` is the address that it came from in the end."""
-    page = _Page(name, index, url)
+    page = _Page(name, url)
     try:
         with _uncollected():
             if media_type.endswith("+json") or media_type == "application/json":
@@ -141,12 +159,13 @@ def project_of(path: str) -> NormalizedName | None:
 class _Page:
     """A page that is being read: facts of it, and the fields of its files by column."""
 
-    def __init__(self, name: NormalizedName, index: str, url: str) -> None:
-        self._name, self._index, self.base = name, index, url
+    def __init__(self, name: NormalizedName, url: str) -> None:
+        self._name, self.base = name, url
         self._columns: tuple[Sequence[Any], ...] = ()
         self._rows: dict[str, tuple[Any, ...]] = {}
         self._versions: dict[tuple[str, str], str | None] = {}
-        self._site = ""  # of the last link: nearly always that of the next one
+        # What the last link began with, and the site and folder that this leads to: nearly always as of the next one.
+        self._begin = "", "", ""
         self._status: Status = "active"
         self._reason, self._serial, self._left_out = "", 0, 0
 
@@ -185,21 +204,25 @@ class _Page:
             if len(self._rows) > MOST:
                 raise BadAnswer(f"The page has more than {MOST} files.")
 
-    def made(self) -> UpstreamPage:
+    def has_files(self) -> bool:
+        """Whether there are any so far."""
+        return bool(self._columns or self._rows)
+
+    def made(self) -> Listing:
         """The page, with its files by version and name."""
+        about = UpstreamPage(self._name, (), self._status, self._reason, self._serial, self._left_out)
         columns = self._columns or tuple(zip(*self._rows.values(), strict=True))
         if not columns:
-            return UpstreamPage(self._name, (), self._status, self._reason, self._serial, self._left_out)
+            return Listing(about, {})
         names, spelled = columns[0], _spelled_alike(columns)
         ranks = {text: rank for rank, text in enumerate(sorted(sorted({*spelled.values()}), key=Version))}
         places = list(zip([ranks[spelled[version]] for version in columns[1]], names, strict=True))
-        if places != sorted(places):  # PyPI has this order already
+        if not all(map(le, places, islice(places, 1, None))):  # PyPI has this order already
             order = sorted(range(len(places)), key=places.__getitem__)
             columns = tuple([column[number] for number in order] for column in columns)
-        fields = dict(zip(ROW, columns, strict=True))
-        fields["version"] = [spelled[version] for version in fields["version"]]
-        files = _files(self._name, self._index, fields)
-        return UpstreamPage(self._name, files, self._status, self._reason, self._serial, self._left_out)
+        found = dict(zip(ROW, columns, strict=True))
+        found["version"] = [spelled[version] for version in found["version"]]
+        return Listing(about, {**found, "first_seen": [""] * len(names)})
 
     def _row(self, get: Any) -> tuple[Any, ...] | None:
         """The fields of a file, as ``ROW`` names them; None for what no installer takes, or nobody could check."""
@@ -225,18 +248,22 @@ class _Page:
             return ()
         names, links, times, sizes, pythons, yanks, hashes, metadata = zip(*map(AS_PYPI, entries), strict=True)
         digests, cores = [each["sha256"] for each in hashes], [each and each["sha256"] for each in metadata]
-        site = (self._place(links[0], names[0], digests[0]) or ("",))[0]
-        paths = [link[len(site) :] for link in links if link.startswith(site)]
+        self._place(links[0], names[0], digests[0])
+        begin, site, folder = self._begin
+        paths = [folder + link[len(begin) :] for link in links if begin and link.startswith(begin)]
         every_path, every_digest = "\n".join(paths), "".join([*digests, *filter(None, cores)])
+        wheels = [name for name in names if name[-4:] == ".whl"]
         plain, versions = every_path.encode("ascii"), self._all_versions(names)
         without_metadata = [entry for entry, core in zip(entries, cores, strict=True) if not core]
         deque(map(datetime.fromisoformat, times), 0)
         right = (
             None not in versions
-            and {name.count("-") for name in names if name[-4:] == ".whl"} <= {4, 5}
+            and {*map(str.count, wheels, repeat("-"))} <= {4, 5}
             and not plain.translate(None, PLAIN)
             and b"//" not in b"/" + plain.translate(AS_SLASHES)
-            and [path.rpartition("/")[2] for path in paths] == [*names]
+            and len(paths) == len(names)
+            and all(map(str.endswith, paths, map("/".__add__, names)))
+            and "/" not in "".join(names)
             and max(map(len, names)) <= LONGEST_NAME
             and max(map(len, links)) <= LONGEST_LINK
             and {*map(len, digests), *map(len, filter(None, cores))} == {64}
@@ -287,10 +314,10 @@ class _Page:
         """A link → site, path and link, as a file has them; None if it leads nowhere."""
         if type(link) is not str or not 0 < len(link) <= LONGEST_LINK:
             return None
-        site = self._site
-        begins = site and link.startswith(site) and link.endswith(f"/{filename}")
-        if begins and FOLDERS.fullmatch(link[len(site) : -len(filename)]):
-            return site, link[len(site) :], ""
+        begin, site, folder = self._begin
+        begins = begin and link.startswith(begin) and link.endswith(f"/{filename}")
+        if begins and FOLDERS.fullmatch(link[len(begin) : -len(filename)]):
+            return site, folder + link[len(begin) :], ""
         try:
             url = urldefrag(urljoin(self.base, link))[0]
             parts = urlsplit(url)
@@ -298,12 +325,17 @@ class _Page:
             return None
         if parts.scheme not in ("https", "http") or not addresses.authority(parts.netloc) or not LINK.fullmatch(url):
             return None
-        self._site = site = f"{parts.scheme}://{parts.netloc}/"
+        site = f"{parts.scheme}://{parts.netloc}/"
         path = url.removeprefix(site).partition("?")[0]
         folder, slash, name = unquote(path).rpartition("/")
         if name != filename or not FOLDERS.fullmatch(folder + slash):
             path = f"{sha256}/{filename}"  # whatever its own is would not come back as it was
-        return site, path, "" if url == site + path else url
+        if url != site + path:
+            return site, path, url
+        begin = link[: link.rfind("../") + 3] if link.startswith("../") else link.removesuffix(path)
+        if (rest := link[len(begin) :]) and path.endswith(rest):
+            self._begin = begin, site, path.removesuffix(rest)
+        return site, path, ""
 
 
 # The fields of a row, in this order, and the keys of JSON that all files of PyPI have.
@@ -444,7 +476,7 @@ def _read_html(text: str, page: _Page) -> None:
     except AssertionError:
         raise BadAnswer("The page is no HTML.") from None
     page.about(links.said)
-    if links.for_people and not page.made().files:
+    if links.for_people and not page.has_files():
         raise BadAnswer("The page is one for people, such as to log in, and no list of files.")
 
 
@@ -500,55 +532,59 @@ class _Links(HTMLParser):
         )
 
 
-# What is kept of a page: a line of JSON with facts, then its files by column, a value in a line.
-COLUMNS = (
-    *("key", "version", "size", "sha256", "upload_time", "requires_python", "metadata_sha256", "yanked"),
-    *("site", "path", "link", "first_seen"),
-)
-
-# How a value is written that is no text; of a yanked file, the reason may be empty.
-WRITTEN: dict[str, Callable[[Any], str]] = {
-    "size": str,
-    "requires_python": lambda text: text or "",
-    "metadata_sha256": lambda text: text or "",
-    "yanked": lambda text: "" if text is None else f"yanked {text}",
-}
+# What is kept of a page: a line of JSON with facts, then its files by column, a value in a line; a column in which all
+# are alike is one line, as most are of a page of PyPI.
+COLUMNS = (*ROW, "first_seen")
+MAY_BE_NONE = "requires_python", "metadata_sha256"
 
 
-def dump(page: UpstreamPage) -> bytes:
+def dump(listing: Listing) -> bytes:
     """A page → what is kept of it."""
-    files = page.files
-    gone = [[each.at, *map(partial(getattr, each.file), COLUMNS)] for each in page.gone]
-    about = [FORMAT, page.name, page.status, page.reason, page.serial, page.left_out, gone, page.taken, len(files)]
-    parts = [json.dumps(about).encode()]
-    for name in COLUMNS:
-        column = map(attrgetter(name), files)
-        texts = map(WRITTEN[name], column) if name in WRITTEN else column
-        parts.append("\n".join(texts).encode())
-    return b"\n".join(parts)
+    about, columns, gone = listing
+    count = len(columns["key"]) if columns else 0
+    parts, lengths = [], []
+    for name in COLUMNS if count else ():
+        column = columns[name]
+        if column.count(column[0]) == count:
+            column = column[:1]
+        if name == "size":
+            column = [str(size) for size in column]
+        elif name == "yanked":  # the reason of one may be empty
+            column = ["" if text is None else f"yanked {text}" for text in column]
+        elif name in MAY_BE_NONE:
+            column = [text or "" for text in column]
+        lengths.append(len(column))
+        parts.append("\n".join(column).encode())
+    left = [[at, *(fields[name] for name in COLUMNS)] for at, fields in gone]
+    facts = [about.name, about.status, about.reason, about.serial, about.left_out, about.taken, left, count, lengths]
+    return b"\n".join([json.dumps([FORMAT, *facts]).encode(), *parts])
 
 
-def load(body: bytes, index: str) -> UpstreamPage:
+def load(body: bytes) -> Listing:
     """What is kept of a page → the page; :class:`BadAnswer` if this is none, or of another version of the program."""
     try:
-        lines = body.decode().split("\n")
-        form, name, status, reason, serial, left_out, rows, taken, count = json.loads(lines[0])
+        first, _, rest = body.partition(b"\n")
+        form, name, status, reason, serial, left_out, taken, left, count, lengths = json.loads(first)
         if form != FORMAT:
             raise ValueError("it is of another version")
-        if len(lines) != 1 + max(count, 1) * len(COLUMNS):
-            raise ValueError("a part of it is missing")
         with _uncollected():
-            kept: dict[str, Iterable[Any]] = {
-                column: lines[1 + number * count : 1 + (number + 1) * count] for number, column in enumerate(COLUMNS)
-            }
-            kept["size"] = map(int, kept["size"])
-            kept["requires_python"] = [text or None for text in kept["requires_python"]]
-            kept["metadata_sha256"] = [text or None for text in kept["metadata_sha256"]]
-            kept["yanked"] = [text[7:] if text else None for text in kept["yanked"]]
-            files = _files(NormalizedName(name), index, kept if count else {})
-        moments, *columns = zip(*rows, strict=True) if rows else ((),)
-        left = _files(NormalizedName(name), index, dict(zip(COLUMNS, columns, strict=True)) if rows else {})
-        gone = tuple(map(Gone, left, moments))
-        return UpstreamPage(NormalizedName(name), files, status, reason, serial, left_out, gone, tuple(taken))
+            lines = rest.decode().split("\n") if count else []
+            if len(lines) != sum(lengths) or not {*lengths} <= {1, count} or len(lengths) != len(COLUMNS) * bool(count):
+                raise ValueError("a part of it is missing")
+            columns, start = dict[str, list[Any]](), 0
+            for column, length in zip(COLUMNS, lengths, strict=False):
+                columns[column] = _values(column, lines[start : start + length]) * (count // length)
+                start += length
+        about = UpstreamPage(NormalizedName(name), (), status, reason, serial, left_out, taken=tuple(taken))
+        return Listing(about, columns, tuple((at, dict(zip(COLUMNS, row, strict=True))) for at, *row in left))
     except (ValueError, TypeError, RecursionError) as error:
         raise BadAnswer(f"What is kept of a page cannot be read: {error}.") from None
+
+
+def _values(column: str, texts: list[str]) -> list[Any]:
+    """The values of a column, out of what is written of them."""
+    if column == "size":
+        return [int(text) for text in texts]
+    if column == "yanked":
+        return [text[7:] if text else None for text in texts]
+    return [text or None for text in texts] if column in MAY_BE_NONE else texts

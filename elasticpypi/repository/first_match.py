@@ -83,6 +83,7 @@ class FirstMatch:
         self._look, self._changes, self._mark = 0.0, 0, b""
         self._decided: tuple[object, ...] = None, None, None
         self._verdicts: OrderedDict[NormalizedName, _Remembered] = OrderedDict()
+        self._size = 0  # of all verdicts: to add them up takes longer than to judge a page
 
     def state(self, reader: Principal, name: NormalizedName | None) -> State | None:
         if name is None or not self._upstreams():
@@ -312,10 +313,12 @@ class FirstMatch:
 
     def _remember(self, name: NormalizedName, found: "_Remembered") -> None:
         with self._lock:
+            if old := self._verdicts.pop(name, None):
+                self._size -= old.size
             self._verdicts[name] = found
-            self._verdicts.move_to_end(name)
-            while len(self._verdicts) > 1 and sum(each.size for each in self._verdicts.values()) > FILES:
-                self._verdicts.popitem(last=False)
+            self._size += found.size
+            while len(self._verdicts) > 1 and self._size > FILES:
+                self._size -= self._verdicts.popitem(last=False)[1].size
 
 
 class _Remembered(NamedTuple):

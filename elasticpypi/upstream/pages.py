@@ -28,7 +28,7 @@ from elasticpypi.storage.contracts import State, UpstreamStore
 from elasticpypi.upstream import metadata
 from elasticpypi.upstream.fetch import LONGEST_PAUSE, Answer, Client, Failed
 from elasticpypi.upstream.places import Places
-from elasticpypi.upstream.reading import Change, Sent, all_gone, news
+from elasticpypi.upstream.reading import Change, Sent, all_gone, announcing, news
 
 KIND = "upstream.page"  # in the state
 GONE = ".gone"  # behind the name of an index: what is kept of projects that it has no more
@@ -114,6 +114,7 @@ class Upstream:
         self._fresh: OrderedDict[NormalizedName, About] = OrderedDict()
         self._pages: OrderedDict[NormalizedName, tuple[str, UpstreamPage]] = OrderedDict()
         self._looked_into: set[str] = set()  # wheels, for their core metadata
+        self._files = 0  # of all pages: to add them up takes longer than to read one
         self._paths: dict[NormalizedName, tuple[UpstreamPage, dict[str, UpstreamFile]]] = {}
 
     @property
@@ -210,7 +211,7 @@ class Upstream:
         try:
             if digest := metadata.take(self._store, file):
                 self._announce(file, digest)
-        except (Unavailable, OSError) as error:
+        except (BadAnswer, Unavailable, OSError) as error:
             log.warning("The core metadata of %s are not announced: %s", file.filename, error)
 
     def _announce(self, file: UpstreamFile, digest: str) -> None:
@@ -221,21 +222,13 @@ class Upstream:
                 raise Unavailable("Others are at its page.")
             time.sleep(LOOK)
         try:
-            page = self._old(self._store.page(self.name, name))
-            if page is None or file.filename in page.taken:
+            body = self._store.page(self.name, name)
+            listing = announcing(load(body), file.filename, file.sha256, digest) if body else None
+            if listing is None:  # it has left, or is announced now
                 return
-            files = tuple(
-                replace(each, metadata_sha256=digest)
-                if each.sha256 == file.sha256 and each.filename == file.filename and not each.metadata_sha256
-                else each
-                for each in page.files
-            )
-            if files == page.files:  # it has left, or is announced now
-                return
-            page = replace(page, files=files, taken=(*page.taken, file.filename))
-            kept = dump(page)
+            kept = dump(listing)
             self._store.keep_page(self.name, name, kept)
-            self._remember(name, sha256(kept), page)
+            self._remember(name, sha256(kept), listing.page(self.name))
             if about := self._known(name):
                 about = replace(about, revision=sha256(kept))
                 self._state.put(KIND, self._key(name), json.dumps(asdict(about)).encode(), KEPT)
@@ -282,7 +275,7 @@ class Upstream:
     def _forget(self, name: NormalizedName) -> None:
         with self._lock:
             self._fresh.pop(name, None)
-            self._pages.pop(name, None)
+            self._drop(name)
         self._state.remove(KIND, self._key(name))
 
     def _is_good(self, about: About) -> bool:
@@ -385,12 +378,12 @@ class Upstream:
             if answer.status == 404:
                 if body is not None:
                     self._told([self._event("upstream.vanished", name, reason="The project is gone.")])
-                    self._keep(self.name + GONE, name, all_gone(body, name, self.name, text_of(now)))
+                    self._keep(self.name + GONE, name, all_gone(body, name, text_of(now)))
                 self._store.drop_page(self.name, name)
                 return About("", now, now + MISSING), True
             if answer.status != 200:
                 raise Failed(f"The index {self.name!r} has answered {answer.status}.")
-            sent = Sent(answer.body, answer.media_type, answer.url, name, self.name)
+            sent = Sent(answer.body, answer.media_type, answer.url, name)
             old = body if body is not None else self._store.page(self.name + GONE, name)
             kept, serial, changes = news(sent, old, text_of(now))
         except (Failed, BadAnswer) as error:
@@ -413,7 +406,7 @@ class Upstream:
             self._keep(self.name, name, kept)
         if body is None:
             self._store.drop_page(self.name + GONE, name)
-        page = load(kept, self.name)  # here, where no request waits for so many files
+        page = load(kept).page(self.name)  # here, where no request waits for so many files
         self._remember(name, revision, page)
         return About(revision, now, now + self._age(answer), answer.etag, serial, timeless=page.timeless), True
 
@@ -437,7 +430,7 @@ class Upstream:
 
     def _old(self, body: bytes | None) -> UpstreamPage | None:
         try:
-            return load(body, self.name) if body else None
+            return load(body).page(self.name) if body else None
         except BadAnswer:
             return None
 
@@ -460,10 +453,16 @@ class Upstream:
 
     def _remember(self, name: NormalizedName, revision: str, page: UpstreamPage) -> None:
         with self._lock:
+            self._drop(name)
             self._pages[name] = revision, page
-            self._pages.move_to_end(name)
-            while len(self._pages) > 1 and sum(len(each.files) for _, each in self._pages.values()) > FILES:
-                self._paths.pop(self._pages.popitem(last=False)[0], None)
+            self._files += len(page.files) + 1
+            while len(self._pages) > 1 and self._files > FILES:
+                self._paths.pop(next(iter(self._pages)), None)
+                self._drop(next(iter(self._pages)))
+
+    def _drop(self, name: NormalizedName) -> None:
+        if was := self._pages.pop(name, None):
+            self._files -= len(was[1].files) + 1
 
     @property
     def timeless(self) -> bool:

@@ -19,7 +19,7 @@ from elasticpypi.core import upstream
 from elasticpypi.core.filename import parse_stored
 from elasticpypi.core.model import Project
 from elasticpypi.core.simple_api import as_json, project_json, project_page
-from elasticpypi.core.upstream import BadAnswer, Gone, UpstreamFile, UpstreamPage, dump, load, project_of, read
+from elasticpypi.core.upstream import COLUMNS, BadAnswer, Gone, Listing, UpstreamFile, UpstreamPage, project_of
 from tests.support.examples import examples
 from tests.support.upstream_vectors import cases, ids
 
@@ -35,6 +35,23 @@ many = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def read(text: bytes, media_type: str, url: str, name: NormalizedName, index: str) -> UpstreamPage:
+    """What an index sent → its page."""
+    return upstream.read(text, media_type, url, name).page(index)
+
+
+def load(kept: bytes, index: str) -> UpstreamPage:
+    """What is kept → the page."""
+    return upstream.load(kept).page(index)
+
+
+def dump(page: UpstreamPage) -> bytes:
+    """A page → what is kept of it."""
+    columns = {name: [getattr(file, name) for file in page.files] for name in COLUMNS if page.files}
+    gone = tuple((each.at, {name: getattr(each.file, name) for name in COLUMNS}) for each in page.gone)
+    return upstream.dump(Listing(replace(page, files=(), gone=()), columns, gone))
 
 
 def entry(filename: str = "demo-1.0-py3-none-any.whl", **changes: Any) -> dict[str, Any]:
@@ -436,7 +453,6 @@ def link(href: str = "demo-1.0.tar.gz", attributes: str = "", text: str = "demo"
 
 LINKS: dict[str, tuple[str, dict[str, Any]]] = {
     "relative": (link("../../f/demo-1.0.tar.gz"), {"url": "https://index.example/f/demo-1.0.tar.gz"}),
-    "beside the page": (link(), {"url": "https://index.example/simple/demo/demo-1.0.tar.gz"}),
     "a base": (f'<base href="https://b.example/x/y">{link()}', {"url": "https://b.example/x/demo-1.0.tar.gz"}),
     "a relative base": (
         f'<base href="../../x/">{link("../../demo-1.0.tar.gz")}',
@@ -708,9 +724,39 @@ def test_one_look_at_all_files_gives_what_a_look_at_each_gives(files: list[dict[
     check(found)
 
 
-def test_a_page_as_on_pypi_needs_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a page of 46,724 files takes twice as long."""
+ONE_LOOK = {  # a page that has such links → what all paths on it begin with
+    "as on PyPI": (FILES, FOLDER),
+    "from the page up": ("../../packages/aa", "packages/aa"),
+    "from the page up to a folder": ("../files/aa", "simple/files/aa"),
+    "from the site": ("/files", "files"),
+    "without a scheme": ("//files.example/aa", "aa"),
+}
+
+
+@pytest.mark.parametrize(("links", "paths"), ONE_LOOK.values(), ids=ONE_LOOK)
+def test_a_page_of_many_files_needs_one_look(monkeypatch: pytest.MonkeyPatch, links: str, paths: str) -> None:
+    """Or a page of 46,724 files takes three times as long."""
+    names = "demo-1.0-py3-none-any.whl", "demo-1.0.tar.gz", "demo-2.0-1-py3-none-any.whl"
+    entries = [entry(name, url=f"{links}/{name}") for name in names]
+    entries[1].update({"core-metadata": False, "data-dist-info-metadata": False, "requires-python": None})
+    entries[2]["yanked"] = "broken"
+    with monkeypatch.context() as patch:
+        patch.setattr(upstream._Page, "_all_as_on_pypi", lambda *_: ())
+        one_by_one = page_of(*entries)
     monkeypatch.setattr(upstream._Page, "add", lambda *_: pytest.fail("a file is looked at for itself"))
-    sdist = entry("demo-1.0.tar.gz", core_metadata=False, data_dist_info_metadata=False, requires_python=None)
-    page = page_of(entry(), sdist, entry("demo-2.0-1-py3-none-any.whl", yanked="broken"))
+    page = page_of(*entries)
+    assert page == one_by_one
+    assert [file.path for file in page.files] == [f"{paths}/{name}" for name in names]
     assert [file.yanked for file in page.files] == [None, None, "broken"]
+
+
+@pytest.mark.parametrize("odd", ["../x/../", "../x/./", "../x y/", "../%78/", "../x/?", "../../../"])
+def test_odd_links_are_looked_at_one_by_one(odd: str) -> None:
+    names = "demo-1.0.tar.gz", "demo-2.0.tar.gz"
+    entries = [entry(name, url=f"{odd}{name}") for name in names]
+    found = page_of(*entries)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upstream._Page, "_all_as_on_pypi", lambda *_: ())
+        assert page_of(*entries) == found
+    check(found)
+    assert page_of(entries[0]).files == found.files[:1]

@@ -589,6 +589,10 @@ def test_only_so_many_verdicts_are_remembered(world: World, monkeypatch: pytest.
         assert world.files(name) == [f"{name}-1.0.tar.gz"]
     assert list(world.repository._verdicts) == names[-5:]
     assert [world.files(name) for name in names] == [[f"{name}-1.0.tar.gz"] for name in names]
+    for _ in range(10):
+        world.clock.now -= 10.0  # each page is judged again
+        assert world.files(names[-1]) == [f"{names[-1]}-1.0.tar.gz"]
+    assert list(world.repository._verdicts) == names[-5:]
 
 
 def test_a_verdict_is_made_once_for_many_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

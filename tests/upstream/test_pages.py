@@ -129,6 +129,23 @@ def test_a_page_that_is_the_same_is_fresh_again(fake: FakeUpstream, make: Make, 
     assert fake.requests[1].headers["if-none-match"] == before.etag
 
 
+def test_only_so_many_pages_are_in_memory(
+    fake: FakeUpstream, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make(fresh=1)
+    projects = [NormalizedName(f"p{number}") for number in range(6)]
+    monkeypatch.setattr(pages, "FILES", 8)
+    for project in projects:
+        fake.add(f"{project}-1.0.tar.gz", b"one")
+        assert names(index, project) == [f"{project}-1.0.tar.gz"]
+    assert list(index._pages) == projects[-4:]
+    for number in range(3):  # a page that grows takes its new room alone, and not its old one too
+        fake.add(f"p5-1.{number + 1}.tar.gz", b"more")
+        clock.now += 2
+        names(index, projects[-1])
+    assert list(index._pages) == projects[-2:]
+
+
 def test_another_process_need_not_ask(fake: FakeUpstream, make: Make) -> None:
     assert names(make()) == names(make()) == FIRST
     assert len(fake.requests) == 1
