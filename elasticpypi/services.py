@@ -10,7 +10,7 @@ from packaging.utils import NormalizedName
 
 from elasticpypi.accounts.permissions import Permissions
 from elasticpypi.config import Config
-from elasticpypi.events import Events, Subscriber
+from elasticpypi.events import Events, Subscriber, notes_malware
 from elasticpypi.repository.base import Repository
 from elasticpypi.repository.stored import Stored
 from elasticpypi.storage.contracts import (
@@ -28,6 +28,7 @@ from elasticpypi.storage.contracts import (
 if TYPE_CHECKING:
     from elasticpypi.accounts.form_tokens import FormTokens
     from elasticpypi.indexing.sync import Beside
+    from elasticpypi.repository.advisories import CurrentAdvisories
     from elasticpypi.repository.current_policy import CurrentPolicy
     from elasticpypi.repository.first_match import FirstMatch
     from elasticpypi.repository.kept import Kept
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from elasticpypi.upstream.upstreams import Upstreams
 
 POLICY_SECONDS = (0.5, 1.0)  # after which the document is looked at again: on one machine, on AWS
+ADVISORY_SECONDS = (0.5, 60.0)  # the same for advisories, of which new ones come once a day
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Services:
             return self.objects.revision(key_of(name)) is not None
 
         told = self.upstreams, self.policy, self.rulings, ours
-        return FirstMatch(self.stored, self.index, self.permissions, *told)
+        noted = notes_malware(self.log, self.state)
+        return FirstMatch(self.stored, self.index, self.permissions, *told, advisories=self.advisories, malware=noted)
 
     @cached_property
     def kept(self) -> "Kept | None":
@@ -142,6 +145,13 @@ class Services:
         from elasticpypi.repository.rulings import CurrentRulings
 
         return CurrentRulings(self.objects, POLICY_SECONDS[self.config.on_aws])
+
+    @cached_property
+    def advisories(self) -> "CurrentAdvisories":
+        """What advisories say of projects; nobody who reads own packages waits for it."""
+        from elasticpypi.repository.advisories import CurrentAdvisories
+
+        return CurrentAdvisories(self.objects, ADVISORY_SECONDS[self.config.on_aws])
 
     @cached_property
     def policy(self) -> "CurrentPolicy":

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
+from click import Command, Group, Parameter
 from click.testing import CliRunner
 from flask import Flask
 
@@ -72,11 +72,14 @@ def test_every_command_that_is_named_is_one_with_its_options(name: str) -> None:
         for command, rest in re.findall(r"(?:^|bin/|=\S+ )elasticpypi ([a-z]+)(.*)", line.partition("#")[0]):
             assert command in main.commands, line
             if command != "upload":  # whose options are those of twine
-                found = main.commands[command]
-                if isinstance(found, click.Group):
-                    found = found.commands.get(rest.split()[0], found) if rest.split() else found
-                known = {option for parameter in found.params for option in parameter.opts}
+                known = {option for parameter in _parameters(main.commands[command], rest) for option in parameter.opts}
                 assert {*re.findall(r"(?<= )--[a-z-]+", rest)} <= known, line
+
+
+def _parameters(command: Command, rest: str) -> list[Parameter]:
+    """Of a command, and of what is called below it."""
+    below = command.commands.get(rest.split()[0]) if isinstance(command, Group) and rest.split() else None
+    return [*command.params, *(below.params if below else ())]
 
 
 def test_every_target_of_make_is_explained_and_is_one() -> None:
@@ -130,6 +133,7 @@ def address(route: Route) -> str:
     values = {"path:name": "demo", "path:what": "demo", "name": "demo", "version": "1.0", "session_id": "0" * 64}
     values["filename"] = "demo-1.0-py3-none-any.whl"
     values |= {"index": "main", "path:path": "packages/demo-1.0-py3-none-any.whl"}
+    values |= {"record": "MAL-2026-1", "digest": f"sha256:{'ab' * 32}"}
     return re.sub(r"<(.*?)>", lambda match: values[match[1]], route.rule)
 
 
@@ -144,8 +148,8 @@ def test_every_get_answers_as_the_table_says(client: Client, tmp_path: Path) -> 
     assert client.upload(make_wheel(tmp_path, "demo", "1.0")).status_code == 200
     style = client.get("/project/demo/").text.partition("static/")[2].partition("/")[0]
     for route in ROUTES:
-        # Nothing was announced, and no other index is asked.
-        if route.method == "GET" and not any(each in route.rule for each in ("<session_id>", "<index>")):
+        # Nothing was announced, no other index is asked, and no advisory is loaded.
+        if route.method == "GET" and not any(each in route.rule for each in ("<session_id>", "<index>", "<record>")):
             path = address(route)
             if "/static/" in path:
                 path = f"/static/{style}/style.css"
@@ -226,6 +230,7 @@ TESTED_BY = {
     **{
         f"cli/{name}.py": "test_cli.py" for name in ("common", "decide", "record", "repair", "rule", "serving", "setup")
     },
+    "cli/advise.py": "actions/test_advisories.py",
     "cli/ask.py": "actions/test_why.py",
     "cli/fill.py": "actions/test_prefetch.py",
     "cli/uploading.py": "client/test_publish.py",
@@ -269,6 +274,7 @@ TESTED_BY = {
     "web/views/download.py": "web/test_app.py",
     "web/views/health.py": "web/test_app.py",
     "web/views/simple.py": "web/test_app.py",
+    "web/views/osv.py": "actions/test_advisories.py",
     "web/views/upload.py": "actions/test_upload.py",
     "web/views/upstream.py": "web/test_upstream_files.py",
     "web/views/upload_sessions.py": "actions/test_upload_sessions.py",

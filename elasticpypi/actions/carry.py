@@ -121,7 +121,7 @@ def _page(store: UpstreamStore, index: str, name: NormalizedName) -> tuple[bytes
     """None for what cannot be read, and would be asked for anew."""
     body = store.page(index, name) or b""
     try:
-        return body, load(body, index)
+        return body, load(body).page(index)
     except BadAnswer:
         return body, None
 
@@ -226,7 +226,7 @@ def _verified_pages(folder: Path, manifest: _Manifest, upstreams: Upstreams) -> 
             raise BadFile(f"The policy here has no index {index!r}: add [upstream.{index}] with offline = true.")
         body, where = _page_in(folder, line), f"The page of {name} in {str(folder)!r}"
         try:
-            page = load(body, index)
+            page = load(body).page(index)
         except BadAnswer:
             raise BadFile(f"{where} is that of another version of elasticpypi: have the same one here.") from None
         if page.name != name:

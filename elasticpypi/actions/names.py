@@ -81,7 +81,7 @@ def _asked(index: Upstream, own: Own) -> Elsewhere | None:
     if answer.status == 404:
         return None
     try:
-        page = read(answer.body, answer.media_type, answer.url, own.name, index.name)
+        page = read(answer.body, answer.media_type, answer.url, own.name).page(index.name)
     except BadAnswer as error:
         return Elsewhere(own.name, own.version, index.name, trouble=str(error))
     return _compared(own, page, index.name)

@@ -10,6 +10,7 @@ from packaging.utils import NormalizedName, canonicalize_version
 from elasticpypi.accounts.permissions import Permission
 from elasticpypi.accounts.principal import Principal
 from elasticpypi.core import blocks, exemptions
+from elasticpypi.core.advisories import Acceptance
 from elasticpypi.core.blocks import Block
 from elasticpypi.core.errors import LoopDetected, NotFound, Unavailable
 from elasticpypi.core.exemptions import Exemption
@@ -110,10 +111,14 @@ def _files(services: Services, project: Project, version: str) -> list[Answer]:
     every = [*project.files, *(each.file for each in project.held)]
     listed = {id(file) for file in project.listed}
     rulings = services.rulings().blocks_of(project.name)
+    malware = services.advisories().of(project.name).malware if project.upstream else ()
+    accepted = services.rulings().accepted if malware else {}
+    named = {each.id for each in malware}
+    taken = {each.sha256: each for each in accepted.values() if each.record in named}
     return [
         _held(held[id(file)], rulings)
         if id(file) in held
-        else _theirs(file, exempt.get(canonicalize_version(file.version)))
+        else _theirs(file, exempt.get(canonicalize_version(file.version)), taken.get(file.sha256))
         if isinstance(file, UpstreamFile)
         else _own(project, file, id(file) in listed)
         for file in every
@@ -143,8 +148,13 @@ def _own(project: Project, file: File, listed: bool) -> Answer:
     return Answer(file.filename, file.version, listed and file.blocked is None, None, reason, change)
 
 
-def _theirs(file: UpstreamFile, exemption: Exemption | None) -> Answer:
+def _theirs(file: UpstreamFile, exemption: Exemption | None, accepted: Acceptance | None) -> Answer:
     release = f"{file.project}=={file.version}"
+    if accepted:
+        by = f" by {accepted.by}, {accepted.at[:10]}" if accepted.by else ""
+        reason = f"{accepted.record} says that {file.filename} is malware. It was accepted{by}: {accepted.reason}"
+        change = f"elasticpypi advisories unaccept {accepted.record} sha256:{file.sha256}"
+        return Answer(file.filename, file.version, True, None, reason, change)
     if exemption:
         by, until = f" by {exemption.by}" if exemption.by else "", _moment(exemption.until)
         reason = f"{release} is exempt{by} until {until}: {exemption.reason}"
@@ -157,6 +167,8 @@ def _held(held: Held, rulings: Sequence[Block]) -> Answer:
     file = held.file
     if held.rule == "block" and (block := blocks.about(rulings, file)):
         change = _unblock(file.project, block)
+    elif held.advisory:
+        change = f"elasticpypi advisories accept {held.advisory} sha256:{file.sha256} --reason TEXT"
     elif held.rule in ("offline", "gone"):  # an exemption brings no bytes, and lists nothing
         change = ""
     else:

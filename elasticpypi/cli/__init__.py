@@ -31,6 +31,7 @@ COMMANDS = {
     "origins": "rule.origins",
     "exemptions": "rule.exemptions",
     "disown": "rule.disown",
+    "advisories": "advise.advisories",
     "why": "ask.why",
     "who": "ask.who",
     "prefetch": "fill.prefetch",

@@ -1,15 +1,27 @@
 """PyPI's JSON API, as far as tools read it (REQ-151): Dependabot's cooldown, Renovate."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from packaging.version import Version
 
 from elasticpypi.core.about import INFO, About
+from elasticpypi.core.advisories import Advisory
 from elasticpypi.core.model import File, Project, of_version
 
 
-def release(project: Project, version: Version, about: About, description: str, home: str) -> dict[str, Any]:
-    """``/pypi/<name>/<version>/json``; ``home`` is the absolute URL of the home page."""
+def release(
+    project: Project,
+    version: Version,
+    about: About,
+    description: str,
+    home: str,
+    advisories: Iterable[Advisory] = (),
+) -> dict[str, Any]:
+    """``/pypi/<name>/<version>/json``; ``home`` is the absolute URL of the home page.
+
+    ``advisories`` are those about the project.
+    """
     files = of_version(project, version)
     info: dict[str, Any] = {field: about["info"].get(field) for field in INFO}
     info |= {"bugtrack_url": None, "docs_url": None, "platform": None, "dynamic": None, "license_files": None}
@@ -24,7 +36,24 @@ def release(project: Project, version: Version, about: About, description: str, 
     page = f"{home}project/{project.name}/"
     info |= {"package_url": page, "project_url": page, "release_url": f"{page}{info['version']}/"}
     urls = [_file(file, home) for file in files]
-    return {"info": info, "last_serial": project.serial, "urls": urls, "vulnerabilities": []}
+    digests = [file.sha256 for file in files]
+    named = [each for each in advisories if any(each.affects(info["version"], digest) for digest in digests)]
+    holes = [_vulnerability(each) for each in named]
+    return {"info": info, "last_serial": project.serial, "urls": urls, "vulnerabilities": holes}
+
+
+def _vulnerability(each: Advisory) -> dict[str, Any]:
+    """As PyPI has it; of the details, which may be a page, the first line is all that is kept."""
+    return {
+        "id": each.id,
+        "source": "osv",
+        "link": each.link or None,
+        "aliases": list(each.aliases),
+        "details": each.summary,
+        "summary": each.summary or None,
+        "fixed_in": each.fixed,
+        "withdrawn": None,
+    }
 
 
 def releases(project: Project, home: str) -> dict[str, list[dict[str, Any]]]:

@@ -89,16 +89,22 @@ class Decision:
 Record = File | Decision
 
 
+MALWARE = "malware"  # the rule of a file that a record names
+BLOCKS = "block", MALWARE  # the rules that the policy does not weaken
+
+
 class Held(NamedTuple):
     """A file of another index that may not be seen yet: ``until`` is when it may, in seconds since 1970.
 
-    None: the clock alone changes nothing. ``reason`` is a sentence with the remedy, ``rule`` one word for it.
+    None: the clock alone changes nothing. ``reason`` is a sentence with the remedy, ``rule`` one word for it;
+    ``advisory`` is the id of the record that says it is malware.
     """
 
     file: File
     until: float | None
     reason: str
     rule: str
+    advisory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from packaging.version import Version
 
 from elasticpypi.accounts.permissions import Permission, Permissions
 from elasticpypi.accounts.principal import Principal
-from elasticpypi.core.errors import Blocked, NotFound
+from elasticpypi.core.advisories import NONE, Advisories
+from elasticpypi.core.errors import Blocked, NotFound, Unavailable
 from elasticpypi.core.event import Event
-from elasticpypi.core.model import File, Held, Project
+from elasticpypi.core.model import BLOCKS, File, Held, Project
 from elasticpypi.core.upstream import UpstreamFile, UpstreamPage, project_of
 from elasticpypi.policy import Policy
 from elasticpypi.repository.base import Repository, State
@@ -59,6 +60,7 @@ class FirstMatch:
     """:class:`~elasticpypi.repository.base.Repository` over ``own`` and other indexes, which are asked in their order.
 
     ``upstreams`` gives these, ``ours`` tells whether a name ever had a file here; ``clock`` gives seconds since 1970.
+    ``malware`` is told of each file that a record of ``advisories`` shuts off, whenever that is found.
     """
 
     def __init__(
@@ -71,13 +73,15 @@ class FirstMatch:
         rulings: Callable[[], Rulings],
         ours: Callable[[NormalizedName], bool],
         clock: Callable[[], float] = time.time,
+        advisories: Callable[[], Advisories] = lambda: NONE,
+        malware: Callable[[Held], None] = lambda held: None,
     ) -> None:
         self._own, self._index, self._permissions = own, index, permissions
         self._upstreams, self._policy, self._rulings, self._ours = upstreams, policy, rulings, ours
-        self._clock = clock
+        self._clock, self._advisories, self._malware = clock, advisories, malware
         self._lock = Lock()
         self._look, self._changes, self._mark = 0.0, 0, b""
-        self._decided: tuple[Policy | None, Rulings | None] = None, None
+        self._decided: tuple[object, ...] = None, None, None
         self._verdicts: OrderedDict[NormalizedName, _Remembered] = OrderedDict()
         self._size = 0  # of all verdicts: to add them up takes longer than to judge a page
 
@@ -140,7 +144,10 @@ class FirstMatch:
         """Equal to another mark if nothing that was decided has changed in between, a moment ago at the latest."""
         now = time.monotonic()
         if now >= self._look:
-            decided = self._policy(), self._rulings()
+            try:
+                decided = self._told()
+            except Unavailable:  # of the advisories: own pages need none, and who needs them says so
+                decided = self._policy(), self._rulings(), NONE
             if any(new is not old for new, old in zip(decided, self._decided, strict=True)):
                 self._decided, self._changes = decided, self._changes + 1
                 self._mark = b"%d" % self._changes
@@ -226,7 +233,7 @@ class FirstMatch:
                 return
             if held.rule in ("offline", "gone"):
                 raise NotFound(f"{held.reason} Nothing is." if held.rule == "gone" else held.reason)
-            if held.rule in ("block", "vanished") or self._policy().cooldown.where == "everywhere":
+            if held.rule in (*BLOCKS, "vanished") or self._policy().cooldown.where == "everywhere":
                 log.warning("refused: %s", held.reason)
                 raise Blocked(held.reason)
             log.warning('let through, since "where" of [cooldown] is "index": %s', held.reason)
@@ -277,7 +284,7 @@ class FirstMatch:
         if (known := self._known(name)) is None:
             return None
         upstream, about = known
-        now, basis = self._clock(), (upstream.name, about.revision, self._policy(), self._rulings())
+        now, basis = self._clock(), (upstream.name, about.revision, *self._told())
         with self._lock:
             found = self._verdicts.get(name)
         if found is None or found.basis != basis or not found.holds(now):
@@ -293,13 +300,20 @@ class FirstMatch:
 
     def judged(self, page: UpstreamPage, policy: Policy) -> Verdict:
         """What may be seen of a page by a policy and by what was decided, whatever is kept of its files."""
-        rulings = self._rulings()
+        _, rulings, advisories = self._told()
         exempt, blocked = rulings.exemptions.get(page.name, ()), rulings.blocks_of(page.name)
-        return verdict(page, policy, exempt, blocked, self._clock())
+        return verdict(page, policy, exempt, blocked, self._clock(), advisories.of(page.name), rulings.accepted)
 
     def _judged(self, upstream: Upstream, page: UpstreamPage) -> Verdict:
         found = self.judged(page, self._policy())
+        for held in found.held:
+            if held.advisory:
+                self._malware(held)
         return _kept_alone(found, upstream, self._clock()) if upstream.settings.offline else found
+
+    def _told(self) -> tuple[Policy, Rulings, Advisories]:
+        """All that a verdict is made of besides the page and the time."""
+        return self._policy(), self._rulings(), self._advisories()
 
     def _remember(self, name: NormalizedName, found: "_Remembered") -> None:
         with self._lock:

@@ -11,24 +11,29 @@ from dataclasses import dataclass, field
 
 from packaging.utils import NormalizedName, canonicalize_name
 
-from elasticpypi.core import blocks, exemptions, ruling
+from elasticpypi.core import advisories, blocks, exemptions, ruling
+from elasticpypi.core.advisories import Acceptance
 from elasticpypi.core.blocks import Block
 from elasticpypi.core.errors import NotFound, Unavailable
 from elasticpypi.core.exemptions import Exemption
 from elasticpypi.storage.contracts import Objects
 
 ORIGINS = "policy/origins/"
-FOLDERS = ORIGINS, blocks.FOLDER, exemptions.FOLDER
+FOLDERS = ORIGINS, blocks.FOLDER, exemptions.FOLDER, advisories.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)
 class Rulings:
-    """All of them, by project; ``digests`` are the blocks that are about bytes wherever they are."""
+    """All of them, by project; ``digests`` are the blocks that are about bytes wherever they are.
+
+    ``accepted`` has what was accepted of which record of malware, by the record and the sha256.
+    """
 
     origins: dict[NormalizedName, str] = field(default_factory=dict)
     blocks: dict[NormalizedName, list[Block]] = field(default_factory=dict)
     exemptions: dict[NormalizedName, list[Exemption]] = field(default_factory=dict)
     digests: tuple[Block, ...] = ()
+    accepted: dict[tuple[str, str], Acceptance] = field(default_factory=dict)
 
     def blocks_of(self, name: NormalizedName) -> tuple[Block, ...]:
         """All that may concern a file of this project."""
@@ -99,7 +104,12 @@ class CurrentRulings:
             if release and exemptions.is_end(said.value):
                 exempt = Exemption(release.version, said.value, said.reason, said.by, said.at)
                 found.exemptions.setdefault(release.project, []).append(exempt)
-        return Rulings(found.origins, found.blocks, found.exemptions, tuple(digests))
+        for key in self._objects.keys(advisories.ACCEPTED):
+            accepted, said = advisories.of_key(key), self._said(key)
+            if accepted and said.value == accepted.record:
+                made = accepted._replace(reason=said.reason, by=said.by, at=said.at)
+                found.accepted[made.record, made.sha256] = made
+        return Rulings(found.origins, found.blocks, found.exemptions, tuple(digests), found.accepted)
 
     def _said(self, key: str) -> ruling.Ruling:
         with suppress(NotFound):  # a file that somebody put there, and that can be no object

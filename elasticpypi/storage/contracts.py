@@ -312,7 +312,8 @@ ANY = "*"  # in the place of a revision: whatever is there, if anything is
 class Objects(Protocol):
     """What lasts beside the packages: small objects by key, each of which is written and read whole.
 
-    Keys are relative POSIX paths; no part of them begins with a dot. An object has 100 kB at most, by those who write.
+    Keys are relative POSIX paths; no part of them begins with a dot. An object has 100 kB at most, by those who write;
+    the table of advisories has some megabytes.
     """
 
     def read(self, key: str) -> Object | None:

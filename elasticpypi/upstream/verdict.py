@@ -4,7 +4,7 @@ Everything here is pure: what an index says, what administrators decided, and th
 file ask the same function, so that neither shows what the other refuses.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
@@ -12,9 +12,10 @@ from typing import Literal, NamedTuple
 from packaging.utils import NormalizedName, canonicalize_version
 
 from elasticpypi.core import blocks
+from elasticpypi.core.advisories import NOTHING, Advisory, Known
 from elasticpypi.core.blocks import Block
 from elasticpypi.core.exemptions import Exemption
-from elasticpypi.core.model import Held
+from elasticpypi.core.model import BLOCKS, MALWARE, Held
 from elasticpypi.core.moments import seconds_of, text_of
 from elasticpypi.core.upstream import Gone, UpstreamFile, UpstreamPage
 from elasticpypi.policy import Cooldown, Policy
@@ -82,15 +83,25 @@ def matching(name: str, patterns: Iterable[str]) -> str | None:
 
 
 def verdict(
-    page: UpstreamPage, policy: Policy, exemptions: Sequence[Exemption], blocked: Sequence[Block], now: float
+    page: UpstreamPage,
+    policy: Policy,
+    exemptions: Sequence[Exemption],
+    blocked: Sequence[Block],
+    now: float,
+    known: Known = NOTHING,
+    accepted: Collection[tuple[str, str]] = (),
 ) -> Verdict:
-    """What may be seen of a page at ``now`` (seconds since 1970). ``blocked`` are all blocks that may concern it."""
+    """What may be seen of a page at ``now`` (seconds since 1970). ``blocked`` are all blocks that may concern it.
+
+    ``known`` is what advisories say of the project; ``accepted`` are records of malware and the sha256 for which an
+    administrator has accepted them.
+    """
     if page.status == "quarantined":
         reason = f": {page.reason.rstrip('.')}" if page.reason else ""
         return Verdict(closed=f"{page.name} is in quarantine at the index that it comes from{reason}.")
     if block := blocks.whole(blocked):
         return Verdict(closed=blocks.sentence(page.name, block))
-    rules = _Rules(page.name, policy.cooldown, exemptions, blocked, now)
+    rules = _Rules(page.name, policy.cooldown, exemptions, blocked, now, known, accepted)
     visible: list[UpstreamFile] = []
     held: list[Held] = []
     for file in page.files:
@@ -113,12 +124,18 @@ class _Rules:
         exemptions: Sequence[Exemption],
         blocked: Sequence[Block],
         now: float,
+        known: Known,
+        accepted: Collection[tuple[str, str]],
     ) -> None:
-        self._cooldown = cooldown
+        self._cooldown, self._malware, self._accepted, self._fixed = cooldown, known.malware, accepted, known.fixed
         self._blocked = {block.what: block for block in reversed(blocked)}  # the first one holds
         self._canonical = cache(canonicalize_version)
+        self._named = cache(lambda version: tuple(each for each in known.malware if each.affects(version)))
+        self._digests = frozenset().union(*(each.digests for each in known.malware))
         self._age = cooldown.project.get(name, cooldown.age)
+        self._security_age = min(self._age, cooldown.security_age)  # an index hears attackers too
         self._now, self._limit = text_of(now), text_of(now - self._age)
+        self._security_limit = text_of(now - self._security_age)
         self._cutoff = text_of(cooldown.cutoff.timestamp()) if cooldown.cutoff else ""
         running = [each for each in exemptions if each.until > self._now]
         self._exempt = {each.version: each.at for each in running}
@@ -126,6 +143,8 @@ class _Rules:
 
     def why_held(self, file: UpstreamFile) -> Held | None:
         """Why a file may not be seen, None if it may."""
+        if self._malware and (record := self._names(file)):
+            return Held(file, None, malware_sentence(file.filename, record), MALWARE, record.id)
         if self._blocked:
             what = self._canonical(file.version), f"sha256:{file.sha256}"
             if block := self._blocked.get(what[0]) or self._blocked.get(what[1]):
@@ -157,13 +176,15 @@ class _Rules:
             return Held(
                 file, None, f"{file.filename} is held: nothing newer than {day} is let in now. {ASK}.", "cutoff"
             )
-        if not self._age or time < self._limit:
+        mends = bool(self._fixed) and self._canonical(file.version) in self._fixed
+        age, limit = (self._security_age, self._security_limit) if mends else (self._age, self._limit)
+        if not age or time < limit:
             return None
-        until = seconds_of(time) + self._age + TICK
+        until = seconds_of(time) + age + TICK
         return Held(
             file,
             until,
-            f"{file.filename} is held until {text_of(until)[:19]}Z, since it is younger than {_age(self._age)}. {ASK}: "
+            f"{file.filename} is held until {text_of(until)[:19]}Z, since it is younger than {_age(age)}. {ASK}: "
             f"elasticpypi exempt {file.project}=={file.version}.",
             "age",
         )
@@ -175,7 +196,7 @@ class _Rules:
         """
         file, day = gone.file, gone.at[:10]
         held = self.why_held(file)
-        if held and held.rule == "block":
+        if held and held.rule in BLOCKS:
             return held
         left = f"{file.filename} has left the index {file.index!r} ({day})"
         exempt = self._exempt.get(self._canonical(file.version), "")
@@ -184,6 +205,19 @@ class _Rules:
             why = f"{left}, less than 30 days after its upload, as bad files do. {ASK}: "
             return Held(file, None, f"{why}elasticpypi exempt {file.project}=={file.version}.", "vanished")
         return held or Held(file, None, f"{left}: its exact address gives what is kept of it here.", "gone")
+
+    def _names(self, file: UpstreamFile) -> Advisory | None:
+        """The record that says of a file that it is malware, if nobody has accepted it."""
+        named = self._named(file.version)
+        if file.sha256 in self._digests:
+            named = tuple(each for each in self._malware if each.affects(file.version, file.sha256))
+        return next((each for each in named if (each.id, file.sha256) not in self._accepted), None)
+
+
+def malware_sentence(filename: str, record: Advisory) -> str:
+    """What everybody is told who asks for a file that a record names."""
+    summary = f": {record.summary.rstrip('.')}" if record.summary else ""
+    return f"{filename} is blocked: {record.id} says that it is malware{summary}. {ASK}."
 
 
 def no_time_warning(index: str) -> str:

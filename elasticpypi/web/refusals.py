@@ -13,7 +13,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from elasticpypi.accounts.passwords import CHALLENGE
 from elasticpypi.core.errors import Refusal, TooManyAttempts
 from elasticpypi.web.negotiation import prefers_html
-from elasticpypi.web.routes import LARGEST_BODY, UPLOADS
+from elasticpypi.web.routes import LARGEST_BODY, LARGEST_QUERY, UPLOADS
 
 LONGEST_MESSAGE = 500
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -73,6 +73,8 @@ def _plain(error: HTTPException) -> str:
             and (request.content_length or sys.maxsize) > current_app.config["MAX_CONTENT_LENGTH"]
         ):
             return "The upload is larger than this index takes (MAX_UPLOAD)."
+        case RequestEntityTooLarge() if request.endpoint == "osv.query_all":
+            return f"Ask for fewer packages at once: a request has at most {LARGEST_QUERY} bytes here."
         case RequestEntityTooLarge():
             return "The form of the upload has too many fields, or too large ones."
         case _ if error.code == 404:

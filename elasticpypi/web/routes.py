@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from elasticpypi.web.request import LARGEST_FORM
 
+LARGEST_QUERY = 1024 * 1024  # a thousand packages
 LARGEST_BODY = 64 * 1024  # bytes of a request that is no upload: reasons, names, the token of a form
 
 
@@ -75,6 +76,11 @@ ROUTES = (
     Route("GET", "/policy/projects/<name>", "policy.project"),
     Route("PUT", "/policy/exemptions/<path:what>", "policy.exempt"),
     Route("DELETE", "/policy/exemptions/<path:what>", "policy.unexempt"),
+    Route("PUT", "/policy/acceptances/<record>/<digest>", "policy.accept"),
+    Route("DELETE", "/policy/acceptances/<record>/<digest>", "policy.unaccept"),
+    Route("POST", "/api/osv/v1/query", "osv.query"),
+    Route("POST", "/api/osv/v1/querybatch", "osv.query_all"),
+    Route("GET", "/api/osv/v1/vulns/<record>", "osv.record"),
     Route("GET", "/events", "events.listed"),
     Route("GET", "/health", "health.health"),
 )
@@ -82,4 +88,9 @@ ROUTES = (
 # Views that need no credentials: the look of a 401 is what one may have before logging in.
 OPEN = {"health.health", "pages.static"}
 # Views that take more than LARGEST_BODY, in bytes: a form that announces a file; None: files with their form.
-UPLOADS = {"upload.file": None, "manage.upload": None, "upload_sessions.announce": LARGEST_FORM}
+UPLOADS = {
+    "upload.file": None,
+    "manage.upload": None,
+    "upload_sessions.announce": LARGEST_FORM,
+    "osv.query_all": LARGEST_QUERY,
+}

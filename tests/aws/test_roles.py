@@ -28,7 +28,7 @@ EVENT = {"s3:PutObject of events, new"}
 DECIDED = {f"s3:GetObject of {place}" for place in ("names", "policy", "policy.toml", "policy/last")}
 FOLLOWING = EVENT | DECIDED | {"s3:ListBucket of records", "s3:PutObject of policy/last"}
 FOLLOWING |= {"s3:PutObject of names", "s3:PutObject of names, new"}
-RECORD = FOLLOWING | {"s3:GetObject of events", "s3:PutObject of policy.toml"}
+RECORD = FOLLOWING | {"s3:GetObject of events", "s3:GetObject of advisories", "s3:PutObject of policy.toml"}
 RECORD |= {f"s3:{action}" for action in ("PutObject of policy", "PutObject of policy, new")}
 RECORD |= {f"s3:DeleteObject of {folder}" for folder in ("names", "policy")}
 ALLOWED = {
@@ -124,7 +124,7 @@ def attempts(index: Index, function: str) -> Iterator[tuple[str, str, dict[str, 
         record = {"Bucket": index.records, "Key": place}
         yield f"s3:GetObject of {place}", "GetObject", record
         yield f"s3:PutObject of {place}", "PutObject", {**record, "Body": b"", "IfMatch": '"of nothing"'}
-    for folder in ("events", "names", "policy", "else"):
+    for folder in ("advisories", "events", "names", "policy", "else"):
         record = {"Bucket": index.records, "Key": f"{folder}/role-test-{function}"}
         new = {**record, "Key": f"{folder}/role-test-{function}-{secrets.token_hex(8)}", "IfNoneMatch": "*"}
         yield f"s3:PutObject of {folder}, new", "PutObject", {**new, "Body": b"y"}

@@ -40,7 +40,7 @@ MODULES = {
     "werkzeug",
 }
 MAGIC = (3571).to_bytes(2, "little") + b"\r\n"  # the bytecode of CPython 3.13
-LARGEST = 9_200_000  # bytes; what renders READMEs is three quarters of it, what asks other indexes a hundredth
+LARGEST = 9_300_000  # bytes; what renders READMEs is three quarters of it, what asks other indexes a hundredth
 LEFT_OUT = (
     r"elasticpypi/(__main__\.py|(cli|client|hosts/machine|storage/local)/.*"
     r"|actions/(carry|names|policy_trial|prefetch)\.py|core/(lock_files|targets)\.py)"

@@ -53,6 +53,7 @@ NOT_HERE = {
 }
 # How many modules that are not Python's own.
 MOST = {"api": 240, "sync": 142, "authorizer": 14}
+BESIDE = {"/health": 2}  # no installer asks for it: it says how old the advisories are
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title)
@@ -75,4 +76,4 @@ def test_a_cold_start_loads_only_what_it_needs(
     assert way.answer in answer
     assert not NOT_HERE[way.function] & set(modules)
     others = [name for name in modules if name.partition(".")[0] not in sys.stdlib_module_names]
-    assert len(others) <= MOST[way.function], sorted(others)
+    assert len(others) <= MOST[way.function] + BESIDE.get(way.title, 0), sorted(others)

@@ -10,6 +10,7 @@ import pytest
 from packaging.utils import NormalizedName
 
 from elasticpypi.config import Config
+from elasticpypi.core.advisories import KEY
 from elasticpypi.core.distribution import sha256_of
 from elasticpypi.core.event import Who
 from elasticpypi.indexing import authors
@@ -24,6 +25,7 @@ from tests.support.builders import make_sdist, make_wheel
 from tests.support.events import Answer, begin_anew, call
 from tests.support.moto_aws import BUCKET, TABLE
 from tests.support.showcase import described
+from tests.support.upstream_vectors import dumped
 
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 LOGIN = {"Authorization": basic(f"{USER}:{PASSWORD}")}
@@ -85,6 +87,26 @@ def test_a_page_that_this_process_had_before(
     begin_anew()
     assert asked(**{"If-None-Match": first.headers["ETag"]}).status == 304
     assert calls == ["GetItem"]
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_advisories_are_read_once(
+    made: Callable[..., list[str]], client: Client, monkeypatch: pytest.MonkeyPatch, loaded: bool
+) -> None:
+    """By the first request that wants them; after a minute one call says whether they are still the same."""
+    if loaded:
+        affected = [{"package": {"ecosystem": "PyPI", "name": "demo"}, "versions": ["2.0"]}]
+        client.services.objects.write(
+            KEY, dumped({"id": "X-1", "modified": "2026-11-29T00:00:00Z", "affected": affected}), None
+        )
+    assert made("GET", "/simple/demo/", **JSON) == ["Query"]
+    assert made("GET", "/pypi/demo/json") == ["GetObject", "Query", "BatchGetItem"]
+    for _ in range(2):
+        assert made("GET", "/pypi/demo/json") == ["Query", "BatchGetItem"]
+    monkeypatch.setattr(client.services.advisories, "_next", 0.0)
+    assert made("GET", "/pypi/demo/json")[:1] == ["HeadObject"]
+    assert made("GET", "/pypi/demo/json") == ["Query", "BatchGetItem"]
+    assert made("GET", "/simple/demo/", **JSON) == ["Query"]
 
 
 def test_a_page_that_has_changed_since(made: Callable[..., list[str]], deployed: Any, calls: list[str]) -> None:

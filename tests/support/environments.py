@@ -40,6 +40,7 @@ CLIENTS = {
     "pypi-simple": ["pypi-simple==1.8.0"],
     "mousebender": ["mousebender==2025.1"],
     "bandersnatch": ["bandersnatch==6.8.0"],
+    "pip-audit": ["pip-audit==2.10.1"],
     # Other indexes, which ours asks.
     "devpi-server": ["devpi-server==6.20.3"],
     "pypiserver": ["pypiserver==2.4.2"],

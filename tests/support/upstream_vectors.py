@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from elasticpypi.core import exemptions
+from elasticpypi.core.advisories import Advisories, Collected, load
 from elasticpypi.core.exemptions import Exemption
 from elasticpypi.core.moments import seconds_of, text_of
 from elasticpypi.policy import Policy, parse
@@ -46,3 +47,16 @@ def exemptions_of(case: dict[str, Any]) -> list[tuple[str, Exemption]]:
 
 def _toml(key: str, value: Any) -> str:
     return str(value) if key == "cutoff" else json.dumps(value)
+
+
+def dumped(*records: dict[str, Any]) -> bytes:
+    """Records as they are stored once they were loaded."""
+    collected = Collected()
+    for record in records:
+        collected.add(record, seconds_of(VECTORS["now"]))
+    return collected.dump(collected.about())
+
+
+def table_of(*records: dict[str, Any]) -> Advisories:
+    """The same as it is read."""
+    return load(dumped(*records))

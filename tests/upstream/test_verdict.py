@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import NormalizedName, canonicalize_name
 
+from elasticpypi.core.advisories import NOTHING, Known
 from elasticpypi.core.blocks import Block
 from elasticpypi.core.exemptions import Exemption
 from elasticpypi.core.model import Held
@@ -16,7 +17,7 @@ from elasticpypi.core.moments import seconds_of, text_of
 from elasticpypi.core.upstream import Gone, UpstreamFile, UpstreamPage
 from elasticpypi.policy import Cooldown, Policy, parse
 from elasticpypi.upstream.verdict import Verdict, merged, origin, verdict
-from tests.support.upstream_vectors import VECTORS, cases, exemptions_of, ids, policy_of
+from tests.support.upstream_vectors import VECTORS, cases, exemptions_of, ids, policy_of, table_of
 
 DEMO = NormalizedName("demo")
 DAY = 86400
@@ -39,7 +40,8 @@ def file(version: str = "1.0", age: float | None = 100.0, **changes: Any) -> Ups
 
 def judged(*files: UpstreamFile, policy: Policy | None = None, now: float = NOW, **more: Any) -> Verdict:
     page = UpstreamPage(files[0].project if files else DEMO, files, **more.pop("page", {}))
-    return verdict(page, policy or Policy(), more.pop("exempt", ()), more.pop("blocked", ()), now)
+    told = policy or Policy(), more.pop("exempt", ()), more.pop("blocked", ()), now
+    return verdict(page, *told, more.pop("known", NOTHING), more.pop("accepted", ()))
 
 
 def why(found: Verdict) -> Held:
@@ -413,3 +415,94 @@ def test_what_has_left_is_held_as_other_files_are() -> None:
     blocked = [Block("1", "bad")]
     assert why(judged(page={"gone": (gone,)}, blocked=blocked)).rule == "block"
     assert judged(page={"gone": (gone,), "status": "quarantined"}).closed
+
+
+# ---- Advisories
+
+
+FIXED = cases("osv", "fixed")
+
+
+@pytest.mark.parametrize("case", FIXED, ids=ids(FIXED))
+def test_what_mends_a_hole_waits_shorter(case: dict[str, Any]) -> None:
+    """The version before it, which is as young, waits as every other one."""
+    project, policy, now = name(case["project"]), policy_of(case, "cooldown"), seconds_of(case["now"])
+    time, known = text_of(seconds_of(case["time"])), table_of(case["record"]).of(project)
+    one = file(case["version"], project=project, upload_time=time)
+    found = judged(one, policy=policy, now=now, known=known)
+    assert bool(found.visible) == case["visible"]
+    if found.held:
+        assert why(found).until == pytest.approx(seconds_of(time) + policy.cooldown.security_age, abs=1e-3)
+        assert judged(one, policy=policy, now=why(found).until or 0, known=known).visible
+    assert judged(one, policy=policy, now=now).held
+    assert judged(file("5.1", project=project, upload_time=time), policy=policy, now=now, known=known).held
+    other = file("5.2.1.0", project=project, upload_time=time)
+    assert bool(judged(other, policy=policy, now=now, known=known).visible) == case["visible"]
+
+
+def test_the_security_age_never_makes_a_wait_longer() -> None:
+    known = Known(fixed=frozenset({"1"}))
+    assert judged(file(age=0.001), policy=cooldown(age=0, security_age=9 * DAY), known=known).visible
+    assert judged(file(age=2.0), policy=cooldown(age=DAY, security_age=9 * DAY), known=known).visible
+    assert judged(file(age=0.1), policy=cooldown(security_age=0), known=known).visible
+    policy = parse('[cooldown.project]\ndemo = "30d"\n')
+    assert judged(file(age=2.0), policy=policy, known=known).visible
+
+
+@pytest.mark.parametrize(("age", "rule"), [(49.0, "cutoff"), (-1.0, "future"), (None, "no_time")])
+def test_what_mends_a_hole_passes_nothing_else(age: float | None, rule: str) -> None:
+    found = judged(file(age=age), policy=cooldown(cutoff=CUT), known=Known(fixed=frozenset({"1"})))
+    assert why(found).rule == rule
+
+
+MALWARE = {
+    "id": "MAL-2026-7",
+    "modified": "2026-11-29T00:00:00Z",
+    "summary": "Malicious code in demo.",
+    "affected": [{"package": {"ecosystem": "PyPI", "name": "demo"}, "versions": ["1.0"]}],
+}
+
+
+def test_malware_is_blocked_whatever_else_is_said() -> None:
+    known, one, other = table_of(MALWARE).of(DEMO), file("1.0.0"), file("1.1")
+    policy = cooldown(no_time="allow", age=0)
+    found = judged(one, other, policy=policy, exempt=[exempt("1", 2.0)], known=known)
+    assert found.visible == (other,)
+    held = why(found)
+    assert (held.file, held.until, held.rule, held.advisory) == (one, None, "malware", "MAL-2026-7")
+    assert held.reason == (
+        f"{one.filename} is blocked: MAL-2026-7 says that it is malware: Malicious code in demo. Ask an administrator "
+        "of this index."
+    )
+    blocked = [Block("1", "no")]
+    assert why(judged(one, blocked=blocked, known=known)).rule == "malware"
+
+
+def test_an_acceptance_is_of_a_record_and_of_bytes() -> None:
+    """E08: what was accepted is let in; the same record for other bytes, and another record, are not."""
+    known, one = table_of(MALWARE).of(DEMO), file()
+    accepted = {("MAL-2026-7", one.sha256)}
+    assert judged(one, known=known, accepted=accepted).visible == (one,)
+    assert judged(file(sha256="cd" * 32), known=known, accepted=accepted).held
+    second = {**MALWARE, "id": "MAL-2026-8"}
+    both = table_of(MALWARE, second).of(DEMO)
+    assert why(judged(one, known=both, accepted=accepted)).advisory == "MAL-2026-8"
+    assert judged(one, known=both, accepted={*accepted, ("MAL-2026-8", one.sha256)}).visible
+    assert why(judged(one, known=known, accepted=accepted, blocked=[Block("1", "no")])).rule == "block"
+    assert why(judged(file(age=1.0), known=known, accepted=accepted)).rule == "age"
+
+
+def test_holes_block_nothing() -> None:
+    hole = {**MALWARE, "id": "PYSEC-2026-1"}
+    assert judged(file(), known=table_of(hole).of(DEMO)).visible
+
+
+@pytest.mark.parametrize("age", [5.0, 500.0])
+def test_malware_that_has_left_is_blocked_too(age: float) -> None:
+    """Whether it left early or late, what is kept of it is not given to those who have its address."""
+    gone = Gone(file("1.0", age), text_of(NOW - DAY))
+    known = table_of(MALWARE).of(DEMO)
+    assert why(judged(page={"gone": (gone,)}, known=known)).rule == "malware"
+    assert why(judged(page={"gone": (gone,)})).rule in ("vanished", "gone")
+    accepted = {("MAL-2026-7", gone.file.sha256)}
+    assert why(judged(page={"gone": (gone,)}, known=known, accepted=accepted)).rule in ("vanished", "gone")

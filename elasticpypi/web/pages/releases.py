@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
-from elasticpypi.core.model import File, Held, Project, latest
+from elasticpypi.core.model import MALWARE, File, Held, Project, latest
 from elasticpypi.core.moments import text_of
 
 MOST_RELEASES = 200
@@ -14,7 +14,12 @@ MOST_FILES = 100  # of a release
 MOST_FILES_IN_ALL = 500
 MOST_HELD = 50  # releases
 WORDS = "held", "gone", "refused", "blocked"  # for what may not be seen
-MARKS = {"gone": "gone", "vanished": "refused", "block": "blocked"}  # of rules; all others hold a file for a while
+MARKS = {
+    "gone": "gone",
+    "vanished": "refused",
+    "block": "blocked",
+    MALWARE: "blocked",
+}  # of rules; all others hold a file for a while
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ def health(services: Services) -> tuple[Response, int]:
 
     ``follower`` is "ok", or "behind" and why the index may differ from the folder for now: that is no reason to
     send nobody here any more. Neither is ``policy``, which says why the last good one holds, nor ``upstream``, which
-    says what is odd about another index.
+    says what is odd about another index, nor ``advisories``, which says how old they are if there are some.
     """
     state = {}
     for name, part in (("store", services.files), ("index", services.index)):
@@ -34,6 +34,10 @@ def health(services: Services) -> tuple[Response, int]:
     with suppress(Refusal, ConfigurationError):
         if warnings := services.upstreams.warnings() if services.upstreams else []:
             state["upstream"] = " ".join(warnings)
+    if warning := services.advisories.warning():
+        state["advisories"] = warning
+    elif about := services.advisories().about:
+        state["advisories"] = f"the newest of {about.records} is of {about.newest[:10]}"
     config = services.config
     body = jsonify(service=config.service, stage=config.stage, version=__version__, **state)
     body.headers["Cache-Control"] = "no-store"

@@ -77,9 +77,16 @@ def home(services: Services) -> Response:
         "newest": newest,
         "counts": counts,
         "upstreams": [each.label for each in _upstreams(services)],
-        "warnings": services.upstreams.warnings() if services.upstreams else [],
+        "warnings": _warnings(services),
     }
     return _page("home.html", content, lambda: content)
+
+
+def _warnings(services: Services) -> list[str]:
+    """What administrators should know of other indexes, where some are asked."""
+    if not _upstreams(services) or services.upstreams is None:
+        return []
+    return [*services.upstreams.warnings(), *filter(None, [services.advisories.warning()])]
 
 
 def search(services: Services) -> Response:
@@ -199,11 +206,12 @@ def _origin(services: Services, name: NormalizedName) -> "Origin | None":
 def _rulings(services: Services, name: NormalizedName, origin: "Origin | None") -> dict[str, Any]:
     """What administrators decided about a project of another index, and why its page is an old one."""
     if origin is None or origin.where not in ("upstream", "both"):
-        return {"block": None, "exempt": [], "trouble": ""}
+        return {"block": None, "exempt": [], "accepted": [], "trouble": ""}
     rulings, now = services.rulings(), text_of(time.time())
     return {
         "block": blocks.whole(rulings.blocks.get(name, ())),
         "exempt": [each for each in rulings.exemptions.get(name, ()) if each.until > now],
+        "accepted": sorted(rulings.accepted.values()),
         "trouble": next(filter(None, (each.trouble(name) for each in _upstreams(services))), ""),
     }
 
@@ -232,6 +240,8 @@ def _content(
     file = described(project, Version(release.version)) if release else None
     if file and file.ours:
         about, description = repository.about(reader, name, file.filename, text=True)
+    digests = {file.sha256: file.filename for file in project.files if not file.ours}
+    accepted = services.rulings().accepted if project.upstream else {}
     needed = list(dict.fromkeys(need["name"] for need in about["needs"]["shown"]))
     shown = listed[: releases.MOST_RELEASES]
     return {
@@ -245,6 +255,7 @@ def _content(
         "described": file is not None and file.ours,  # what is in other files is not known
         "held": releases.held(project),
         "most_held": releases.MOST_HELD,
+        "accepted": [(digests[each.sha256], each) for each in sorted(accepted.values()) if each.sha256 in digests],
         "about": about,
         "readme": _readme(description, about["content_type"], services.catalog),
         "here": {entry.name for entry in services.catalog.entries(needed)},

@@ -90,6 +90,22 @@ def unexempt(services: Services, what: str) -> Response:
     return jsonify(release=policy.unexempt(services, g.actor, what), until=None)
 
 
+def accept(services: Services, record: str, digest: str) -> Response:
+    """Let in a file although a record says that it is malware: ``{"reason": "..."}``."""
+    from elasticpypi.actions.advisories import accept  # which reads zips too
+
+    accepted = accept(services, g.actor, record, digest, _field("reason"))
+    return jsonify(record=accepted.record, sha256=accepted.sha256, accepted=True)
+
+
+def unaccept(services: Services, record: str, digest: str) -> Response:
+    """Take that back."""
+    from elasticpypi.actions.advisories import unaccept
+
+    accepted = unaccept(services, g.actor, record, digest)
+    return jsonify(record=accepted.record, sha256=accepted.sha256, accepted=False)
+
+
 def project(services: Services, name: str) -> Response:
     """Why files of a project, or of a release (``demo==1.0``), can be had, or not."""
     from elasticpypi.actions.why import why  # which needs much that decisions do not
