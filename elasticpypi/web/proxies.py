@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # What addresses of ours begin with: below such a prefix, nothing else tells whether a proxy has stripped it.
 OURS = {
+    "api",
     "+simple",
     "_",
     "events",
