@@ -12,6 +12,7 @@ import pytest
 from packaging.utils import NormalizedName
 
 from elasticpypi.actions.audit import audit as audit_services
+from elasticpypi.core.about import FORM
 from elasticpypi.core.errors import Unavailable
 from elasticpypi.core.model import File, Record
 from elasticpypi.core.outcome import Outcome
@@ -199,7 +200,7 @@ class Many:
         for thousand in numbers:
             for number in range(thousand + 1, thousand + 1001):
                 revision = "old" if number % 1000 == 1 else f"r{number}"
-                yield File(f"demo-{number}.tar.gz", DEMO, "1", 1, "", "", revision)
+                yield File(f"demo-{number}.tar.gz", DEMO, "1", 1, "", "", revision, form=FORM)
 
 
 @pytest.mark.soak
