@@ -120,9 +120,17 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    load, services = cache(loaders.JSONFileLoader().load_file), cache(loaders.Loader().list_available_services)
+    load, look = cache(loaders.JSONFileLoader().load_file), loaders.Loader.list_available_services
+    services: dict[tuple[str, ...], list[str]] = {}
+
+    def listed(self: loaders.Loader, type_name: str) -> list[str]:
+        place = type_name, *self.search_paths
+        if place not in services:
+            services[place] = look(self, type_name)
+        return services[place]
+
     loaders.JSONFileLoader.load_file = lambda _, path: load(path)  # 100 ms for each session of boto3
-    loaders.Loader.list_available_services = lambda _, type_name: services(type_name)  # a thousand stat()
+    loaders.Loader.list_available_services = listed  # a thousand stat()
     TEMPLATES.mkdir(parents=True, exist_ok=True)
     Flask.jinja_options = {"bytecode_cache": _Templates()}
     if config.getoption("--conformance"):
