@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 # What addresses of ours begin with: below such a prefix, nothing else tells whether a proxy has stripped it.
 OURS = {
-    "api",
     "+simple",
     "_",
+    "api",
     "events",
-    "policy",
     "health",
     "legacy",
     "manage",
     "packages",
+    "policy",
     "project",
     "pypi",
     "search",
