@@ -29,6 +29,7 @@ READING = {"s3:ListBucket": BUCKET_ITSELF, "s3:GetObject": OBJECTS}
 FILES = {**READING, "s3:PutObject": OBJECTS, "s3:DeleteObject": OBJECTS}
 RECORDS = f"arn:${{AWS::Partition}}:s3:::{BUCKET}-records"
 EVENTS, NAMES, POLICY = ({"Fn::Sub": f"{RECORDS}/{folder}/*"} for folder in ("events", "names", "policy"))
+ADVISORIES = {"Fn::Sub": f"{RECORDS}/advisories/*"}
 DOCUMENT, LAST = {"Fn::Sub": f"{RECORDS}/policy.toml"}, {"Fn::Sub": f"{RECORDS}/policy/last"}
 FOLLOWING = [  # of the records, for those whom nobody waits for
     ("s3:ListBucket", {"Fn::Sub": RECORDS}),
@@ -42,7 +43,7 @@ RIGHTS: dict[str, list[tuple[str, Any]]] = {
         *FILES.items(),
         ("s3:ListMultipartUploadParts", STAGED),
         ("s3:ListBucket", {"Fn::Sub": RECORDS}),
-        *(("s3:GetObject", place) for place in (EVENTS, NAMES, POLICY, DOCUMENT)),
+        *(("s3:GetObject", place) for place in (ADVISORIES, EVENTS, NAMES, POLICY, DOCUMENT)),
         *(("s3:PutObject", place) for place in (EVENTS, NAMES, POLICY, DOCUMENT)),
         *(("s3:DeleteObject", place) for place in (NAMES, POLICY)),
     ],
