@@ -307,7 +307,8 @@ def deployed(**stores: str) -> Iterator[Deployed]:
         with backends(folder) as environ:
             environ |= stores
             os.environ.update({**CREDENTIALS, **environ})
-            boto3.client("s3").create_bucket(Bucket=BUCKET)
+            for bucket in (BUCKET, f"{BUCKET}-records"):
+                boto3.client("s3").create_bucket(Bucket=bucket)
             table = packed.resources["IndexTable"]
             needed = "TableName", "KeySchema", "AttributeDefinitions", "BillingMode"
             boto3.client("dynamodb").create_table(**{name: table[name] for name in needed})
