@@ -60,6 +60,9 @@ def create_app(services: Services) -> Flask:
 
     @app.after_request
     def settle(response: Response) -> Response:
+        if response.status_code == 308:  # Werkzeug's, to the address with a slash at its end
+            address, question, query = response.location.partition("?")
+            response.headers["Location"] = f"./{address[:-1].rpartition('/')[2]}/{question}{query}"
         response.headers.setdefault("X-Content-Type-Options", "nosniff")  # what was uploaded is never a page of ours
         return response
 
@@ -77,7 +80,7 @@ def create_app(services: Services) -> Flask:
 @cache
 def _addresses() -> Map:
     """The addresses of the routes. All applications of a process share them: reading them is most of what one costs."""
-    addresses = Map(merge_slashes=False, redirect_defaults=False)  # redirects are ours and relative (REQ-11)
+    addresses = Map(merge_slashes=False, redirect_defaults=False)  # redirects are relative (REQ-11)
     for route in ROUTES:
         rule = BoundedRule(route.rule, endpoint=route.view, methods=[route.method, "OPTIONS"], defaults=route.defaults)
         rule.provide_automatic_options = True  # type: ignore[attr-defined]  # by Flask

@@ -497,3 +497,19 @@ def test_headers_that_are_too_long(client: Client, header: str, value: str) -> N
         answer = client.get(path, headers={header: value})
         assert answer.status_code == 431, path
         assert answer.text == "The headers of a request have at most 64 kB here: send fewer or shorter ones.\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "location"),
+    [
+        ("GET", "/legacy/demo/1.0", "./1.0/"),
+        ("GET", "/legacy/demo/1.0?a=b", "./1.0/?a=b"),
+        ("GET", "/legacy/demo/a%3Ab%20c", "./a:b%20c/"),
+        ("POST", "/uploads", "./uploads/"),
+    ],
+)
+def test_the_way_to_a_slash_at_the_end_holds_behind_every_prefix(
+    client: Client, method: str, path: str, location: str
+) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["Location"]) == (308, location)
