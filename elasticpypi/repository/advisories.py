@@ -1,13 +1,13 @@
 """The advisories as they are now: their table is looked at again after a moment, and read when it is another one."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from elasticpypi.core import advisories
 from elasticpypi.core.advisories import KEY, NONE, Advisories, BadTable
 from elasticpypi.core.errors import Unavailable
+from elasticpypi.repository.current import Current
 from elasticpypi.storage.contracts import Objects
 
 DAY = 24 * 3600.0
@@ -15,36 +15,17 @@ DAY = 24 * 3600.0
 log = logging.getLogger(__name__)
 
 
-class CurrentAdvisories:
+class CurrentAdvisories(Current[Advisories]):
     """The table in ``objects``, which is looked at again after ``pause`` seconds: one stat, or one call of S3.
 
     As long as it cannot be read, the last good one holds. ``clock`` gives seconds that only grow.
     """
 
     def __init__(self, objects: Objects, pause: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._objects, self._pause, self._clock = objects, pause, clock
-        self._lock = threading.Lock()
-        self._next = float("-inf")
+        super().__init__(objects, pause, clock)
         self._revision: str | None = None
-        self._known: Advisories | None = None
         self._damage = self._away = ""
         self._told = ("", float("-inf"))
-
-    def __call__(self) -> Advisories:
-        """Those of now, or of at most ``pause`` seconds ago; :class:`Unavailable` if none could ever be had."""
-        known = self._known
-        if known is not None and self._clock() < self._next:
-            return known
-        if self._lock.acquire(blocking=known is None):
-            try:
-                if self._known is None or self._clock() >= self._next:
-                    self._look()
-                    self._next = self._clock() + self._pause
-                    self._say()
-            finally:
-                self._lock.release()
-        assert self._known is not None
-        return self._known
 
     def warning(self) -> str:
         """What administrators should know of them: a sentence, "" if there is nothing."""
@@ -59,6 +40,10 @@ class CurrentAdvisories:
         return self._away or self._damage or (advisories.too_old(about, time.time()) if about else "")
 
     def _look(self) -> None:
+        self._read()
+        self._say()
+
+    def _read(self) -> None:
         self._away = ""
         try:
             if self._known is not None and self._objects.revision(KEY) == self._revision:

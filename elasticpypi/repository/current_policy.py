@@ -1,13 +1,13 @@
 """The policy as it is now: the document is looked at again after a moment, and what is wrong with it is said."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from elasticpypi.core.errors import BadPolicy, Unavailable
 from elasticpypi.indexing.rulings import read
 from elasticpypi.policy import Policy, parse
+from elasticpypi.repository.current import Current
 from elasticpypi.storage.contracts import Objects
 
 DOCUMENT = "policy.toml"  # the key of what people write
@@ -16,7 +16,7 @@ LAST = "policy/last"  # that of the ruling which has the last one that was taken
 log = logging.getLogger(__name__)
 
 
-class CurrentPolicy:
+class CurrentPolicy(Current[Policy]):
     """The policy in ``objects``, which is looked at again after ``pause`` seconds: one stat, or one call of S3.
 
     As long as the document is wrong, or cannot be had, the last good one holds: of this process, else the last that
@@ -24,28 +24,9 @@ class CurrentPolicy:
     """
 
     def __init__(self, objects: Objects, pause: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._objects, self._pause, self._clock = objects, pause, clock
-        self._lock = threading.Lock()
-        self._next = float("-inf")
+        super().__init__(objects, pause, clock)
         self._revision: str | None = None
-        self._known: Policy | None = None
         self.trouble = ""
-
-    def __call__(self) -> Policy:
-        """The policy of now, or of at most ``pause`` seconds ago; :class:`Unavailable` if none could ever be had."""
-        known = self._known
-        if known is not None and self._clock() < self._next:
-            return known
-        # Whoever comes while another looks takes what is known; the first ones wait for it.
-        if self._lock.acquire(blocking=known is None):
-            try:
-                if self._known is None or self._clock() >= self._next:
-                    self._look()
-                    self._next = self._clock() + self._pause
-            finally:
-                self._lock.release()
-        assert self._known is not None
-        return self._known
 
     def check(self) -> None:
         """:class:`BadPolicy` if the document is wrong; a start is the time to say so."""

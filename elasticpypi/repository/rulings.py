@@ -3,7 +3,6 @@
 The objects are looked at again after a moment; only folders that have changed are read.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from elasticpypi.core.advisories import Acceptance
 from elasticpypi.core.blocks import Block
 from elasticpypi.core.errors import NotFound, Unavailable
 from elasticpypi.core.exemptions import Exemption
+from elasticpypi.repository.current import Current
 from elasticpypi.storage.contracts import Objects
 
 ORIGINS = "policy/origins/"
@@ -40,31 +40,13 @@ class Rulings:
         return (*self.blocks.get(name, ()), *self.digests)
 
 
-class CurrentRulings:
+class CurrentRulings(Current[Rulings]):
     """The rulings in ``objects``, which are looked at again after ``pause`` seconds."""
 
     def __init__(self, objects: Objects, pause: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._objects, self._pause, self._clock = objects, pause, clock
-        self._lock = threading.Lock()
-        self._next = float("-inf")
+        super().__init__(objects, pause, clock)
         self._marks: tuple[str | None, ...] = ()
-        self._known: Rulings | None = None
         self._number = 0
-
-    def __call__(self) -> Rulings:
-        """Those of now, or of at most ``pause`` seconds ago; :class:`Unavailable` if none could ever be had."""
-        known = self._known
-        if known is not None and self._clock() < self._next:
-            return known
-        if self._lock.acquire(blocking=known is None):
-            try:
-                if self._known is None or self._clock() >= self._next:
-                    self._look()
-                    self._next = self._clock() + self._pause
-            finally:
-                self._lock.release()
-        assert self._known is not None
-        return self._known
 
     @property
     def mark(self) -> int:

@@ -13,7 +13,7 @@ from packaging.utils import NormalizedName
 from elasticpypi import __version__
 from elasticpypi.core.errors import ConfigurationError
 from elasticpypi.policy import Upstream
-from elasticpypi.upstream import fetch, loops
+from elasticpypi.upstream import connections, fetch, loops
 from elasticpypi.upstream.fetch import ACCEPT, Client, Failed
 from tests.support.certificates import make_certificate
 from tests.support.fake_upstream import JSON, Answer, FakeUpstream, bomb, fake_upstream, redirect
@@ -287,12 +287,12 @@ PRIVATE += "fc00::1 ::ffff:10.0.0.1 2002:a00:1:: ff02::1 fe80::1%eth0"
 
 @pytest.mark.parametrize("address", PRIVATE.split())
 def test_addresses_that_are_not_public(address: str) -> None:
-    assert not fetch._is_public(address)
+    assert not connections._is_public(address)
 
 
 @pytest.mark.parametrize("address", ["151.101.0.223", "2a04:4e42::223"])
 def test_addresses_that_are_public(address: str) -> None:
-    assert fetch._is_public(address)
+    assert connections._is_public(address)
 
 
 # ---- Credentials
