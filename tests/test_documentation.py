@@ -258,7 +258,6 @@ TESTED_BY = {
     "indexing/about.py": "core/test_about.py",
     "indexing/heartbeat.py": "indexing/test_folder_troubles.py",
     "repository/base.py": "web/test_app.py",
-    "repository/current.py": "repository/test_current_policy.py",
     "upstream/connections.py": "upstream/test_fetch.py",
     "upstream/loops.py": "web/test_upstream_files.py",
     "upstream/places.py": "upstream/test_transfers.py",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from elasticpypi.core import advisories
 from elasticpypi.core.advisories import KEY, NONE, Advisories, BadTable
 from elasticpypi.core.errors import Unavailable
-from elasticpypi.repository.current import Current
+from elasticpypi.repository.current_policy import Current
 from elasticpypi.storage.contracts import Objects
 
 DAY = 24 * 3600.0

@@ -15,7 +15,7 @@ from elasticpypi.core.advisories import Acceptance
 from elasticpypi.core.blocks import Block
 from elasticpypi.core.errors import NotFound, Unavailable
 from elasticpypi.core.exemptions import Exemption
-from elasticpypi.repository.current import Current
+from elasticpypi.repository.current_policy import Current
 from elasticpypi.storage.contracts import Objects
 
 ORIGINS = "policy/origins/"
