@@ -240,6 +240,7 @@ TESTED_BY = {
     "core/errors.py": "web/test_app.py",
     "core/json_api.py": "web/test_json_api.py",
     "core/metadata.py": "core/test_distribution.py",
+    "core/upstream_answer.py": "core/test_upstream.py",
     "core/outcome.py": "indexing/test_sync.py",
     "core/event.py": "actions/test_events.py",
     "events.py": "actions/test_events.py",

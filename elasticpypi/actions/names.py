@@ -13,7 +13,8 @@ from packaging.version import Version
 from elasticpypi.accounts.principal import Actor
 from elasticpypi.actions.policy import require
 from elasticpypi.core.errors import ConfigurationError
-from elasticpypi.core.upstream import BadAnswer, UpstreamPage, read
+from elasticpypi.core.upstream import BadAnswer, UpstreamPage
+from elasticpypi.core.upstream_answer import read
 from elasticpypi.indexing.names import FOLDER
 from elasticpypi.services import Services
 from elasticpypi.upstream.fetch import Failed, unavailable

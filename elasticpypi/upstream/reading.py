@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from packaging.utils import NormalizedName
 
-from elasticpypi.core.upstream import COLUMNS, BadAnswer, Listing, UpstreamPage, dump, load, read
+from elasticpypi.core.upstream import COLUMNS, BadAnswer, Listing, UpstreamPage, dump, load
+from elasticpypi.core.upstream_answer import read
 
 LARGE = 1024 * 1024  # bytes of a page
 SECONDS, MEMORY = 20, 2 * 1024**3  # of CPU time and of memory that one may take

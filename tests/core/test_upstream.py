@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 
-from elasticpypi.core import upstream
+from elasticpypi.core import upstream, upstream_answer
 from elasticpypi.core.filename import parse_stored
 from elasticpypi.core.model import Project
 from elasticpypi.core.simple_api import as_json, project_json, project_page
@@ -39,7 +39,7 @@ many = settings(
 
 def read(text: bytes, media_type: str, url: str, name: NormalizedName, index: str) -> UpstreamPage:
     """What an index sent → its page."""
-    return upstream.read(text, media_type, url, name).page(index)
+    return upstream_answer.read(text, media_type, url, name).page(index)
 
 
 def load(kept: bytes, index: str) -> UpstreamPage:
@@ -382,7 +382,7 @@ def test_what_cannot_be_true_is_a_bad_answer(what: str) -> None:
 
 
 def test_there_is_a_most_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "MOST", 3)
+    monkeypatch.setattr(upstream_answer, "MOST", 3)
     files = [entry(f"demo-{number}.tar.gz") for number in range(4)]
     assert len(page_of(*files[:3]).files) == 3
     with pytest.raises(BadAnswer, match="more than 3"):
@@ -719,7 +719,7 @@ def test_one_look_at_all_files_gives_what_a_look_at_each_gives(files: list[dict[
     text = body(*files)
     with pytest.MonkeyPatch.context() as patch:
         found = read(text, JSON, URL, DEMO, "main")
-        patch.setattr(upstream._Page, "_all_as_on_pypi", lambda *_: ())
+        patch.setattr(upstream_answer._Page, "_all_as_on_pypi", lambda *_: ())
         assert read(text, JSON, URL, DEMO, "main") == found
     check(found)
 
@@ -741,9 +741,9 @@ def test_a_page_of_many_files_needs_one_look(monkeypatch: pytest.MonkeyPatch, li
     entries[1].update({"core-metadata": False, "data-dist-info-metadata": False, "requires-python": None})
     entries[2]["yanked"] = "broken"
     with monkeypatch.context() as patch:
-        patch.setattr(upstream._Page, "_all_as_on_pypi", lambda *_: ())
+        patch.setattr(upstream_answer._Page, "_all_as_on_pypi", lambda *_: ())
         one_by_one = page_of(*entries)
-    monkeypatch.setattr(upstream._Page, "add", lambda *_: pytest.fail("a file is looked at for itself"))
+    monkeypatch.setattr(upstream_answer._Page, "add", lambda *_: pytest.fail("a file is looked at for itself"))
     page = page_of(*entries)
     assert page == one_by_one
     assert [file.path for file in page.files] == [f"{paths}/{name}" for name in names]
@@ -756,7 +756,7 @@ def test_odd_links_are_looked_at_one_by_one(odd: str) -> None:
     entries = [entry(name, url=f"{odd}{name}") for name in names]
     found = page_of(*entries)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(upstream._Page, "_all_as_on_pypi", lambda *_: ())
+        patch.setattr(upstream_answer._Page, "_all_as_on_pypi", lambda *_: ())
         assert page_of(*entries) == found
     check(found)
     assert page_of(entries[0]).files == found.files[:1]
