@@ -46,7 +46,26 @@ ELASTICPYPI = Server(
 )
 
 
-# nginx: its settings are in static.py.
+# nginx: what it serves is in static.py.
+_NGINX = """\
+daemon off;
+worker_processes auto;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/temporary;
+    proxy_temp_path {folder}/temporary;
+    fastcgi_temp_path {folder}/temporary;
+    uwsgi_temp_path {folder}/temporary;
+    scgi_temp_path {folder}/temporary;
+    sendfile on;
+    tcp_nopush on;
+{http}}}
+"""
+
+
 def _nginx_path() -> str:
     return debian("nginx", "nginx-light")
 
@@ -55,10 +74,10 @@ def _nginx(place: Place, login: str = "") -> list[str]:
     return nginx(place, CONFIGURATION.format(folder=place.folder, port=place.port, login=login))
 
 
-def nginx(place: Place, text: str) -> list[str]:
-    """The command of an nginx of this configuration."""
+def nginx(place: Place, http: str) -> list[str]:
+    """The command of an nginx with this in the http block of its configuration."""
     configuration = place.folder / "nginx.conf"
-    configuration.write_text(text)
+    configuration.write_text(_NGINX.format(folder=place.folder, http=http))
     return [_nginx_path(), "-p", str(place.folder), "-c", str(configuration), "-e", f"{place.folder}/error.log"]
 
 

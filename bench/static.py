@@ -12,21 +12,8 @@ from typing import Any
 
 from bench.corpus import Corpus
 
+# Of the http block of nginx.
 CONFIGURATION = """\
-daemon off;
-worker_processes auto;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-    access_log {folder}/access.log;
-    client_body_temp_path {folder}/temporary;
-    proxy_temp_path {folder}/temporary;
-    fastcgi_temp_path {folder}/temporary;
-    uwsgi_temp_path {folder}/temporary;
-    scgi_temp_path {folder}/temporary;
-    sendfile on;
-    tcp_nopush on;
     gzip_static on;
     map $http_accept $kind {{
         default html;
@@ -40,7 +27,6 @@ http {{
         location /json/ {{ internal; types {{ application/vnd.pypi.simple.v1+json json; }} }}
         location /packages/ {{ types {{ }} }}
     }}
-}}
 """
 
 

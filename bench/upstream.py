@@ -194,20 +194,6 @@ SIMPLE_PROXY = replace(
 
 # nginx: proxy_cache as its documentation has it, one fetch for all, and kept connections to what it is in front of.
 _PROXY_CACHE = """\
-daemon off;
-worker_processes auto;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-    access_log {folder}/access.log;
-    client_body_temp_path {folder}/temporary;
-    proxy_temp_path {folder}/temporary;
-    fastcgi_temp_path {folder}/temporary;
-    uwsgi_temp_path {folder}/temporary;
-    scgi_temp_path {folder}/temporary;
-    sendfile on;
-    tcp_nopush on;
     proxy_cache_path {folder}/cache levels=1:2 keys_zone=kept:10m max_size=50g inactive=7d use_temp_path=off;
     upstream other {{ server {other}; keepalive 48; }}
     server {{
@@ -223,7 +209,6 @@ http {{
             proxy_cache_use_stale error timeout updating;
         }}
     }}
-}}
 """
 
 
