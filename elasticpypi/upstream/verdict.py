@@ -44,8 +44,11 @@ class Verdict:
 
 
 def origin(name: NormalizedName, policy: Policy, override: str, *, ours: bool, asked: bool) -> Origin:
-    """Where a name comes from. ``override`` is what an administrator said of it, "" nothing; ``ours``: it has, or ever
-    had, a file here; ``asked``: there is an index that can be asked (UPSTREAM.md 3, in this order)."""
+    """Where a name comes from: the first of these rules that is about it says so.
+
+    ``override`` is what an administrator said of it, "" nothing; ``ours``: it has, or ever had, a file here; ``asked``:
+    there is an index that can be asked.
+    """
     if override == "both" and not asked:
         override = "private"
     if override in ("private", "upstream", "both", "denied"):
