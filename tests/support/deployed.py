@@ -108,6 +108,7 @@ class Index:
         found = self.aws.boto3("logs").filter_log_events(
             logGroupName=f"/aws/lambda/{self.stack}-{function}", startTime=int(since * 1000)
         )
+        assert len(found["events"]) < 10_000, f"The log of {function} is cut off: ask for less of it."
         return "\n".join(event["message"] for event in found["events"])
 
 
