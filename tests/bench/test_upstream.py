@@ -7,7 +7,7 @@ from packaging.utils import NormalizedName
 
 from bench import report, upstream, upstream_rows
 from bench.results import Values
-from elasticpypi.core import upstream as pages
+from elasticpypi.core import upstream_answer as pages
 
 JSON = "application/vnd.pypi.simple.v1+json"
 RUN = {"date": "2026-01-02", "machine": "2 cores", "elasticpypi": "1.0", "rounds": "3 rounds of 3 s"}
